@@ -1,0 +1,237 @@
+"""What every dialect offers, and what its functions are given.
+
+A ``Dialect`` is a value that gathers the functions of one folder, so that the pipeline can hold "the caller's dialect"
+and "the upstream's dialect" without knowing either.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from ..errors import AsgiLLMError, TranslationError, UpstreamError
+from ..neutral.events import Event
+from ..neutral.request import DialectName, Request
+from ..neutral.response import Response
+from ..neutral.usage import Usage
+from ..types import Headers
+
+__all__ = [
+    "Answer",
+    "Dialect",
+    "Encoded",
+    "Loss",
+    "Profile",
+    "Report",
+    "Restore",
+    "StreamDecoder",
+    "StreamEncoder",
+    "StreamWatcher",
+    "ToolShape",
+    "Warned",
+    "mint",
+]
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def mint(prefix: str) -> str:
+    """A new id: the prefix and 24 letters and digits."""
+    return prefix + "".join(secrets.choice(_ALPHABET) for _ in range(24))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What one kind of upstream takes and expects, beyond what its dialect says. Chosen by the provider, adapted per
+    model. The defaults are the origin's own API."""
+
+    provider: str = "openai"
+    default_max_tokens: int = 4096
+    """Output limit in tokens where the dialect demands one and the caller gave none."""
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    developer_role: bool = True
+    reasoning_field: Literal["reasoning_content", "reasoning"] | None = None
+    """The field of an assistant message in which this upstream wants earlier thoughts back, if any."""
+    reasoning_effort: bool = True
+    """Takes ``reasoning_effort``."""
+    stream_usage: bool = True
+    """Takes ``stream_options.include_usage``."""
+    strict_tools: bool = True
+    custom_tools: bool = True
+    parallel_tool_calls: bool = True
+    allowed_tools: bool = True
+    openai_extras: bool = True
+    """Takes ``store``, ``metadata``, ``safety_identifier``, ``service_tier``, ``verbosity``, ``prompt_cache_*``."""
+    engine_sampling: bool = False
+    """Takes the open engines' ``top_k`` and ``min_p``."""
+    tool_id_limit: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One thing that a dialect cannot say, and what happens to it.
+
+    ``drop`` leaves it out silently (nothing observable is lost), ``warn`` leaves it out and names it, ``emulate``
+    builds the effect from other features and names it, ``refuse`` answers 400 naming the field.
+    """
+
+    field: str
+    action: Literal["drop", "warn", "emulate", "refuse"]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """One loss that happened in one request; printed in ``x-llm-warnings`` as ``field;action``."""
+
+    field: str
+    action: str
+    note: str
+
+
+class Report:
+    """Collects the losses of one translation, acting on each as its declaration says."""
+
+    __slots__ = ("_losses", "_warned")
+
+    def __init__(self, losses: dict[str, Loss]) -> None:
+        self._losses = losses
+        self._warned: dict[str, Warned] = {}
+
+    def lose(self, field: str, param: str | None = None) -> None:
+        """The request has ``field`` (a key of the dialect's declared losses) and the target cannot say it.
+
+        Raises:
+            TranslationError: the declaration says ``refuse``; it names ``param`` (default: ``field``).
+        """
+        loss = self._losses[field]
+        if loss.action == "refuse":
+            raise TranslationError(loss.note, param=param or field)
+        if loss.action != "drop":
+            self._warned.setdefault(field, Warned(field, loss.action, loss.note))
+
+    @property
+    def warnings(self) -> tuple[Warned, ...]:
+        return tuple(self._warned.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ToolShape:
+    """What a tool was before it was bent to fit the upstream: its real name, kind and namespace."""
+
+    name: str
+    kind: Literal["json", "text"] = "json"
+    namespace: str | None = None
+    typed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """How to undo, in the answer, what encoding the request changed. ``tools`` goes from the name on the wire."""
+
+    tools: dict[str, ToolShape] = field(default_factory=dict)
+    unwrap_output: str | None = None
+    """Name of the forced tool whose arguments are the text of the answer, where structured output was emulated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A request as the upstream's dialect says it. ``headers`` are those the encoding depends on (versions, betas)."""
+
+    body: bytes
+    warnings: tuple[Warned, ...] = ()
+    headers: Headers = field(default_factory=list)
+    restore: Restore = Restore()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What an encoder of answers must know beside the answer itself.
+
+    ``model`` is the name the caller used. ``mint`` makes ids from a prefix, ``now`` tells seconds since the epoch;
+    both are injected so that tests are exact. ``request`` is the caller's request where it was decoded.
+    """
+
+    model: str
+    include_usage: bool = False
+    request: Request | None = None
+    mint: Callable[[str], str] = mint
+    now: Callable[[], float] = time.time
+
+
+class StreamDecoder(Protocol):
+    """Bytes of an upstream's stream in any chunking -> neutral events. One instance a stream."""
+
+    def feed(self, data: bytes) -> list[Event]:
+        """What became certain. An in-band error becomes a ``Failure`` event, after which nothing follows."""
+        ...
+
+    def end(self) -> list[Event]:
+        """The stream ended. Without its terminal event that is a ``Failure`` with cause ``truncated``."""
+        ...
+
+
+class StreamEncoder(Protocol):
+    """Neutral events -> bytes of the caller's stream. One instance a stream; the grammar holds by construction."""
+
+    def feed(self, events: Iterable[Event]) -> bytes: ...
+
+    def keepalive(self) -> bytes:
+        """Bytes that say "still working" and change nothing; may be sent before any event."""
+        ...
+
+
+class StreamWatcher(Protocol):
+    """Looks at a stream that passes through unchanged: what it used, whether it ended as it should."""
+
+    usage: Usage | None
+    ended: bool
+    """The terminal event was seen."""
+    failure: UpstreamError | None
+    """The in-band error that was seen."""
+    finish: str | None
+    """The dialect's own word for why the answer ended, where seen."""
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the bytes seen so far end with a whole event, so that a keep-alive may be put in."""
+        ...
+
+    def feed(self, data: bytes) -> None: ...
+
+    def end(self) -> None:
+        """No more bytes; looks at an unfinished last event."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One wire dialect.
+
+    Attributes:
+        decode_request: the caller's body -> neutral. Raises ClientError naming the field.
+        encode_request: neutral -> the upstream's body. Raises TranslationError.
+        decode_response: an upstream's JSON answer -> neutral. Raises UpstreamError (cause content or in_band).
+        encode_response: neutral -> the caller's JSON answer.
+        usage: the usage of a JSON answer that passes through unchanged, or None; never raises.
+        decode_error: an upstream's error answer (status, headers, body) -> error.
+        encode_error: error -> (status, JSON body) for the caller; the request id is printed where the dialect has
+            a place for it.
+        encode_failure: error -> the bytes that end a running stream with it.
+        keepalive: see ``StreamEncoder.keepalive``, for streams that pass through.
+    """
+
+    name: DialectName
+    decode_request: Callable[[bytes], Request]
+    encode_request: Callable[[Request, Profile], Encoded]
+    decode_response: Callable[[bytes, Restore], Response]
+    encode_response: Callable[[Response, Answer], bytes]
+    stream_decoder: Callable[[Restore], StreamDecoder]
+    stream_encoder: Callable[[Answer], StreamEncoder]
+    watcher: Callable[[], StreamWatcher]
+    usage: Callable[[bytes], Usage | None]
+    decode_error: Callable[[int, Headers, bytes], UpstreamError]
+    encode_error: Callable[[AsgiLLMError, str], tuple[int, bytes]]
+    encode_failure: Callable[[AsgiLLMError], bytes]
+    keepalive: bytes

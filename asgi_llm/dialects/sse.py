@@ -1,0 +1,133 @@
+"""Server-sent events, framed. Any chunking, LF, CRLF or CR, comments, several ``data`` lines, a byte order mark.
+
+Spec: WHATWG HTML, section 9.2.6 "Interpreting an event stream". Two deliberate differences: data stays bytes (JSON
+parsers want bytes; U+2028 and friends are no line ends here), and ``end`` hands out an event that lacks its final
+blank line, because some servers close without it.
+"""
+
+import re
+from typing import NamedTuple
+
+__all__ = ["Frame", "FrameTooLarge", "SSEReader", "frame"]
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_BOM = b"\xef\xbb\xbf"
+
+
+class FrameTooLarge(ValueError):
+    """One event is larger than the reader's limit in bytes."""
+
+
+class Frame(NamedTuple):
+    """One event. ``event`` is b"" when the stream named none; ``data`` joins its data lines by LF."""
+
+    event: bytes
+    data: bytes
+
+
+def frame(data: bytes, event: bytes = b"") -> bytes:
+    """One event on the wire; ``data`` must not contain line ends (JSON without indentation never does)."""
+    return b"event: %b\ndata: %b\n\n" % (event, data) if event else b"data: %b\n\n" % data
+
+
+class SSEReader:
+    """Push bytes in, take whole events out. Its memory is one unfinished event, at most ``limit`` bytes."""
+
+    __slots__ = ("_first", "_limit", "_parts", "_size")
+
+    def __init__(self, limit: int = 64 * 1024 * 1024) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._limit = limit
+        self._first = True
+
+    @property
+    def pending(self) -> bool:
+        """Whether an unfinished event is held."""
+        return bool(self._parts)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The events that became whole.
+
+        Raises:
+            FrameTooLarge: an unfinished event outgrew the limit.
+        """
+        if self._first and data:
+            data = self._strip_bom(data)
+        if not self._parts and data.endswith(b"\n\n") and b"\r" not in data:
+            return _parse(data.split(b"\n\n"))
+        return self._feed_slow(data)
+
+    def end(self) -> list[Frame]:
+        """The event that was left unfinished when the stream ended, if it has data."""
+        rest = b"".join(self._parts)
+        self._parts, self._size = [], 0
+        return _parse([_LINE_END.sub(b"\n", rest)]) if rest else []
+
+    def _strip_bom(self, data: bytes) -> bytes:
+        joined = b"".join(self._parts) + data
+        if len(joined) < len(_BOM) and _BOM.startswith(joined):
+            return data
+        self._first = False
+        if joined.startswith(_BOM):
+            self._parts, self._size = [], 0
+            return joined[len(_BOM) :]
+        return data
+
+    def _feed_slow(self, data: bytes) -> list[Frame]:
+        # The end of an event can straddle two reads ("\r" | "\n\r\n"), so look at the last three bytes held as well.
+        held = self._parts[-1] if self._parts else b""
+        if b"\n" not in data and b"\r" not in data and held[-1:] not in (b"\n", b"\r"):
+            self._hold(data)
+            return []
+        text = b"".join([*self._parts, data]) if self._parts else data
+        if b"\r" in text:
+            text = self._unify(text)
+        done, found, rest = text.rpartition(b"\n\n")
+        self._parts, self._size = [], 0
+        if rest:
+            self._hold(rest)
+        return _parse(done.split(b"\n\n")) if found else []
+
+    def _unify(self, text: bytes) -> bytes:
+        # A final "\r" may be half of "\r\n": it is held back as it is.
+        tail = b"\r" if text.endswith(b"\r") else b""
+        body = _LINE_END.sub(b"\n", text[:-1] if tail else text)
+        if tail and body.endswith(b"\n"):
+            # "...\n\r": a blank line either way; a following "\n" then is an empty line, which means nothing.
+            return body + b"\n"
+        return body + tail
+
+    def _hold(self, data: bytes) -> None:
+        if not data:
+            return
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size > self._limit:
+            raise FrameTooLarge(f"an event of the stream is larger than {self._limit} bytes")
+
+
+def _parse(blocks: list[bytes]) -> list[Frame]:
+    frames = []
+    for block in blocks:
+        if not block:
+            continue
+        if block.startswith(b"data:") and b"\n" not in block:
+            frames.append(Frame(b"", block[6:] if block[5:6] == b" " else block[5:]))
+        elif (parsed := _parse_lines(block)) is not None:
+            frames.append(parsed)
+    return frames
+
+
+def _parse_lines(block: bytes) -> Frame | None:
+    event = b""
+    data: list[bytes] = []
+    for line in block.split(b"\n"):
+        name, _, value = line.partition(b":")
+        if value.startswith(b" "):
+            value = value[1:]
+        if name == b"data":
+            data.append(value)
+        elif name == b"event":
+            event = value
+    return Frame(event, b"\n".join(data)) if data else None

@@ -1,0 +1,49 @@
+"""Who calls, as the host application (or the gateway's own keys) says.
+
+An adapter that knows its user puts an ``Identity`` into a copy of the ASGI scope under ``IDENTITY_KEY``; the core
+never takes an identity from anything else the client sent, except a key it checked itself.
+"""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .types import Scope
+
+__all__ = ["ANONYMOUS", "IDENTITY_KEY", "TARGET_KEY", "Authenticator", "Identity"]
+
+IDENTITY_KEY = "asgi_llm.identity"
+"""Scope key: the caller's ``Identity``, set by the host's adapter."""
+
+TARGET_KEY = "asgi_llm.target"
+"""Scope key: the name of the target that the host chose for this request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The caller.
+
+    Attributes:
+        subject: the user or service, stable and unique within the tenant (``user:42``).
+        tenant: whose data and budget this is; stored things are looked up within it only.
+        roles: what the access rules go by.
+        source: who vouches for it (``fastapi``, ``django-session``, ``key``, ``anonymous``).
+        key_id: the public id of the gateway key that was used, or None.
+        extra: facts of the host's own for its hooks; never sent anywhere.
+    """
+
+    subject: str
+    tenant: str = "default"
+    roles: tuple[str, ...] = ()
+    source: str = "host"
+    key_id: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
+ANONYMOUS = Identity(subject="anonymous", source="anonymous")
+
+
+class Authenticator(Protocol):
+    """Finds out who calls. None means "not by me"; a ``PolicyError`` is final."""
+
+    def __call__(self, scope: Scope) -> Identity | None | Awaitable[Identity | None]: ...

@@ -1,0 +1,63 @@
+"""Token counts, disjoint: no token is in two fields, so that sums and prices need no case distinction.
+
+``None`` means that nothing was said, which is not zero. Every dialect's arithmetic (what its totals include) is
+undone when decoding and redone when encoding.
+"""
+
+from msgspec import Raw, Struct, structs
+
+__all__ = ["Usage", "merge"]
+
+
+class Usage(Struct, frozen=True, omit_defaults=True):
+    """Counts in tokens, ``cost`` in micro-dollars as the provider reported it.
+
+    ``fresh`` is input that was neither read from nor written to a cache. ``cache_write`` is written input whose
+    lifetime is unknown; ``cache_write_5m`` and ``cache_write_1h`` where it was told. ``visible`` is output without
+    ``reasoning``. ``estimated`` marks counts that nobody reported. ``raw`` is the usage object as it came last.
+    """
+
+    fresh: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    visible: int | None = None
+    reasoning: int | None = None
+    tool_prompt: int | None = None
+    audio_in: int | None = None
+    audio_out: int | None = None
+    server_tools: dict[str, int] | None = None
+    cost: int | None = None
+    estimated: bool = False
+    raw: Raw | None = None
+
+    @property
+    def written(self) -> int:
+        """All input written to a cache, in tokens."""
+        return (self.cache_write or 0) + (self.cache_write_5m or 0) + (self.cache_write_1h or 0)
+
+    @property
+    def input(self) -> int:
+        """All input, in tokens."""
+        return (self.fresh or 0) + (self.cache_read or 0) + self.written + (self.tool_prompt or 0)
+
+    @property
+    def output(self) -> int:
+        """All output, in tokens."""
+        return (self.visible or 0) + (self.reasoning or 0)
+
+
+_FIELDS = Usage.__struct_fields__
+
+
+def merge(earlier: Usage | None, later: Usage | None) -> Usage | None:
+    """What is known after a second report: field by field, the later one wins where it said anything.
+
+    Reports within one answer are cumulative totals in every dialect, so they replace and are never added.
+    """
+    if earlier is None or later is None:
+        return later if earlier is None else earlier
+    said = {name: value for name in _FIELDS if (value := getattr(later, name)) is not None}
+    said["estimated"] = later.estimated
+    return structs.replace(earlier, **said)

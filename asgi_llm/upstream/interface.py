@@ -1,0 +1,94 @@
+"""What a backend offers: send one request, read the answer piece by piece, give it back.
+
+Both backends pass the same behaviour suite.
+"""
+
+import ssl
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..types import Headers
+
+__all__ = ["Client", "ClientOptions", "Timeouts", "UpstreamRequest", "UpstreamResponse"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """In seconds; 0 means none.
+
+    ``connect`` covers waiting for a connection of the pool, the TCP and the TLS handshake. ``first_byte`` runs from
+    the request's last byte to the answer's head; ``idle`` between two pieces of the body; ``total`` over all of it.
+    """
+
+    connect: float = 5.0
+    first_byte: float = 120.0
+    idle: float = 120.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """How one worker is talked to.
+
+    ``base_url`` is scheme, host, port and an optional path prefix (no query). ``ssl`` is used for https; None means
+    the default context. ``keepalive`` is how long an idle connection is kept, in seconds. ``max_head`` is the limit
+    on status line and headers of an answer, in bytes. ``proxy`` and ``http2`` are for the httpx backend only.
+    """
+
+    base_url: str
+    timeouts: Timeouts = Timeouts()
+    max_connections: int = 200
+    max_keepalive: int = 50
+    keepalive: float = 50.0
+    max_head: int = 65536
+    ssl: ssl.SSLContext | None = None
+    proxy: str | None = None
+    http2: bool = False
+
+
+@dataclass(slots=True)
+class UpstreamRequest:
+    """``path`` is appended to the base URL's path and may carry a query. ``headers`` are in lower case and exclude
+    ``host``, ``content-length``, ``connection`` and ``transfer-encoding``, which the client writes itself.
+    ``timeouts`` overrides the client's."""
+
+    method: bytes
+    path: bytes
+    headers: Headers
+    body: bytes = b""
+    timeouts: Timeouts | None = None
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose head has arrived. Must be closed on every path; ``close`` never blocks and never raises."""
+
+    status: int
+    headers: Headers
+
+    async def read(self) -> bytes:
+        """The next piece of the body, as large as what has arrived; b"" at the end, and again after it.
+
+        Raises:
+            UpstreamError: reset, cut off, idle or total time-out, broken framing.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the answer back. Before its end that closes the connection (so that the upstream stops working)."""
+        ...
+
+
+class Client(Protocol):
+    """One worker's connections."""
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send and wait for the answer's head. Cancelling closes the connection that was used.
+
+        Raises:
+            UpstreamError: with the cause.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close idle connections at once and the busy ones too."""
+        ...
