@@ -7,7 +7,7 @@ Starlette, FastAPI and Litestar expect their own (equally loose) ones.
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-__all__ = ["ASGIApp", "Headers", "JSON", "Message", "Receive", "Scope", "Send"]
+__all__ = ["JSON", "ASGIApp", "Headers", "Message", "Receive", "Scope", "Send"]
 
 JSON = dict[str, Any] | list[Any] | str | int | float | bool | None
 

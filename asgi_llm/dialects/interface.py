@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from ..errors import AsgiLLMError, TranslationError, UpstreamError
-from ..neutral.events import Event
-from ..neutral.request import DialectName, Request
-from ..neutral.response import Response
-from ..neutral.usage import Usage
-from ..types import Headers
+from asgi_llm.errors import AsgiLLMError, TranslationError, UpstreamError
+from asgi_llm.neutral.events import Event
+from asgi_llm.neutral.request import DialectName, Request
+from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.usage import Usage
+from asgi_llm.types import Headers
 
 __all__ = [
     "Answer",

@@ -8,13 +8,13 @@ blank line, because some servers close without it.
 import re
 from typing import NamedTuple
 
-__all__ = ["Frame", "FrameTooLarge", "SSEReader", "frame"]
+__all__ = ["Frame", "FrameTooLargeError", "SSEReader", "frame"]
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 
 
-class FrameTooLarge(ValueError):
+class FrameTooLargeError(ValueError):
     """One event is larger than the reader's limit in bytes."""
 
 
@@ -50,7 +50,7 @@ class SSEReader:
         """The events that became whole.
 
         Raises:
-            FrameTooLarge: an unfinished event outgrew the limit.
+            FrameTooLargeError: an unfinished event outgrew the limit.
         """
         if self._first and data:
             data = self._strip_bom(data)
@@ -104,7 +104,7 @@ class SSEReader:
         self._parts.append(data)
         self._size += len(data)
         if self._size > self._limit:
-            raise FrameTooLarge(f"an event of the stream is larger than {self._limit} bytes")
+            raise FrameTooLargeError(f"an event of the stream is larger than {self._limit} bytes")
 
 
 def _parse(blocks: list[bytes]) -> list[Frame]:

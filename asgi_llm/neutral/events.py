@@ -8,7 +8,8 @@ candidate. ``fold.Grammar`` checks it.
 
 from msgspec import Raw, Struct
 
-from ..errors import AsgiLLMError
+from asgi_llm.errors import AsgiLLMError
+
 from .request import Carrier, Citation, DialectName, Part
 from .response import Finish
 from .usage import Usage
@@ -44,7 +45,7 @@ class Start(Struct, frozen=True, tag="start", omit_defaults=True):
 
 class BlockStart(Struct, frozen=True, tag="block_start", omit_defaults=True):
     """A part begins. ``part`` is its header: a ``Text``, ``Refusal``, ``Reasoning`` or ``ToolCall`` without content
-    yet, or a part that arrives whole (``ServerCall``, ``ServerResult``, redacted ``Reasoning``, ``Image``, ``Opaque``)."""
+    yet, or a part that arrives whole (``ServerCall``, ``ServerResult``, redacted ``Reasoning``, media, ``Opaque``)."""
 
     index: int
     part: Part

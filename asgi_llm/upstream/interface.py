@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..types import Headers
+from asgi_llm.types import Headers
 
 __all__ = ["Client", "ClientOptions", "Timeouts", "UpstreamRequest", "UpstreamResponse"]
 
@@ -30,7 +30,7 @@ class Timeouts:
 class ClientOptions:
     """How one worker is talked to.
 
-    ``base_url`` is scheme, host, port and an optional path prefix (no query). ``ssl`` is used for https; None means
+    ``base_url`` is scheme, host, port and an optional path prefix (no query). ``tls`` is used for https; None means
     the default context. ``keepalive`` is how long an idle connection is kept, in seconds. ``max_head`` is the limit
     on status line and headers of an answer, in bytes. ``proxy`` and ``http2`` are for the httpx backend only.
     """
@@ -41,7 +41,7 @@ class ClientOptions:
     max_keepalive: int = 50
     keepalive: float = 50.0
     max_head: int = 65536
-    ssl: ssl.SSLContext | None = None
+    tls: ssl.SSLContext | None = None
     proxy: str | None = None
     http2: bool = False
 
