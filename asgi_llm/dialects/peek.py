@@ -1,0 +1,183 @@
+"""What routing must know of a body (model, stream, a few flags), read without building the object tree.
+
+A typed decode skips every field it does not name, at about the speed of reading the bytes once. Only when something
+is wrong is the body looked at a second time, to say exactly what.
+"""
+
+import threading
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.errors import ClientError
+from asgi_llm.neutral.request import DialectName
+
+__all__ = ["Envelope", "peek"]
+
+
+class Envelope(Struct, frozen=True, gc=False):
+    """The outside of a request.
+
+    ``include_usage`` is the caller's wish for usage in a chat stream; ``stream_options`` the raw value of that
+    member (empty when absent), which the splice that asks for usage must merge with.
+    """
+
+    model: str
+    stream: bool = False
+    include_usage: bool = False
+    stream_options: bytes = b""
+
+
+class _Name:
+    """Type of the ``model`` member. Decoding it goes through ``_count``, which sees every occurrence: two of them
+    would let the gateway judge one model and the upstream serve the other."""
+
+
+class _Seen(threading.local):
+    models: list[Any]
+
+    def __init__(self) -> None:
+        self.models = []
+
+
+_seen = _Seen()
+
+
+def _count(_kind: type, value: Any) -> Any:
+    _seen.models.append(value)
+    return _NAME
+
+
+_NAME = _Name()
+
+
+class _Chat(Struct, gc=False):
+    model: _Name = _NAME
+    messages: Raw = Raw()
+    stream: bool | None = None
+    stream_options: Raw = Raw()
+
+
+class _Messages(Struct, gc=False):
+    model: _Name = _NAME
+    messages: Raw = Raw()
+    stream: bool | None = None
+
+
+class _Responses(Struct, gc=False):
+    model: _Name = _NAME
+    input: Raw = Raw()
+    stream: bool | None = None
+
+
+class _Options(Struct, gc=False):
+    include_usage: bool | None = None
+
+
+_chat = msgspec.json.Decoder(_Chat, dec_hook=_count)
+_messages = msgspec.json.Decoder(_Messages, dec_hook=_count)
+_responses = msgspec.json.Decoder(_Responses, dec_hook=_count)
+_options = msgspec.json.Decoder(_Options)
+
+
+def peek(dialect: DialectName, body: bytes) -> Envelope:
+    """The envelope of ``body``.
+
+    Raises:
+        ClientError: not a JSON object, ``model`` missing (code ``model_required``), given twice or no text,
+            ``stream`` no boolean, or the conversation of the wrong type; ``param`` names the field.
+    """
+    models = _seen.models
+    models.clear()
+    try:
+        envelope = _READERS[dialect](body, models)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        envelope = None
+    if envelope is None:
+        raise _diagnose(dialect, body)
+    return envelope
+
+
+def _peek_chat(body: bytes, models: list[Any]) -> Envelope | None:
+    found = _chat.decode(body)
+    if not _single(models) or bytes(found.messages)[:1] != b"[":
+        return None
+    options = bytes(found.stream_options)
+    include_usage = bool(options) and options != b"null" and bool(_options.decode(options).include_usage)
+    return Envelope(models[0], bool(found.stream), include_usage, options)
+
+
+def _peek_messages(body: bytes, models: list[Any]) -> Envelope | None:
+    found = _messages.decode(body)
+    if not _single(models) or bytes(found.messages)[:1] != b"[":
+        return None
+    return Envelope(models[0], bool(found.stream))
+
+
+def _peek_responses(body: bytes, models: list[Any]) -> Envelope | None:
+    found = _responses.decode(body)
+    if not _single(models) or bytes(found.input)[:1] not in _INPUT_STARTS:
+        return None
+    return Envelope(models[0], bool(found.stream))
+
+
+_INPUT_STARTS = (b"[", b'"', b"", b"n")
+"""A list, a text, absent (a stored prompt or an earlier response can stand in), null."""
+
+_READERS = {"chat": _peek_chat, "messages": _peek_messages, "responses": _peek_responses}
+
+
+def _single(models: list[Any]) -> bool:
+    return len(models) == 1 and type(models[0]) is str and bool(models[0].strip())
+
+
+def _diagnose(dialect: DialectName, body: bytes) -> ClientError:
+    """Says what is wrong with a body that could not be peeked into."""
+    if not body.strip():
+        return ClientError("the request has no body; a JSON object is expected", code="invalid_json")
+    try:
+        value = msgspec.json.decode(body)
+    except RecursionError:
+        return ClientError("the body is nested too deeply", code="invalid_json")
+    except UnicodeDecodeError:
+        return ClientError("the body is not UTF-8", code="invalid_json")
+    except msgspec.DecodeError as error:
+        return ClientError(f"the body is not JSON: {error}", code="invalid_json")
+    if not isinstance(value, dict):
+        return ClientError(f"the body must be a JSON object, not {_kind(value)}", code="invalid_json")
+    return _diagnose_members(dialect, value)
+
+
+def _diagnose_members(dialect: DialectName, value: dict[str, Any]) -> ClientError:
+    model = value.get("model")
+    if not isinstance(model, str) or not model.strip():
+        said = "is missing" if model is None else "is empty" if isinstance(model, str) else f"is {_kind(model)}"
+        return ClientError(f"model {said}; the name of a model is expected", code="model_required", param="model")
+    if not isinstance(value.get("stream"), bool | None):
+        return ClientError(f"stream must be true or false, not {_kind(value['stream'])}", param="stream")
+    if not isinstance(options := value.get("stream_options"), dict | None):
+        return ClientError(f"stream_options must be an object, not {_kind(options)}", param="stream_options")
+    if isinstance(options, dict) and not isinstance(options.get("include_usage"), bool | None):
+        return ClientError("stream_options.include_usage must be true or false", param="stream_options.include_usage")
+    turns = "input" if dialect == "responses" else "messages"
+    if not isinstance(value.get(turns), list):
+        expected = "a list or a text" if dialect == "responses" else "a list"
+        said = f"not {_kind(value[turns])}" if turns in value else "and is missing"
+        return ClientError(f"{turns} must be {expected}, {said}", param=turns)
+    return ClientError("model occurs more than once in the body", param="model")
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a text"
+        case list():
+            return "a list"
+    return "an object"
