@@ -1,0 +1,432 @@
+"""One HTTP/1.1 connection: bytes in, an ``Answer`` out, one exchange at a time (RFC 9112; parsed by llhttp).
+
+llhttp, in its strict mode, refuses bare CR or LF, folded lines, control characters, both or several
+Content-Lengths, Content-Length beside Transfer-Encoding and bad chunks. This module adds what it leaves open: limits,
+versions, interim answers, codings other than ``chunked``, answers to HEAD, ends by closing, and bytes after the end.
+
+Time is kept by at most one timer a connection: waiting only notes a deadline, and the timer, when it fires early,
+is set again to what is then the deadline. A busy connection thus touches the loop's timers once in many requests.
+"""
+
+import asyncio
+from contextvars import Context
+from math import inf
+from typing import Protocol, cast
+
+import httptools
+
+from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.types import Headers
+
+from . import failures
+from .answer import Answer
+from .interface import Timeouts
+
+__all__ = ["Connection", "Owner"]
+
+_BUFFERED = 256 * 1024
+"""Reading pauses when so many bytes wait for a reader."""
+
+_MAX_HEADERS = 256
+
+_EMPTY_CONTEXT = Context()
+"""Timers outlive requests, and must not keep alive what some request put into its context variables."""
+
+
+class Owner(Protocol):
+    """Whose places the connections fill."""
+
+    def joined(self, connection: "Connection") -> None: ...
+    def left(self, connection: "Connection") -> None: ...
+    def release(self, connection: "Connection") -> None: ...
+    def vacate(self) -> None: ...
+    def drop(self, connection: "Connection") -> None: ...
+
+
+class _Refused(Exception):  # noqa: N818 - says why the parser was stopped; never leaves this module
+    """Raised inside the parser's callbacks."""
+
+
+class Connection(asyncio.Protocol):
+    """Created by dialling; ``begin`` starts an exchange, ``wait_for_head`` and the answer's ``read`` await its parts.
+
+    Attributes:
+        idle: it lies in the pool.
+        idle_since: loop time.
+        pieces: the body that has arrived and was not read yet.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_buffered",
+        "_cause",
+        "_complete",
+        "_deadline",
+        "_first_byte",
+        "_head_pending",
+        "_header_count",
+        "_headers",
+        "_idle_limit",
+        "_is_head",
+        "_keep_alive",
+        "_loop",
+        "_lost",
+        "_max_head",
+        "_overhead",
+        "_owner",
+        "_parser",
+        "_reading_paused",
+        "_silent",
+        "_surplus",
+        "_timer",
+        "_timer_at",
+        "_total_at",
+        "_transport",
+        "_unsent",
+        "_used",
+        "_waiter",
+        "_writing_paused",
+        "idle",
+        "idle_since",
+        "pieces",
+    )
+
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, max_head: int) -> None:
+        self._owner = owner
+        self._loop = loop
+        self._max_head = max_head
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._answer: Answer | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost = False
+        self._used = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = self._deadline = self._total_at = inf
+        self._cause = Cause.TOTAL_TIMEOUT
+        self._first_byte = self._idle_limit = 0.0
+        self._writing_paused = self._reading_paused = False
+        self._unsent = 0
+        self._buffered = self._overhead = self._header_count = 0
+        self._head_pending = self._complete = self._surplus = self._keep_alive = self._is_head = self._silent = False
+        self._headers: Headers = []
+        self.pieces: list[bytes] = []
+        self.idle = False
+        self.idle_since = 0.0
+        self._parser = self._new_parser()
+
+    def __repr__(self) -> str:
+        state = "lost" if self._lost else "idle" if self._answer is None else "busy"
+        return f"<Connection {state}>"
+
+    # What the client and the answer ask of it
+
+    def usable(self) -> bool:
+        """Whether a request can still be sent on it."""
+        return not (self._lost or self._transport.is_closing())
+
+    def begin(self, first: bytes, rest: bytes, *, is_head: bool, timeouts: Timeouts, total_at: float) -> Answer:
+        """Send a request; ``total_at`` is the loop time at which its exchange must be over (inf: never)."""
+        answer = self._answer = Answer(self)
+        self._headers = answer.headers
+        self._head_pending = self._silent = True
+        self._complete = self._surplus = False
+        self._is_head = is_head
+        self._header_count = self._overhead = self._buffered = 0
+        self._first_byte = timeouts.first_byte
+        self._idle_limit = timeouts.idle
+        self._total_at = total_at
+        if rest:
+            self._transport.writelines((first, rest))
+        else:
+            self._transport.write(first)
+        return answer
+
+    def wait_for_head(self) -> "asyncio.Future[None]":
+        """Done when the answer has its head or its error. First byte is counted from the request's last."""
+        if self._writing_paused:
+            self._unsent = self._transport.get_write_buffer_size()
+            self._expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+        else:
+            self._expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
+
+    def wait_for_body(self) -> "asyncio.Future[None]":
+        """Done when there are pieces, or the answer has ended."""
+        self._expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
+
+    def take_body(self) -> bytes:
+        """All that has arrived, as one piece."""
+        pieces = self.pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._buffered = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        return data
+
+    def total_is_over(self) -> bool:
+        """A reader that never has to wait is held to the total time as well."""
+        return self._total_at != inf and self._loop.time() >= self._total_at
+
+    def fail(self, error: UpstreamError) -> None:
+        """End the exchange and the connection."""
+        self._end(error, reusable=False)
+
+    def time_out(self, cause: Cause) -> None:
+        """End the exchange because of a time-out."""
+        self._end(failures.timed_out(cause), reusable=False)
+
+    def abort(self) -> None:
+        """Close at once; nothing is flushed."""
+        self._lost = True
+        self._stop_timer()
+        self._transport.abort()
+
+    # What the transport tells it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Buffer limit 0: ``resume_writing`` then means that the last byte has left."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=0)
+        self._owner.joined(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; then hand over what has become complete."""
+        if self._answer is None:
+            self._unasked()
+            return
+        try:
+            if self._head_pending:
+                self._feed_head(data)
+            else:
+                self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._broken(error)
+            return
+        if self._complete:
+            self._end(None, reusable=self._keep_alive and not self._surplus and not self._writing_paused)
+        elif self.pieces:
+            self._overhead = 0
+            self._buffered += len(data)
+            if self._waiter is not None:
+                self._wake()
+            elif self._buffered > _BUFFERED and not self._reading_paused:
+                self._reading_paused = True
+                self._transport.pause_reading()
+        else:
+            self._count_overhead(len(data))
+
+    def eof_received(self) -> None:
+        """The peer has said all: the end of a body without a length, a cut in any other."""
+        if self._answer is None:
+            self._unasked()
+        elif not self._head_pending and _ends_by_closing(self._answer):
+            self._end(None, reusable=False)
+        else:
+            self._cut_off()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whatever the reason, an exchange that is still open was cut off."""
+        self._lost = True
+        self._stop_timer()
+        if self._answer is not None:
+            self._cut_off()
+        elif self.idle:
+            self._owner.drop(self)
+        self._owner.left(self)
+
+    def pause_writing(self) -> None:
+        """Part of the request is still ours to send."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """The request is out: from here the upstream's time runs."""
+        self._writing_paused = False
+        if self._head_pending and self._waiter is not None:
+            self._expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
+
+    # What the parser tells it
+
+    def on_message_begin(self) -> None:
+        """A second answer that nobody asked for must not be taken for the next request's."""
+        if self._complete:
+            self._surplus = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Also called for trailers, which are left out."""
+        if not self._head_pending:
+            return
+        self._header_count += 1
+        if self._header_count > _MAX_HEADERS:
+            raise _Refused("The upstream's answer has too many headers.")
+        self._headers.append((name.lower(), value.strip()))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: interim, or the answer's own."""
+        status = self._parser.get_status_code()
+        version = self._parser.get_http_version()
+        if version not in ("1.1", "1.0") or status < 100 or status == 101:
+            raise _Refused("The upstream's answer is not sound HTTP/1.1.")
+        codings = [value for name, value in self._headers if name == b"transfer-encoding"]
+        if codings and ([coding.lower() for coding in codings] != [b"chunked"] or version == "1.0" or status < 200):
+            raise _Refused("The upstream's answer has a transfer coding that was not asked for.")
+        if status < 200:
+            self._headers.clear()
+            return
+        self._keep_alive = version == "1.1" and self._parser.should_keep_alive()
+        self._head_pending = False
+        answer = cast("Answer", self._answer)
+        answer.status = status
+        if self._is_head:
+            self._complete = True
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+        self.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        """Interim answers complete too, with their head still pending."""
+        if not self._head_pending:
+            self._complete = True
+
+    # Inside
+
+    def _new_parser(self) -> httptools.HttpResponseParser:
+        return httptools.HttpResponseParser(self)
+
+    def _feed_head(self, data: bytes) -> None:
+        """At most ``max_head`` bytes are parsed before the head must be whole, however they are cut."""
+        room = self._max_head - self._overhead
+        self._silent = False
+        if len(data) <= room:
+            self._overhead += len(data)
+            self._parser.feed_data(data)
+        else:
+            view = memoryview(data)
+            self._overhead = self._max_head
+            self._parser.feed_data(view[:room])
+            if self._head_pending:
+                raise httptools.HttpParserError("the head is too large")
+            self._parser.feed_data(view[room:])
+        if not self._head_pending:
+            self._overhead = 0
+            self._wake()
+
+    def _count_overhead(self, size: int) -> None:
+        """Chunk extensions and trailers are not kept, but a flood of them is no body either."""
+        if self._head_pending:
+            return
+        self._overhead += size
+        if self._overhead > self._max_head:
+            self.fail(failures.protocol("The upstream's answer has framing without content."))
+
+    def _broken(self, error: Exception) -> None:
+        if self._complete:
+            # The answer is whole; what follows it is not, and is nobody's.
+            self._end(None, reusable=False)
+            return
+        refused = error.__context__
+        self.fail(failures.protocol(str(refused)) if isinstance(refused, _Refused) else failures.protocol())
+
+    def _unasked(self) -> None:
+        """Data or an end between exchanges."""
+        self.abort()
+        if self.idle:
+            self._owner.drop(self)
+
+    def _cut_off(self) -> None:
+        answer = self._answer
+        if answer is None or not self._used or not self._silent:
+            self.fail(failures.reset())
+            return
+        # The peer gave up the idle connection while the request was under way. The place stays with the request.
+        self._answer = None
+        answer.stale = True
+        answer.end(b"", failures.reset())
+        self._wake()
+        self.abort()
+
+    def _end(self, error: UpstreamError | None, *, reusable: bool) -> None:
+        answer = self._answer
+        if answer is None:
+            return
+        self._answer = None
+        answer.end(self._rest(), error)
+        self._wake()
+        if reusable:
+            if self._is_head:
+                self._parser = self._new_parser()
+            self._used = True
+            self._owner.release(self)
+            return
+        self.abort()
+        self._owner.vacate()
+
+    def _rest(self) -> bytes:
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
+        pieces = self.pieces
+        if not pieces:
+            return b""
+        if self._is_head:
+            pieces.clear()
+            return b""
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return data
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _expect(self, limit: float, cause: Cause) -> None:
+        """Something must happen within ``limit`` seconds (0: any time), and before the total is over."""
+        deadline = self._total_at
+        self._cause = Cause.TOTAL_TIMEOUT
+        if limit:
+            at = self._loop.time() + limit
+            if at < deadline:
+                deadline = at
+                self._cause = cause
+        self._deadline = deadline
+        if deadline < self._timer_at:
+            self._stop_timer()
+            self._start_timer(deadline)
+
+    def _start_timer(self, at: float) -> None:
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._on_timer, context=_EMPTY_CONTEXT)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._timer_at = inf
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = inf
+        if self._waiter is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._start_timer(self._deadline)
+        elif self._writing_paused and self._cause is Cause.IDLE_TIMEOUT and self._still_sending():
+            self._expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+        else:
+            self.time_out(self._cause)
+
+    def _still_sending(self) -> bool:
+        before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
+        return self._unsent < before
+
+
+def _ends_by_closing(answer: Answer) -> bool:
+    return not any(name in (b"content-length", b"transfer-encoding") for name, _ in answer.headers)

@@ -1,0 +1,165 @@
+"""The hot path: HTTP/1.1 towards one worker, on asyncio and httptools.
+
+``send`` reads top to bottom: a connection (idle, handed over, or dialled), the request, the answer's head. What a
+connection does is in ``connection.py``, who gets one in ``pool.py``.
+"""
+
+import asyncio
+from math import inf
+
+from asgi_llm.errors import Cause
+
+from . import failures
+from .address import parse_base_url
+from .answer import Answer
+from .connection import Connection
+from .dial import Dialler
+from .interface import ClientOptions, Timeouts, UpstreamRequest
+from .pool import Pool
+from .request_head import RequestHead
+
+__all__ = ["Http1Client"]
+
+
+class Http1Client:
+    """Implements ``Client``. Made anywhere; bound to the event loop of its first request, and to a later one only
+    after that loop was closed.
+
+    Raises:
+        ValueError: options that cannot work.
+    """
+
+    def __init__(self, options: ClientOptions) -> None:
+        if options.proxy is not None or options.http2:
+            raise ValueError("proxies and HTTP/2 need the httpx backend")
+        if options.max_connections < 1:
+            raise ValueError("max_connections must be at least 1")
+        address = parse_base_url(options.base_url)
+        self._options = options
+        self._timeouts = options.timeouts
+        self._head = RequestHead(address)
+        self._dialler = Dialler(address, options.tls)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool: Pool | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Http1Client open={self.open} idle={self.idle} in_use={self.in_use} waiting={self.waiting}>"
+
+    @property
+    def open(self) -> int:
+        """Places taken: being dialled, in use, or idle."""
+        return self._pool.open if self._pool is not None else 0
+
+    @property
+    def idle(self) -> int:
+        """Connections kept for the next request."""
+        return len(self._pool.idle) if self._pool is not None else 0
+
+    @property
+    def in_use(self) -> int:
+        """Places that requests hold."""
+        return self.open - self.idle
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a place."""
+        return self._pool.waiting if self._pool is not None else 0
+
+    async def send(self, request: UpstreamRequest) -> Answer:
+        """See ``Client.send``.
+
+        Raises:
+            UpstreamError: with the cause.
+            ClientError: illegal bytes in the request's method, path or headers.
+        """
+        first, rest = self._head.write(request)
+        loop = asyncio.get_running_loop()
+        pool = self._pool if loop is self._loop and self._pool is not None else self._bind(loop)
+        timeouts = request.timeouts or self._timeouts
+        total_at = loop.time() + timeouts.total if timeouts.total else inf
+        is_head = request.method == b"HEAD"
+        connection = pool.take() or await self._acquire(loop, pool, timeouts, total_at)
+        while True:
+            answer = connection.begin(first, rest, is_head=is_head, timeouts=timeouts, total_at=total_at)
+            try:
+                await connection.wait_for_head()
+            except BaseException:
+                answer.close()
+                if answer.stale:
+                    pool.vacate()
+                raise
+            if not answer.stale:
+                break
+            # Only a reused connection goes stale, so this happens once.
+            connection = await self._redial(loop, pool, timeouts, total_at)
+        if not answer.status and answer.error is not None:
+            raise answer.error
+        return answer
+
+    async def aclose(self) -> None:
+        """See ``Client.aclose``. Requests under way, waiting or still to come fail."""
+        self._closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None and self._loop is asyncio.get_running_loop():
+            await pool.close()
+
+    def _bind(self, loop: asyncio.AbstractEventLoop) -> Pool:
+        if self._closed:
+            raise failures.closed()
+        if self._loop is not None and not self._loop.is_closed():
+            raise RuntimeError("an upstream client serves one event loop, and this one's is still open")
+        options = self._options
+        self._loop = loop
+        self._pool = Pool(
+            loop, limit=options.max_connections, max_idle=options.max_keepalive, keepalive=options.keepalive
+        )
+        return self._pool
+
+    async def _acquire(
+        self, loop: asyncio.AbstractEventLoop, pool: Pool, timeouts: Timeouts, total_at: float
+    ) -> Connection:
+        """A place of the pool, and a connection in it, within the time for connecting."""
+        connecting = _sooner(loop, timeouts.connect, total_at)
+        has_place = False
+        try:
+            async with asyncio.timeout_at(connecting):
+                connection = await pool.acquire()
+                has_place = True
+                if connection is not None and connection.usable():
+                    return connection
+                return await self._dial(loop, pool)
+        except TimeoutError:
+            if connecting == total_at:
+                raise failures.timed_out(Cause.TOTAL_TIMEOUT) from None
+            raise (failures.timed_out(Cause.CONNECT_TIMEOUT) if has_place else failures.pool_timeout()) from None
+
+    async def _redial(
+        self, loop: asyncio.AbstractEventLoop, pool: Pool, timeouts: Timeouts, total_at: float
+    ) -> Connection:
+        """A fresh connection in the place of one that went stale."""
+        connecting = _sooner(loop, timeouts.connect, total_at)
+        try:
+            async with asyncio.timeout_at(connecting):
+                return await self._dial(loop, pool)
+        except TimeoutError:
+            cause = Cause.TOTAL_TIMEOUT if connecting == total_at else Cause.CONNECT_TIMEOUT
+            raise failures.timed_out(cause) from None
+
+    async def _dial(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> Connection:
+        """Gives the place back when there will be no connection in it."""
+        try:
+            connection = await self._dialler.dial(loop, lambda: Connection(pool, loop, self._options.max_head))
+        except BaseException:
+            pool.vacate()
+            raise
+        if self._closed:
+            connection.abort()
+            pool.vacate()
+            raise failures.closed()
+        return connection
+
+
+def _sooner(loop: asyncio.AbstractEventLoop, limit: float, total_at: float) -> float | None:
+    at = min(loop.time() + limit, total_at) if limit else total_at
+    return None if at == inf else at
