@@ -1,10 +1,10 @@
 """Waiting with an end: a test that hangs fails, and says what it waited for."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-__all__ = ["PATIENCE", "within"]
+__all__ = ["PATIENCE", "News", "within"]
 
 T = TypeVar("T")
 
@@ -26,3 +26,20 @@ async def within(awaitable: Awaitable[T], seconds: float, what: str) -> T:
         if clock.expired():
             raise AssertionError(f"{what}: nothing happened within {seconds:g} s") from None
         raise
+
+
+class News:
+    """Wakes whoever waits for a condition over plain state; rung by whoever changes that state."""
+
+    __slots__ = ("_rung",)
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def until(self, ready: Callable[[], bool]) -> None:
+        while not ready():
+            self._rung.clear()
+            await self._rung.wait()

@@ -8,7 +8,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .answer import Answer
-from .patience import PATIENCE, within
+from .patience import PATIENCE, News, within
 from .recorded import Recorded
 from .server import Connection, Director
 
@@ -54,7 +54,7 @@ class ScriptedUpstream(Director):
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._blames: list[str] = []
-        self._news = asyncio.Event()
+        self._news = News()
 
     def push(self, *answers: Answer) -> None:
         """Add answers to the end of the script."""
@@ -88,7 +88,7 @@ class ScriptedUpstream(Director):
             AssertionError: it did not come within so many seconds.
         """
         what = f"waiting for request {number} at the scripted upstream ({len(self.requests)} so far)"
-        await within(self._arrival(number), seconds, what)
+        await within(self._news.until(lambda: len(self.requests) >= number), seconds, what)
         return self.requests[number - 1]
 
     def transport(self, library: ModuleType | None = None) -> "httpx.AsyncBaseTransport":
@@ -135,7 +135,7 @@ class ScriptedUpstream(Director):
 
     async def answer(self, request: Recorded) -> Answer:
         self.requests.append(request)
-        self._news.set()
+        self._news.ring()
         if self._queue:
             return self._queue.popleft()
         if self._handler is None:
@@ -154,8 +154,3 @@ class ScriptedUpstream(Director):
     def _connect(self) -> Connection:
         self.accepted += 1
         return Connection(self, self.accepted)
-
-    async def _arrival(self, number: int) -> None:
-        while len(self.requests) < number:
-            self._news.clear()
-            await self._news.wait()
