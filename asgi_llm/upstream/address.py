@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from asgi_llm.errors import ClientError
-from asgi_llm.types import Headers
 
 from .interface import UpstreamRequest
 
-__all__ = ["Address", "check_request", "illegal_in_headers", "illegal_in_target", "parse_base_url"]
+__all__ = ["ILLEGAL_IN_HEADERS", "Address", "check_name", "check_request", "check_target", "parse_base_url"]
 
-illegal_in_headers = bytes([*range(9), *range(10, 32), 127])
+ILLEGAL_IN_HEADERS = bytes([*range(9), *range(10, 32), 127])
 """Control characters other than tab."""
 
-illegal_in_target = bytes([*range(33), 35, *range(127, 256)])
+_ILLEGAL_IN_TARGET = bytes([*range(33), 35, *range(127, 256)])
 """Control characters, space, ``#`` and everything that is not ASCII."""
 
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -53,7 +52,7 @@ def parse_base_url(url: str) -> Address:
     if parts.username is not None or parts.password is not None:
         raise ValueError("base_url must not contain credentials")
     path = parts.path.rstrip("/").encode()
-    if path.translate(None, illegal_in_target) != path:
+    if path.translate(None, _ILLEGAL_IN_TARGET) != path:
         raise ValueError("the path of base_url contains characters that must be percent-encoded")
     secure = parts.scheme == "https"
     default = 443 if secure else 80
@@ -83,7 +82,7 @@ def check_request(request: UpstreamRequest) -> None:
     check_target(request.method, request.path)
     for name, value in request.headers:
         check_name(name)
-        if value.translate(None, illegal_in_headers) != value:
+        if value.translate(None, ILLEGAL_IN_HEADERS) != value:
             raise ClientError("A header value contains control characters.")
 
 
@@ -91,7 +90,7 @@ def check_target(method: bytes, path: bytes) -> None:
     """The method and path of a request line; see ``check_request``."""
     if not _METHOD.fullmatch(method) or method.upper() == b"CONNECT":
         raise ClientError("The request method is not valid.")
-    if path.translate(None, illegal_in_target) != path or path[:1] not in (b"", b"/", b"?"):
+    if path.translate(None, _ILLEGAL_IN_TARGET) != path or path[:1] not in (b"", b"/", b"?"):
         raise ClientError("The request path contains characters that must be percent-encoded.")
 
 
@@ -101,8 +100,3 @@ def check_name(name: bytes) -> None:
         raise ClientError("A header name is not valid.")
     if name in _WRITTEN_BY_THE_CLIENT:
         raise ClientError("A header that frames the request cannot be set.")
-
-
-def has(headers: Headers, wanted: bytes) -> bool:
-    """Whether a header of that name is there."""
-    return any(name == wanted for name, _ in headers)

@@ -54,17 +54,18 @@ class Connection(asyncio.Protocol):
         idle: it lies in the pool.
         idle_since: loop time.
         pieces: the body that has arrived and was not read yet.
+        total_at: loop time at which the exchange must be over, or inf.
     """
 
     __slots__ = (
         "_answer",
         "_buffered",
         "_cause",
+        "_codings",
         "_complete",
         "_deadline",
         "_first_byte",
         "_head_pending",
-        "_header_count",
         "_headers",
         "_idle_limit",
         "_is_head",
@@ -77,10 +78,10 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_reading_paused",
         "_silent",
+        "_starts_with_http11",
         "_surplus",
         "_timer",
         "_timer_at",
-        "_total_at",
         "_transport",
         "_unsent",
         "_used",
@@ -88,7 +89,9 @@ class Connection(asyncio.Protocol):
         "_writing_paused",
         "idle",
         "idle_since",
+        "on_body",
         "pieces",
+        "total_at",
     )
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, max_head: int) -> None:
@@ -101,15 +104,17 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self._used = False
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = self._deadline = self._total_at = inf
+        self._timer_at = self._deadline = self.total_at = inf
         self._cause = Cause.TOTAL_TIMEOUT
         self._first_byte = self._idle_limit = 0.0
         self._writing_paused = self._reading_paused = False
         self._unsent = 0
-        self._buffered = self._overhead = self._header_count = 0
+        self._buffered = self._overhead = self._codings = 0
         self._head_pending = self._complete = self._surplus = self._keep_alive = self._is_head = self._silent = False
+        self._starts_with_http11 = False
         self._headers: Headers = []
         self.pieces: list[bytes] = []
+        self.on_body = self.pieces.append  # the parser calls this for every piece: the list itself is fastest
         self.idle = False
         self.idle_since = 0.0
         self._parser = self._new_parser()
@@ -131,10 +136,10 @@ class Connection(asyncio.Protocol):
         self._head_pending = self._silent = True
         self._complete = self._surplus = False
         self._is_head = is_head
-        self._header_count = self._overhead = self._buffered = 0
+        self._overhead = self._buffered = self._codings = 0
         self._first_byte = timeouts.first_byte
         self._idle_limit = timeouts.idle
-        self._total_at = total_at
+        self.total_at = total_at
         if rest:
             self._transport.writelines((first, rest))
         else:
@@ -170,7 +175,7 @@ class Connection(asyncio.Protocol):
 
     def total_is_over(self) -> bool:
         """A reader that never has to wait is held to the total time as well."""
-        return self._total_at != inf and self._loop.time() >= self._total_at
+        return self._loop.time() >= self.total_at
 
     def fail(self, error: UpstreamError) -> None:
         """End the exchange and the connection."""
@@ -208,7 +213,7 @@ class Connection(asyncio.Protocol):
             self._broken(error)
             return
         if self._complete:
-            self._end(None, reusable=self._keep_alive and not self._surplus and not self._writing_paused)
+            self._end(None, reusable=self._keep_alive and not (self._surplus or self._writing_paused))
         elif self.pieces:
             self._overhead = 0
             self._buffered += len(data)
@@ -258,35 +263,31 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Also called for trailers, which are left out."""
-        if not self._head_pending:
-            return
-        self._header_count += 1
-        if self._header_count > _MAX_HEADERS:
-            raise _Refused("The upstream's answer has too many headers.")
-        self._headers.append((name.lower(), value.strip()))
+        if self._head_pending:
+            name = name.lower()
+            if name == b"transfer-encoding":
+                self._codings += 1 if value.strip().lower() == b"chunked" else 2
+            self._headers.append((name, value.strip()))
 
     def on_headers_complete(self) -> None:
         """The head is whole: interim, or the answer's own."""
-        status = self._parser.get_status_code()
-        version = self._parser.get_http_version()
-        if version not in ("1.1", "1.0") or status < 100 or status == 101:
-            raise _Refused("The upstream's answer is not sound HTTP/1.1.")
-        codings = [value for name, value in self._headers if name == b"transfer-encoding"]
-        if codings and ([coding.lower() for coding in codings] != [b"chunked"] or version == "1.0" or status < 200):
+        parser = self._parser
+        status = parser.get_status_code()
+        recent = self._starts_with_http11 or parser.get_http_version() == "1.1"
+        if not recent and parser.get_http_version() != "1.0":
+            raise _Refused("The upstream's answer is of another version of HTTP.")
+        if len(self._headers) > _MAX_HEADERS:
+            raise _Refused("The upstream's answer has too many headers.")
+        if self._codings > (1 if recent and status >= 200 else 0):
             raise _Refused("The upstream's answer has a transfer coding that was not asked for.")
         if status < 200:
-            self._headers.clear()
+            self._interim(status)
             return
-        self._keep_alive = version == "1.1" and self._parser.should_keep_alive()
+        self._keep_alive = recent and parser.should_keep_alive()
         self._head_pending = False
-        answer = cast("Answer", self._answer)
-        answer.status = status
+        self._answer.status = status  # type: ignore[union-attr]  # nothing is parsed without an answer to fill
         if self._is_head:
             self._complete = True
-
-    def on_body(self, data: bytes) -> None:
-        """A piece of the body."""
-        self.pieces.append(data)
 
     def on_message_complete(self) -> None:
         """Interim answers complete too, with their head still pending."""
@@ -298,10 +299,18 @@ class Connection(asyncio.Protocol):
     def _new_parser(self) -> httptools.HttpResponseParser:
         return httptools.HttpResponseParser(self)
 
+    def _interim(self, status: int) -> None:
+        if status < 100 or status == 101:
+            raise _Refused("The upstream's answer has a status that was not asked for.")
+        self._headers.clear()
+        self._starts_with_http11 = False
+
     def _feed_head(self, data: bytes) -> None:
         """At most ``max_head`` bytes are parsed before the head must be whole, however they are cut."""
         room = self._max_head - self._overhead
-        self._silent = False
+        if self._silent:
+            self._silent = False
+            self._starts_with_http11 = data.startswith(b"HTTP/1.1 ")
         if len(data) <= room:
             self._overhead += len(data)
             self._parser.feed_data(data)
@@ -355,8 +364,11 @@ class Connection(asyncio.Protocol):
         if answer is None:
             return
         self._answer = None
-        answer.end(self._rest(), error)
+        answer.end(self._rest() if self.pieces else b"", error)
         self._wake()
+        if self._reading_paused:
+            self._reading_paused = False
+            self._transport.resume_reading()
         if reusable:
             if self._is_head:
                 self._parser = self._new_parser()
@@ -367,16 +379,8 @@ class Connection(asyncio.Protocol):
         self._owner.vacate()
 
     def _rest(self) -> bytes:
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
         pieces = self.pieces
-        if not pieces:
-            return b""
-        if self._is_head:
-            pieces.clear()
-            return b""
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = b"" if self._is_head else pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         return data
 
@@ -389,7 +393,7 @@ class Connection(asyncio.Protocol):
 
     def _expect(self, limit: float, cause: Cause) -> None:
         """Something must happen within ``limit`` seconds (0: any time), and before the total is over."""
-        deadline = self._total_at
+        deadline = self.total_at
         self._cause = Cause.TOTAL_TIMEOUT
         if limit:
             at = self._loop.time() + limit

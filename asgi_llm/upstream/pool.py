@@ -82,18 +82,14 @@ class Pool:
             raise
 
     def _give_back(self, connection: Connection | None) -> None:
-        if connection is None:
+        if connection is None or not connection.usable():
             self.vacate()
         else:
             self.release(connection)
 
     def release(self, connection: Connection) -> None:
         """A connection fit for another request comes back with its place."""
-        if not connection.usable():
-            self.vacate()
-            return
-        waiter = self._next_waiter()
-        if waiter is not None:
+        if self._waiters and (waiter := self._next_waiter()) is not None:
             waiter.set_result(connection)
             return
         if self._max_idle < 1:
