@@ -264,7 +264,7 @@ class _Answer:
 class _Progress:
     """How far a request has come, as its trace tells; sets the clock for what comes next."""
 
-    __slots__ = ("_timeouts", "_total_at", "cause", "clock", "deadline", "stale")
+    __slots__ = ("_timeouts", "_total_at", "_traced", "cause", "clock", "deadline", "stale")
 
     def __init__(self, timeouts: Timeouts, total_at: float, *, traced: bool) -> None:
         self._timeouts = timeouts
