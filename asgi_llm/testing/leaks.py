@@ -45,18 +45,25 @@ def _left(tasks: set[asyncio.Task[object]], descriptors: Counter[str]) -> list[s
 
 
 def _descriptors() -> Counter[str]:
-    """Every open descriptor, named by what it is open on, so that numbers may be used again."""
+    """Every open descriptor, named by what it is open on, so that numbers may be used again.
+
+    Character devices are left out: event loops keep ``/dev/null`` in reserve.
+    """
     found: Counter[str] = Counter()
     for listing in (Path("/proc/self/fd"), Path("/dev/fd")):
         with suppress(OSError):
-            for number in os.listdir(listing):  # noqa: PTH208  names only, and all of them before any is closed
-                with suppress(OSError):  # the descriptor of the listing itself is closed by now
-                    found[_describe(int(number))] += 1
+            numbers = os.listdir(listing)  # noqa: PTH208  names only, and all of them before any is closed
             break
+    else:
+        return found
+    for number in numbers:
+        with suppress(OSError):  # the descriptor of the listing itself is closed by now
+            status = os.fstat(int(number))
+            if not stat.S_ISCHR(status.st_mode):
+                found[_describe(status)] += 1
     return found
 
 
-def _describe(descriptor: int) -> str:
-    status = os.fstat(descriptor)
+def _describe(status: os.stat_result) -> str:
     kind = "socket" if stat.S_ISSOCK(status.st_mode) else "pipe" if stat.S_ISFIFO(status.st_mode) else "file"
     return f"{kind} {status.st_dev}:{status.st_ino}"
