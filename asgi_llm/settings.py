@@ -122,10 +122,12 @@ class _Model(BaseModel):
 
 
 class TimeoutSettings(_Model):
-    """In seconds; 0 means none."""
+    """In seconds; 0 means none. ``first_byte`` is for streams, ``answer`` for the head of an answer that is not
+    streamed, which comes when everything has been said."""
 
     connect: Seconds = 5
     first_byte: Seconds = 120
+    answer: Seconds = 600
     idle: Seconds = 120
     total: Seconds = 0
 

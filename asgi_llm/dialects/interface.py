@@ -27,6 +27,7 @@ __all__ = [
     "Restore",
     "StreamDecoder",
     "StreamEncoder",
+    "StreamFilter",
     "StreamWatcher",
     "ToolShape",
     "Warned",
@@ -205,6 +206,18 @@ class StreamWatcher(Protocol):
         ...
 
 
+class StreamFilter(Protocol):
+    """Edits a stream that passes through, event by event, leaving every other byte as it is."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The edited bytes of the events that are whole by now."""
+        ...
+
+    def end(self) -> bytes:
+        """What was held back."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """One wire dialect.
@@ -220,6 +233,8 @@ class Dialect:
             a place for it.
         encode_failure: error -> the bytes that end a running stream with it.
         keepalive: see ``StreamEncoder.keepalive``, for streams that pass through.
+        hide_usage: takes out of a passing stream the usage that the caller did not ask for; None in dialects that
+            always report it.
     """
 
     name: DialectName
@@ -235,3 +250,4 @@ class Dialect:
     encode_error: Callable[[AsgiLLMError, str], tuple[int, bytes]]
     encode_failure: Callable[[AsgiLLMError], bytes]
     keepalive: bytes
+    hide_usage: Callable[[], StreamFilter] | None = None

@@ -1,0 +1,106 @@
+"""The gateway as an ASGI application: finds the endpoint, hands calls to the pipeline, answers the rest itself."""
+
+import logging
+from collections.abc import Callable
+
+from asgi_llm.dialects.interface import Dialect
+from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.endpoints import Endpoint, Table
+from asgi_llm.errors import AsgiLLMError, ClientError, Kind
+from asgi_llm.exchange import Exchange
+from asgi_llm.pipeline.handle import handle
+from asgi_llm.pipeline.refuse import refuse
+from asgi_llm.runtime import Runtime
+from asgi_llm.types import Receive, Scope, Send
+
+from .caller import ASGICaller
+from .lifespan import Running, serve_lifespan
+from .paths import local_path
+from .plain import answer_plain
+
+__all__ = ["GatewayApp"]
+
+logger = logging.getLogger("asgi_llm")
+
+
+class GatewayApp:
+    """An ASGI 3 application, mountable anywhere.
+
+    ``runtime`` gives the running loop's runtime, opening it if no lifespan did; ``running`` is what a lifespan enters.
+    """
+
+    __slots__ = ("_running", "_runtime", "table")
+
+    def __init__(self, table: Table, runtime: Callable[[], Runtime], running: Running) -> None:
+        self.table = table
+        self._runtime = runtime
+        self._running = running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self.serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await serve_lifespan(self._running, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+
+    def knows(self, scope: Scope) -> bool:
+        """Whether the request is for one of the gateway's own paths."""
+        path = local_path(scope)
+        return path is not None and self.table.find(path) is not None
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one HTTP request."""
+        runtime = self._runtime()
+        caller = ASGICaller(runtime, scope, receive, send)
+        path = local_path(scope)
+        found = self.table.find(path) if path is not None else None
+        if found is None:
+            await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
+            return
+        endpoint, rest = found
+        if scope["method"] not in endpoint.methods:
+            await self._refuse(runtime, caller, _wrong_method(endpoint), _dialect(endpoint, caller), endpoint.name)
+            return
+        if endpoint.kind != "call":
+            await answer_plain(runtime, caller, endpoint, rest, _dialect(endpoint, caller))
+            return
+        exchange = Exchange(
+            id=runtime.new_id(),
+            endpoint=endpoint.name,
+            dialect=_dialect(endpoint, caller),
+            started=runtime.loop.time(),
+        )
+        try:
+            await handle(runtime, exchange, caller)
+        finally:
+            caller.close()
+
+    async def _refuse(
+        self, runtime: Runtime, caller: ASGICaller, error: AsgiLLMError, dialect: Dialect, endpoint: str = "unknown"
+    ) -> None:
+        exchange = Exchange(id=runtime.new_id(), endpoint=endpoint, dialect=dialect, started=runtime.loop.time())
+        await refuse(exchange, error, caller)
+
+
+def _dialect(endpoint: Endpoint, caller: ASGICaller) -> Dialect:
+    return DIALECTS[endpoint.dialect] if endpoint.dialect is not None else _guess(caller, "")
+
+
+def _guess(caller: ASGICaller, path: str) -> Dialect:
+    """Whose error shape a caller of an unknown or shared path understands: its headers and the path give it away."""
+    if caller.header(b"anthropic-version") is not None or "/messages" in path or path.startswith("/anthropic"):
+        return DIALECTS["messages"]
+    return DIALECTS["responses" if "/responses" in path else "chat"]
+
+
+def _unknown(path: str | None) -> ClientError:
+    return ClientError(
+        f"there is no endpoint {path[:200] if path else 'here'}", code="unknown_endpoint", kind=Kind.NOT_FOUND
+    )
+
+
+def _wrong_method(endpoint: Endpoint) -> ClientError:
+    methods = ", ".join(sorted(endpoint.methods))
+    return ClientError(f"{endpoint.path} takes {methods}", code="method_not_allowed", kind=Kind.METHOD_NOT_ALLOWED)

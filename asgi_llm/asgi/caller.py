@@ -1,0 +1,119 @@
+"""The caller behind an ASGI connection: reads its body, sends its answer, hears it leave."""
+
+import asyncio
+
+from asgi_llm.errors import ClientError, Kind
+from asgi_llm.exchange import CallerGone
+from asgi_llm.runtime import Runtime
+from asgi_llm.types import Headers, Receive, Scope, Send
+
+__all__ = ["ASGICaller"]
+
+_PATIENCE = 0.05
+"""Seconds before the watch is set up. Most JSON answers are there by then, and never pay for a task of their own."""
+
+
+class ASGICaller:
+    """Implements ``exchange.Caller``.
+
+    Once the body is read a timer runs; when it fires, a task waits in ``receive()`` for ``http.disconnect`` and then
+    cancels the task that serves the request. Servers differ in whether ``send()`` fails after a disconnect, so this
+    watch is the only way to know.
+    """
+
+    __slots__ = (
+        "_found",
+        "_receive",
+        "_runtime",
+        "_send",
+        "_task",
+        "_timer",
+        "_watch",
+        "gone",
+        "headers",
+        "scope",
+        "started",
+    )
+
+    def __init__(self, runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+        self._runtime = runtime
+        self._receive = receive
+        self._send = send
+        self._found: dict[bytes, bytes] | None = None
+        self._task = asyncio.current_task(runtime.loop)
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.scope = scope
+        self.headers: Headers = scope["headers"]
+        self.started = False
+        self.gone = False
+
+    def header(self, name: bytes) -> bytes | None:
+        found = self._found
+        if found is None:
+            found = self._found = dict(self.headers)
+        return found.get(name)
+
+    async def body(self, limit: int) -> bytes:
+        self._check_declared_length(limit)
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                self.gone = True
+                raise CallerGone
+            piece: bytes = message.get("body", b"")
+            more = message.get("more_body", False)
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            if not more and not pieces:
+                self._watch_later()
+                return piece
+            pieces.append(piece)
+            if not more:
+                self._watch_later()
+                return b"".join(pieces)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def send(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    def close(self) -> None:
+        """Ends the watch. After this the serving task is not cancelled any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _check_declared_length(self, limit: int) -> None:
+        declared = self.header(b"content-length")
+        # An absurdly long number must not be parsed at all: that takes quadratic time.
+        if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+            raise _too_large(limit)
+
+    def _watch_later(self) -> None:
+        self._timer = self._runtime.loop.call_later(_PATIENCE, self._begin_watch)
+
+    def _begin_watch(self) -> None:
+        self._timer = None
+        self._watch = self._runtime.spawn(self._await_disconnect(), "disconnect watch")
+
+    async def _await_disconnect(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110  # it is no polling
+            # Nothing else can come after the body; a host that keeps saying so must not keep the loop busy.
+            await asyncio.sleep(_PATIENCE)
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _too_large(limit: int) -> ClientError:
+    return ClientError(f"the body is larger than {limit} bytes", code="request_too_large", kind=Kind.TOO_LARGE)

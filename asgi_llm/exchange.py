@@ -1,0 +1,103 @@
+"""Everything that is known about one request, from arrival to settlement; and the seam to whoever sent it."""
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from msgspec import Struct
+
+from asgi_llm.dialects.interface import Dialect, Restore, Warned
+from asgi_llm.dialects.peek import Envelope
+from asgi_llm.identity import ANONYMOUS, Identity
+from asgi_llm.neutral.request import Request
+from asgi_llm.neutral.usage import Usage
+from asgi_llm.types import Headers, Scope
+
+if TYPE_CHECKING:
+    from asgi_llm.fleet.worker import Worker
+    from asgi_llm.pipeline.plan import Leg, Plan
+
+__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "Outcome"]
+
+Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
+"""How an exchange ended. ``upstream_error``: no answer could be had. ``interrupted``: an answer broke off.
+``disconnected``: the caller left."""
+
+
+class CallerGone(Exception):  # noqa: N818  # an event, not an error of anybody's
+    """The caller left before its request was whole."""
+
+
+class Caller(Protocol):
+    """Who waits for the answer; the ASGI edge implements it.
+
+    ``start``, ``send`` and ``finish`` are called in this order, one at a time. ``gone`` becomes true when the caller
+    has left; the exchange's task is then cancelled.
+    """
+
+    started: bool
+    gone: bool
+
+    @property
+    def scope(self) -> Scope: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    def header(self, name: bytes) -> bytes | None:
+        """The last header called ``name`` (lower case)."""
+        ...
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            ClientError: larger than ``limit`` bytes.
+            CallerGone: it left meanwhile.
+        """
+        ...
+
+    async def start(self, status: int, headers: Headers) -> None: ...
+
+    async def send(self, data: bytes) -> None: ...
+
+    async def finish(self, data: bytes = b"") -> None: ...
+
+
+class Attempt(Struct, frozen=True, omit_defaults=True):
+    """One request to one worker and what came of it: ``ok``, or the cause of its failure. ``seconds`` it took."""
+
+    target: str
+    worker: str
+    result: str
+    seconds: float
+    status: int | None = None
+
+
+class Exchange(Struct, kw_only=True, eq=False):
+    """One request on its way. Steps of the pipeline fill it in; nobody else keeps it.
+
+    ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock.
+    """
+
+    id: str
+    endpoint: str
+    dialect: Dialect
+    started: float
+    identity: Identity = ANONYMOUS
+    body: bytes = b""
+    envelope: Envelope | None = None
+    request: Request | None = None
+    plan: "Plan | None" = None
+    leg: "Leg | None" = None
+    worker: "Worker | None" = None
+    attempts: tuple[Attempt, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    restore: Restore = Restore()
+    status: int = 0
+    outcome: Outcome | None = None
+    error_code: str | None = None
+    finish: str | None = None
+    usage: Usage | None = None
+    first_byte: float | None = None
+    ended: float | None = None
+    draining: bool = False
+    settled: bool = False

@@ -1,0 +1,153 @@
+"""A target: a named upstream of the settings, everything prepared that does not depend on the request or the loop."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import SecretStr
+
+from asgi_llm.dialects.interface import Profile
+from asgi_llm.errors import ConfigError, Problem
+from asgi_llm.neutral.request import DialectName
+from asgi_llm.providers.headers import Allowed, request_headers
+from asgi_llm.providers.provider import Provider
+from asgi_llm.providers.registry import PROVIDERS
+from asgi_llm.routing.catalog import Catalog, compile_glob
+from asgi_llm.settings import Settings, TargetSettings
+from asgi_llm.types import Headers
+from asgi_llm.upstream.interface import ClientOptions, Timeouts
+from asgi_llm.upstream.tls import client_context
+
+__all__ = ["Target", "compile_targets"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target.
+
+    Attributes:
+        settings: as configured (retry, breaker, balance).
+        dialects: what it speaks, the preferred one first.
+        headers: dialect -> the headers of every request in that dialect: framing, credentials, the user's own.
+        forwarded: dialect -> which of the caller's headers pass when the caller speaks it, too.
+        forwarded_foreign: which pass when the caller speaks another dialect.
+        options: how each worker is talked to.
+        transport: the user's own httpx transport, or None.
+        stream_timeouts, answer_timeouts: for streams, and for answers that come whole.
+    """
+
+    name: str
+    provider: Provider
+    settings: TargetSettings
+    dialects: tuple[DialectName, ...]
+    profile: Profile
+    catalog: Catalog
+    headers: Mapping[DialectName, Headers]
+    forwarded: Mapping[DialectName, Allowed]
+    forwarded_foreign: Allowed
+    options: tuple[ClientOptions, ...]
+    stream_timeouts: Timeouts
+    answer_timeouts: Timeouts
+    transport: Any = None
+
+    def upstream_model(self, model: str) -> str:
+        """The upstream's name of the caller's ``model``."""
+        return self.settings.models.get(model, model)
+
+
+def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[str, Target]:
+    """All targets of the settings by name.
+
+    Raises:
+        ConfigError: dialects a provider has no path for, or TLS material that cannot be used.
+    """
+    problems: list[Problem] = []
+    targets: dict[str, Target] = {}
+    for name, item in settings.targets.items():
+        provider = PROVIDERS[item.provider]
+        for position, dialect in enumerate(item.dialects):
+            if dialect not in provider.paths:
+                spoken = ", ".join(provider.paths)
+                path = f"targets.{name}.dialects[{position}]"
+                problems.append(Problem(path, f'provider "{provider.name}" does not speak it; it speaks: {spoken}'))
+        try:
+            targets[name] = _compile(name, item, provider, transports.get(name))
+        except ValueError as error:
+            problems.append(Problem(f"targets.{name}.tls", str(error)))
+    problems += [
+        Problem("transports", f'there is no target "{name}"') for name in transports if name not in settings.targets
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return targets
+
+
+def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any) -> Target:
+    dialects = item.dialects or provider.dialects
+    patterns = [compile_glob(pattern.lower()) for pattern in item.forward_headers]
+    waits = item.timeouts
+    streams = Timeouts(connect=waits.connect, first_byte=waits.first_byte, idle=waits.idle, total=waits.total)
+    return Target(
+        name=name,
+        provider=provider,
+        settings=item,
+        dialects=dialects,
+        profile=_profile(item, provider),
+        catalog=Catalog(item.allow, item.deny),
+        headers={dialect: _headers(item, provider, dialect) for dialect in dialects},
+        forwarded={dialect: request_headers(dialect, patterns) for dialect in dialects},
+        forwarded_foreign=request_headers(None),
+        options=_options(item, provider, streams),
+        stream_timeouts=streams,
+        answer_timeouts=replace(streams, first_byte=waits.answer),
+        transport=transport,
+    )
+
+
+def _profile(item: TargetSettings, provider: Provider) -> Profile:
+    profile = replace(provider.profile, default_max_tokens=item.max_tokens)
+    if item.stream_usage is not None:
+        profile = replace(profile, stream_usage=item.stream_usage)
+    return profile
+
+
+def _headers(item: TargetSettings, provider: Provider, dialect: DialectName) -> Headers:
+    headers: Headers = [
+        (b"content-type", b"application/json"),
+        # Compressed answers could not be watched for usage, and compressed events would arrive late.
+        (b"accept-encoding", b"identity"),
+    ]
+    if item.api_key is not None:
+        headers += provider.credentials(item.api_key.get_secret_value())
+    headers += [
+        (name.lower().encode("latin-1"), value.get_secret_value().encode("latin-1"))
+        for name, value in item.headers.items()
+    ]
+    return headers
+
+
+def _options(item: TargetSettings, provider: Provider, timeouts: Timeouts) -> tuple[ClientOptions, ...]:
+    urls = [provider.rebase(url) for url in item.urls] or [provider.base_url or ""]
+    tls = item.tls
+    context = (
+        None
+        if tls is None
+        else client_context(ca=_reveal(tls.ca), cert=_reveal(tls.cert), key=_reveal(tls.key), verify=tls.verify)
+    )
+    return tuple(
+        ClientOptions(
+            base_url=url,
+            timeouts=timeouts,
+            max_connections=item.pool.max_connections,
+            max_keepalive=item.pool.max_keepalive,
+            keepalive=item.pool.keepalive,
+            tls=context,
+            proxy=_reveal(item.proxy),
+            http2=item.pool.http2,
+        )
+        for url in urls
+    )
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

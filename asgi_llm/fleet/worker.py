@@ -1,0 +1,54 @@
+"""A worker: one base URL of a target, with its own client, breaker and load."""
+
+from asgi_llm.errors import UpstreamError
+from asgi_llm.routing.breaker import Breaker
+from asgi_llm.routing.retry import blames_worker
+from asgi_llm.settings import BreakerSettings
+from asgi_llm.upstream.interface import Client
+
+__all__ = ["Worker"]
+
+
+class Worker:
+    """Bound to one event loop through its client. ``load`` is the number of exchanges it works on now."""
+
+    __slots__ = ("breaker", "client", "index", "load", "target", "url")
+
+    def __init__(self, target: str, index: int, url: str, client: Client, breaker: BreakerSettings) -> None:
+        self.target = target
+        self.index = index
+        self.url = url
+        self.client = client
+        self.load = 0
+        self.breaker = Breaker(
+            failures=breaker.failures, window=breaker.window, open_for=breaker.open_for, probes=breaker.probes
+        )
+
+    @property
+    def name(self) -> str:
+        """``target#index``: what logs and explanations call it, without its address."""
+        return f"{self.target}#{self.index}"
+
+    def enter(self) -> None:
+        """An attempt begins; exactly one of ``succeeded``, ``failed`` and ``abandoned`` must follow."""
+        self.load += 1
+        self.breaker.enter()
+
+    def succeeded(self) -> None:
+        self.load -= 1
+        self.breaker.succeeded()
+
+    def failed(self, error: UpstreamError, now: float) -> None:
+        self.load -= 1
+        if blames_worker(error):
+            self.breaker.failed(now)
+        else:
+            self.breaker.abandoned()
+
+    def abandoned(self) -> None:
+        """The attempt ended without saying anything about the worker: the caller left."""
+        self.load -= 1
+        self.breaker.abandoned()
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name} load={self.load}>"

@@ -1,0 +1,84 @@
+"""First step: who calls, is the body sound, which model does it ask for."""
+
+import inspect
+
+from asgi_llm.dialects.peek import peek
+from asgi_llm.errors import ClientError, Kind, PolicyError
+from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.identity import ANONYMOUS, IDENTITY_KEY, Identity
+from asgi_llm.runtime import Runtime
+
+__all__ = ["admit", "authenticate"]
+
+
+async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
+    """Fills in identity, body and envelope.
+
+    Raises:
+        PolicyError: not authenticated, or shutting down.
+        ClientError: the body is too large, of the wrong type or not what the dialect expects.
+    """
+    if runtime.stopping:
+        raise PolicyError(
+            "the gateway is shutting down; try again", kind=Kind.OVERLOADED, code="shutting_down", retry_after=1
+        )
+    exchange.identity = await authenticate(runtime, caller)
+    _check_type(caller)
+    exchange.body = await caller.body(runtime.blueprint.settings.limits.body)
+    exchange.envelope = peek(exchange.dialect.name, exchange.body)
+
+
+async def authenticate(runtime: Runtime, caller: Caller) -> Identity:
+    """Who calls: whom the host named, else whose key was shown, else nobody if that is allowed.
+
+    Raises:
+        PolicyError: an unknown key, or no key where one is needed.
+    """
+    named = caller.scope.get(IDENTITY_KEY)
+    if named is not None:
+        if inspect.isawaitable(named):
+            named = await named
+        if not isinstance(named, Identity):
+            raise TypeError(f"scope[{IDENTITY_KEY!r}] must be an Identity, not {type(named).__name__}")
+        return named
+    blueprint = runtime.blueprint
+    if len(blueprint.keys) and (key := _key(caller)) is not None:
+        identity = blueprint.keys.find(key)
+        if identity is None:
+            raise PolicyError("the API key is not known here", kind=Kind.AUTHENTICATION, code="invalid_api_key")
+        return identity
+    if blueprint.settings.auth.anonymous:
+        return ANONYMOUS
+    raise PolicyError(
+        "an API key is needed: send it as Authorization: Bearer or x-api-key",
+        kind=Kind.AUTHENTICATION,
+        code="missing_api_key",
+    )
+
+
+def _key(caller: Caller) -> bytes | None:
+    """The key shown. Every dialect's clients use either header, and the key's own header wins."""
+    if key := caller.header(b"x-api-key"):
+        return key
+    scheme, _, key = (caller.header(b"authorization") or b"").partition(b" ")
+    return key.strip() if scheme.lower() == b"bearer" and key.strip() else None
+
+
+def _check_type(caller: Caller) -> None:
+    declared = caller.header(b"content-type")
+    if declared and declared != b"application/json":
+        media_type = declared.partition(b";")[0].strip().lower()
+        if media_type != b"application/json" and not media_type.endswith(b"+json"):
+            raise ClientError(
+                f"the content type is {media_type.decode('latin-1')[:100]}; application/json is expected",
+                code="unsupported_media_type",
+                param="content-type",
+                kind=Kind.UNSUPPORTED_MEDIA_TYPE,
+            )
+    if (encoding := caller.header(b"content-encoding")) and encoding.strip().lower() != b"identity":
+        raise ClientError(
+            f"the content encoding {encoding.decode('latin-1')[:100]} is not supported; send the body as it is",
+            code="unsupported_content_encoding",
+            param="content-encoding",
+            kind=Kind.UNSUPPORTED_MEDIA_TYPE,
+        )

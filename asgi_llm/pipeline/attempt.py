@@ -1,0 +1,195 @@
+"""Third step: one worker after another, until one gives the first event of its answer.
+
+Nothing has been forwarded yet, so a failure can still be mended: by another worker of the target, then by the next
+leg. Never by the worker that just failed.
+"""
+
+import asyncio
+import random
+from typing import NamedTuple
+
+from asgi_llm.dialects.interface import Restore
+from asgi_llm.errors import Cause, Kind, UpstreamError
+from asgi_llm.exchange import Attempt, Caller, Exchange
+from asgi_llm.fleet.worker import Worker
+from asgi_llm.neutral.response import Response
+from asgi_llm.routing.retry import Verdict, delay, judge
+from asgi_llm.runtime import Runtime
+from asgi_llm.types import Headers
+from asgi_llm.upstream.interface import UpstreamResponse
+
+from .inspect import check_first, check_whole
+from .plan import Leg
+from .prepare import Outgoing, prepare
+
+__all__ = ["Reply", "attempt"]
+
+
+class Reply(NamedTuple):
+    """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``."""
+
+    response: UpstreamResponse
+    stream: bool
+    first: bytes
+    hide_usage: bool
+    restore: Restore
+    whole: Response | None = None
+    """The answer, decoded, when it came whole and is to be translated."""
+
+
+async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply:
+    """Fills in leg, worker, attempts and warnings.
+
+    Raises:
+        UpstreamError: the failure of the last attempt, when no leg is left or none can help.
+        ClientError: the request cannot be expressed in any leg's dialect.
+    """
+    assert exchange.plan is not None  # noqa: S101  # make_plan() filled it in
+    failure: UpstreamError | None = None
+    for leg in exchange.plan.legs:
+        exchange.leg = leg
+        outgoing = prepare(exchange, leg, caller)
+        result = await _try_leg(runtime, exchange, leg, outgoing, failure)
+        if isinstance(result, Reply):
+            exchange.warnings, exchange.restore = outgoing.warnings, outgoing.restore
+            return result
+        failure = result
+        if judge(failure) is Verdict.FINAL:
+            break
+    assert failure is not None  # noqa: S101  # a plan has at least one leg
+    raise failure
+
+
+async def _try_leg(
+    runtime: Runtime, exchange: Exchange, leg: Leg, outgoing: Outgoing, before: UpstreamError | None
+) -> Reply | UpstreamError:
+    """The reply of one of the leg's workers, or the failure after which this leg has no more to offer."""
+    retry = leg.crew.target.settings.retry
+    tried: list[Worker] = []
+    failure: UpstreamError | None = None
+    for number in range(1, retry.attempts + 1):
+        worker = leg.crew.pick(tried, runtime.loop.time())
+        if worker is None:
+            break
+        if failure is not None:
+            wait = delay(
+                number,
+                base=retry.base,
+                factor=retry.factor,
+                cap=retry.cap,
+                jitter=retry.jitter,
+                spread=random.random(),  # noqa: S311  # spreads load, keeps no secret
+                retry_after=None,
+            )
+            await asyncio.sleep(wait)
+        tried.append(worker)
+        try:
+            return await _try_worker(runtime, exchange, leg, worker, outgoing)
+        except UpstreamError as error:
+            failure = error
+            if judge(error) is not Verdict.RETRY:
+                break
+    return failure or before or _unavailable()
+
+
+async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing) -> Reply:
+    begun = runtime.loop.time()
+    worker.enter()
+    exchange.worker = worker
+    response: UpstreamResponse | None = None
+    try:
+        response = await worker.client.send(outgoing.request)
+        reply = await _first(runtime, exchange, leg, response, outgoing)
+    except UpstreamError as error:
+        now = runtime.loop.time()
+        exchange.worker = None
+        worker.failed(error, now)
+        _note(exchange, worker, error.cause.value, now - begun, error.upstream_status)
+        if response is not None:
+            response.close()
+        raise
+    except BaseException:
+        exchange.worker = None
+        worker.abandoned()
+        if response is not None:
+            response.close()
+        raise
+    exchange.first_byte = runtime.loop.time()
+    _note(exchange, worker, "ok", exchange.first_byte - begun, response.status)
+    return reply
+
+
+async def _first(
+    runtime: Runtime, exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing
+) -> Reply:
+    """The first piece of a good answer; a bad one is raised as what it is."""
+    limit = runtime.blueprint.settings.limits.answer
+    if not 200 <= response.status < 300:
+        body = await _read_error(response)
+        raise leg.dialect.decode_error(response.status, response.headers, body)
+    if _is_stream(response.headers):
+        first = await _first_event(response)
+        check_first(leg.dialect, first)
+        return Reply(response, True, first, outgoing.hide_usage, outgoing.restore)
+    body = await _read_whole(response, limit)
+    check_whole(leg.dialect, response.headers, body)
+    whole = leg.dialect.decode_response(body, outgoing.restore) if leg.mode == "translated" else None
+    return Reply(response, False, body, outgoing.hide_usage, outgoing.restore, whole)
+
+
+async def _first_event(response: UpstreamResponse) -> bytes:
+    """The first bytes of a stream up to at least one line of data; comments are not yet an answer."""
+    first = await response.read()
+    while first and b"data:" not in first:
+        more = await response.read()
+        if not more:
+            break
+        first += more
+    return first
+
+
+async def _read_whole(response: UpstreamResponse, limit: int) -> bytes:
+    """The rest of the body in one piece."""
+    body = await response.read()
+    more = await response.read() if body else b""
+    if not more:
+        return body
+    pieces, size = [body, more], len(body) + len(more)
+    while more := await response.read():
+        pieces.append(more)
+        size += len(more)
+        if size > limit:
+            raise UpstreamError(f"the upstream's answer is larger than {limit} bytes", cause=Cause.CONTENT)
+    return b"".join(pieces)
+
+
+_ERROR_LIMIT = 256 * 1024
+
+
+async def _read_error(response: UpstreamResponse) -> bytes:
+    """The body of an error answer, as far as it can be had: its status is what counts."""
+    body = b""
+    try:
+        while len(body) < _ERROR_LIMIT and (more := await response.read()):
+            body += more
+    except UpstreamError:
+        return body
+    return body
+
+
+def _is_stream(headers: Headers) -> bool:
+    return any(name == b"content-type" and value[:17].lower() == b"text/event-stream" for name, value in headers)
+
+
+def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None) -> None:
+    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status),)
+
+
+def _unavailable() -> UpstreamError:
+    return UpstreamError(
+        "no worker is available for this model now; try again later",
+        cause=Cause.UNAVAILABLE,
+        kind=Kind.OVERLOADED,
+        code="no_available_workers",
+        retry_after=5,
+    )

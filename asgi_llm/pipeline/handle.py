@@ -1,0 +1,99 @@
+"""The way of a request, in five words. Start reading here.
+
+    admit    who calls, is the body sound, which model
+    plan     which targets may serve it, in which dialect and mode
+    attempt  one worker after another, until one gives its first event
+    relay    that answer to the caller, as it is or translated
+    settle   what it used and how it ended; exactly once, whatever happened
+
+Before ``relay`` everything may fail with a status. After the first byte nothing may change it: from there failures
+are told in-band, in the grammar of the caller's dialect.
+"""
+
+import asyncio
+import logging
+
+from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError
+from asgi_llm.exchange import Caller, CallerGone, Exchange, Outcome
+from asgi_llm.runtime import Runtime
+
+from .admit import admit
+from .attempt import attempt
+from .heartbeat import Heartbeat
+from .plan import make_plan
+from .refuse import refuse
+from .relay import relay
+from .settle import settle
+
+__all__ = ["handle"]
+
+logger = logging.getLogger("asgi_llm")
+
+
+async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
+    """Serves one request. Raises nothing, except a cancellation that is not about its own caller."""
+    heartbeat = Heartbeat(runtime, exchange, caller)
+    runtime.enter()
+    try:
+        await admit(runtime, exchange, caller)
+        make_plan(runtime, exchange, caller)
+        heartbeat.begin()
+        reply = await attempt(runtime, exchange, caller)
+        await relay(runtime, exchange, caller, reply, heartbeat)
+    except AsgiLLMError as error:
+        exchange.outcome = exchange.outcome or _outcome(error)
+        await _refuse(exchange, error, caller, heartbeat)
+    except CallerGone:
+        exchange.outcome = "disconnected"
+    except asyncio.CancelledError:
+        exchange.outcome = "disconnected"
+        if not caller.gone:
+            raise
+        _forget_cancellation()
+    except Exception as error:
+        exchange.outcome = "internal_error"
+        if caller.gone:
+            return
+        logger.exception("request %s failed", exchange.id)
+        await _refuse(exchange, _internal(error), caller, heartbeat)
+    finally:
+        heartbeat.stop()
+        if not exchange.draining:
+            settle(runtime, exchange)
+        runtime.leave()
+
+
+def _outcome(error: AsgiLLMError) -> Outcome:
+    match error:
+        case ClientError():
+            return "client_error"
+        case PolicyError():
+            return "denied"
+    return "upstream_error"
+
+
+async def _refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, heartbeat: Heartbeat) -> None:
+    """Tells the caller; a caller that is gone, or whose server fails now, is past telling."""
+    try:
+        await heartbeat.pause()
+        await refuse(exchange, error, caller)
+    except asyncio.CancelledError:
+        if not caller.gone:
+            raise
+        _forget_cancellation()
+    except Exception as failure:  # noqa: BLE001  # whatever a server raises here, there is nobody left to hear it
+        logger.debug("request %s: the answer could not be sent: %r", exchange.id, failure)
+
+
+def _forget_cancellation() -> None:
+    """The cancellation was ours (the caller left), so it ends here and the host's task goes on."""
+    if (task := asyncio.current_task()) is not None:
+        task.uncancel()
+
+
+def _internal(error: Exception) -> AsgiLLMError:
+    return AsgiLLMError(
+        f"the gateway failed ({type(error).__name__}); the details are in its log",
+        kind=Kind.SERVER,
+        code="internal_error",
+    )

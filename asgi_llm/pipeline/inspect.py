@@ -1,0 +1,63 @@
+"""Is a 200 what it says it is? Errors inside good statuses, pages instead of answers, streams that end at once."""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.dialects.interface import Dialect, Restore
+from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.types import Headers
+
+__all__ = ["check_first", "check_whole"]
+
+
+class _Outside(Struct, gc=False):
+    error: Raw = Raw()
+    type: Raw = Raw()
+
+
+_outside = msgspec.json.Decoder(_Outside)
+
+
+def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> None:
+    """A whole answer must be a JSON object that reports no error.
+
+    Raises:
+        UpstreamError: cause ``content`` or ``in_band``.
+    """
+    if b'"error"' not in body and body[:1] == b"{" and body[-1:] in b"}\n":
+        return
+    try:
+        outside = _outside.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise _not_an_answer(headers) from None
+    error, kind = bytes(outside.error), bytes(outside.type)
+    if kind == b'"error"' or (dialect.name == "chat" and error and error != b"null"):
+        # A whole response object of the Responses API has an error member of its own, and that is an answer.
+        dialect.decode_response(body, Restore())
+        raise UpstreamError("the upstream reported an error", cause=Cause.IN_BAND)
+
+
+def check_first(dialect: Dialect, first: bytes) -> None:
+    """A stream must begin with an event that is not an error.
+
+    Raises:
+        UpstreamError: cause ``truncated`` (it ended at once) or ``in_band``.
+    """
+    if not first:
+        raise UpstreamError("the upstream's stream ended before it began", cause=Cause.TRUNCATED)
+    if b'"error"' not in first and b"event: error" not in first:
+        return
+    watcher = dialect.watcher()
+    watcher.feed(first)
+    if watcher.failure is not None:
+        raise watcher.failure
+
+
+def _not_an_answer(headers: Headers) -> UpstreamError:
+    declared = next((value for name, value in headers if name == b"content-type"), b"nothing")
+    media_type = declared.partition(b";")[0].decode("latin-1")[:60]
+    return UpstreamError(
+        f"the upstream did not answer with a JSON object (it declared {media_type})",
+        cause=Cause.CONTENT,
+        code="upstream_invalid_answer",
+    )

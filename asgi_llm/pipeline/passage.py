@@ -1,0 +1,150 @@
+"""How the bytes of a stream become the bytes that are sent: as they are, or through the neutral model.
+
+Sans-I/O: ``feed`` takes what was read and gives what to send; usage, finish and failure are known in passing.
+"""
+
+from typing import Protocol
+
+from asgi_llm.dialects.interface import Answer, StreamFilter
+from asgi_llm.dialects.rename import RenameModel
+from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.exchange import Exchange
+from asgi_llm.neutral.events import Event, Failure, Finished, Start, UsageUpdate
+from asgi_llm.neutral.usage import Usage, merge
+
+from .attempt import Reply
+from .plan import Leg
+
+__all__ = ["Passage", "Translation", "Verbatim", "answer_for", "open_passage"]
+
+
+class Passage(Protocol):
+    """One stream's way through the gateway.
+
+    Attributes:
+        usage: as known so far.
+        finish: why it ended, in the word of whoever said it.
+        failure: what broke it off. Once ``feed`` or ``end`` set it, what they returned tells it in the caller's
+            grammar.
+    """
+
+    failure: UpstreamError | None
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def finish(self) -> str | None: ...
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def end(self) -> bytes: ...
+
+    def keepalive(self) -> bytes: ...
+
+    def at_boundary(self) -> bool: ...
+
+
+def answer_for(exchange: Exchange) -> Answer:
+    """What the encoder of the caller's dialect must know."""
+    assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+    return Answer(
+        model=exchange.envelope.model, include_usage=exchange.envelope.include_usage, request=exchange.request
+    )
+
+
+def open_passage(exchange: Exchange, reply: Reply, leg: Leg) -> "Passage":
+    return Verbatim(exchange, reply, leg) if leg.mode == "verbatim" else Translation(exchange, reply, leg)
+
+
+class Verbatim:
+    """The upstream's bytes, watched. Two things are taken out or put back where they must be: usage that only the
+    gateway asked for, and the caller's name of a model that has another one upstream."""
+
+    __slots__ = ("_dialect", "_filters", "_watcher", "failure")
+
+    def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
+        self._dialect = leg.dialect
+        self._watcher = leg.dialect.watcher()
+        self._filters: list[StreamFilter] = []
+        self.failure: UpstreamError | None = None
+        if reply.hide_usage and leg.dialect.hide_usage is not None:
+            self._filters.append(leg.dialect.hide_usage())
+        if exchange.envelope is not None and leg.model != exchange.envelope.model:
+            self._filters.append(RenameModel(exchange.envelope.model))
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._watcher.usage
+
+    @property
+    def finish(self) -> str | None:
+        return self._watcher.finish
+
+    def feed(self, data: bytes) -> bytes:
+        self._watcher.feed(data)
+        for edit in self._filters:
+            data = edit.feed(data)
+        return data
+
+    def end(self) -> bytes:
+        self._watcher.end()
+        data = b""
+        for edit in self._filters:
+            data = (edit.feed(data) if data else b"") + edit.end()
+        self.failure = self._watcher.failure
+        if self.failure is None and not self._watcher.ended:
+            self.failure = truncated()
+            data += self._dialect.encode_failure(self.failure)
+        return data
+
+    def keepalive(self) -> bytes:
+        return self._dialect.keepalive
+
+    def at_boundary(self) -> bool:
+        return self._watcher.at_boundary
+
+
+class Translation:
+    """The upstream's events in the caller's grammar."""
+
+    __slots__ = ("_decoder", "_encoder", "failure", "finish", "usage")
+
+    def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
+        self._decoder = leg.dialect.stream_decoder(reply.restore)
+        self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.failure: UpstreamError | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        return self._encode(self._decoder.feed(data))
+
+    def end(self) -> bytes:
+        return self._encode(self._decoder.end())
+
+    def keepalive(self) -> bytes:
+        return self._encoder.keepalive()
+
+    def at_boundary(self) -> bool:
+        return True
+
+    def _encode(self, events: list[Event]) -> bytes:
+        for event in events:
+            match event:
+                case UsageUpdate() | Start():
+                    self.usage = merge(self.usage, event.usage)
+                case Finished():
+                    self.finish = event.finish.reason
+                case Failure():
+                    error = event.error
+                    self.failure = error if isinstance(error, UpstreamError) else truncated()
+                case _:
+                    pass
+        return self._encoder.feed(events)
+
+
+def truncated() -> UpstreamError:
+    return UpstreamError(
+        "the upstream's answer ended before it was complete", cause=Cause.TRUNCATED, code="upstream_truncated"
+    )

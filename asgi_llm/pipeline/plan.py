@@ -1,0 +1,82 @@
+"""Second step: which targets may serve the request, under which model name, in which dialect and mode."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from asgi_llm.dialects.interface import Dialect
+from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.errors import Kind, PolicyError
+from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.fleet.fleet import Crew
+from asgi_llm.identity import TARGET_KEY
+from asgi_llm.neutral.request import DialectName
+from asgi_llm.routing.resolve import Resolution
+from asgi_llm.runtime import Runtime
+
+__all__ = ["Leg", "Mode", "Plan", "make_plan"]
+
+Mode = Literal["verbatim", "translated"]
+
+_PLANS = 2048
+"""Most plans remembered; model names are the callers' to invent."""
+
+
+class Leg(Struct, frozen=True, eq=False):
+    """One target that may serve the request. ``model`` is its own name for the model, ``dialect`` what it is spoken
+    to in."""
+
+    crew: Crew
+    model: str
+    dialect: Dialect
+    mode: Mode
+
+
+class Plan(Struct, frozen=True, eq=False):
+    resolution: Resolution
+    legs: tuple[Leg, ...]
+
+
+def make_plan(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
+    """Fills in the plan.
+
+    Raises:
+        ClientError: no route leads to the model.
+        PolicyError: the model is not permitted (final: no other route and no fallback is tried), or the host named
+            a target that does not exist.
+    """
+    assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+    named = caller.scope.get(TARGET_KEY)
+    key = (exchange.dialect.name, exchange.envelope.model, named)
+    plan = runtime.plans.get(key)
+    if plan is None:
+        plan = _plan(runtime, *key)
+        if len(runtime.plans) >= _PLANS:
+            runtime.plans.clear()
+        runtime.plans[key] = plan
+    exchange.plan = plan
+
+
+def _plan(runtime: Runtime, dialect: DialectName, model: str, named: str | None) -> Plan:
+    resolution = runtime.blueprint.ladder.resolve(model, named)
+    legs = []
+    for position, name in enumerate(resolution.targets):
+        crew = runtime.fleet.crews[name]
+        upstream_model = crew.target.upstream_model(model)
+        if crew.target.catalog.permits(upstream_model):
+            legs.append(_leg(crew, upstream_model, dialect))
+        elif position == 0:
+            raise PolicyError(
+                f'the model "{model[:200]}" is not permitted here',
+                kind=Kind.PERMISSION,
+                code="model_not_permitted",
+                param="model",
+            )
+    return Plan(resolution, tuple(legs))
+
+
+def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
+    spoken = crew.target.dialects
+    if dialect in spoken:
+        return Leg(crew, model, DIALECTS[dialect], "verbatim")
+    return Leg(crew, model, DIALECTS[spoken[0]], "translated")

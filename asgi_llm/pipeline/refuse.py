@@ -1,0 +1,74 @@
+"""Tells the caller that it did not work, in its own dialect: with a status, or in-band once the status is out."""
+
+import msgspec
+
+from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
+from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.types import Headers
+
+__all__ = ["problem", "refuse"]
+
+
+async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> None:
+    """Ends the exchange with ``error``."""
+    exchange.error_code = error.code
+    if caller.started:
+        await caller.finish(exchange.dialect.encode_failure(error))
+        return
+    status, content_type, body = _render(exchange, error, caller)
+    headers: Headers = [
+        (b"content-type", content_type),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-llm-request-id", exchange.id.encode("ascii")),
+        (b"x-llm-error-code", error.code.encode("ascii", "replace")),
+    ]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    if error.kind is Kind.AUTHENTICATION and isinstance(error, PolicyError):
+        headers.append((b"www-authenticate", b"Bearer"))
+    if exchange.dialect.name == "messages":
+        headers.append((b"request-id", exchange.id.encode("ascii")))
+    exchange.status = status
+    await caller.start(status, headers)
+    await caller.finish(body)
+
+
+def _render(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> tuple[int, bytes, bytes]:
+    """Status, content type and body. An upstream of the caller's dialect speaks for itself: clients go by its words."""
+    if b"application/problem+json" in (caller.header(b"accept") or b""):
+        status, _ = exchange.dialect.encode_error(error, exchange.id)
+        return status, b"application/problem+json", problem(error, status)
+    leg = exchange.leg
+    if (
+        isinstance(error, UpstreamError)
+        and error.body
+        and error.upstream_status is not None
+        and leg is not None
+        and leg.dialect is exchange.dialect
+        and error.code != "upstream_authentication"
+        and _is_object(error.body)
+    ):
+        return error.upstream_status, b"application/json", error.body
+    status, body = exchange.dialect.encode_error(error, exchange.id)
+    return status, b"application/json", body
+
+
+def problem(error: AsgiLLMError, status: int) -> bytes:
+    """RFC 9457 problem details."""
+    details = {
+        "type": f"urn:asgi-llm:error:{error.code}",
+        "title": error.kind.value.replace("_", " "),
+        "status": status,
+        "detail": error.message,
+        "code": error.code,
+    }
+    if error.param is not None:
+        details["param"] = error.param
+    return msgspec.json.encode(details)
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(body), dict)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,182 @@
+"""Fourth step: the answer to the caller, as it is or translated, watched for usage in passing.
+
+Four cases meet here: the caller asked for a stream or not, and the upstream gave one or not. Where they differ, the
+answer is folded or unfolded, so that every caller gets what it asked for.
+"""
+
+import asyncio
+
+import msgspec
+
+from asgi_llm.dialects.splice import replace_member
+from asgi_llm.errors import UpstreamError
+from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.fleet.worker import Worker
+from asgi_llm.neutral.fold import Folder, unfold
+from asgi_llm.neutral.response import Response
+from asgi_llm.runtime import Runtime
+
+from .attempt import Reply
+from .head import stream_head, whole_head
+from .heartbeat import Heartbeat
+from .passage import Passage, answer_for, open_passage
+from .plan import Leg
+from .settle import settle
+
+__all__ = ["relay"]
+
+
+async def relay(runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat) -> None:
+    """Sends the answer and fills in usage, finish, status and outcome.
+
+    Raises:
+        UpstreamError: the answer broke off before anything of it was sent.
+    """
+    leg, envelope, worker = exchange.leg, exchange.envelope, exchange.worker
+    assert leg is not None  # noqa: S101  # attempt() filled in both
+    assert worker is not None  # noqa: S101
+    assert envelope is not None  # noqa: S101  # admit() filled it in
+    exchange.status = reply.response.status
+    try:
+        if not envelope.stream:
+            await _send_whole(exchange, caller, reply, leg)
+        elif reply.stream:
+            await _send_stream(runtime, exchange, caller, reply, heartbeat)
+        else:
+            await _send_unfolded(exchange, caller, reply, heartbeat, leg)
+    except UpstreamError as error:
+        _broke_off(runtime, exchange, worker, error)
+        raise
+    finally:
+        if not exchange.draining:
+            reply.response.close()
+    if exchange.worker is worker:
+        exchange.worker = None
+        worker.succeeded()
+        exchange.outcome = "ok"
+
+
+def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: UpstreamError) -> None:
+    exchange.outcome = "interrupted"
+    exchange.error_code = error.code
+    exchange.worker = None
+    worker.failed(error, runtime.loop.time())
+
+
+async def _send_whole(exchange: Exchange, caller: Caller, reply: Reply, leg: Leg) -> None:
+    response = await _fold(reply, leg) if reply.stream else reply.whole
+    if response is None:
+        body = _named_as_asked(exchange, leg, reply.first)
+        exchange.usage = leg.dialect.usage(body)
+    else:
+        body = exchange.dialect.encode_response(response, answer_for(exchange))
+        exchange.usage = response.usage
+    await caller.start(exchange.status, whole_head(exchange, reply.response.headers, len(body)))
+    await caller.finish(body)
+
+
+async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg) -> None:
+    """The caller asked for a stream and the upstream gave the whole answer at once."""
+    response = reply.whole or leg.dialect.decode_response(reply.first, reply.restore)
+    exchange.usage = response.usage
+    await _begin(exchange, caller, reply, heartbeat)
+    await caller.finish(exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response)))
+
+
+async def _send_stream(
+    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat
+) -> None:
+    leg, worker = exchange.leg, exchange.worker
+    assert leg is not None  # noqa: S101  # relay() checked both
+    assert worker is not None  # noqa: S101
+    passage = open_passage(exchange, reply, leg)
+    try:
+        last = await _pump(exchange, caller, reply, heartbeat, passage)
+        if passage.failure is not None:
+            _broke_off(runtime, exchange, worker, passage.failure)
+        await caller.finish(last)
+    except asyncio.CancelledError:
+        if caller.gone and runtime.blueprint.settings.stream.on_disconnect == "drain":
+            exchange.draining = True
+            runtime.spawn(_drain(runtime, exchange, reply, passage), "drain")
+        raise
+    finally:
+        exchange.usage, exchange.finish = passage.usage, passage.finish
+
+
+async def _pump(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, passage: Passage) -> bytes:
+    """Sends all but the last bytes of the stream, which it returns."""
+    read, send = reply.response.read, caller.send
+    data = passage.feed(reply.first)
+    if passage.failure is not None and not caller.started:
+        raise passage.failure
+    await _begin(exchange, caller, reply, heartbeat)
+    heartbeat.words, heartbeat.boundary = passage.keepalive, passage.at_boundary
+    while passage.failure is None:
+        if data:
+            if heartbeat.beating:
+                await heartbeat.pause()
+            await send(data)
+            heartbeat.touch()
+        try:
+            data = await read()
+        except UpstreamError as error:
+            await heartbeat.pause()
+            passage.failure = error
+            return exchange.dialect.encode_failure(error)
+        if not data:
+            data = passage.end()
+            break
+        data = passage.feed(data)
+    await heartbeat.pause()
+    return data
+
+
+async def _begin(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat) -> None:
+    """Sends the head, unless a keep-alive had to send it already."""
+    await heartbeat.pause()
+    if not caller.started:
+        await caller.start(exchange.status, stream_head(exchange, reply.response.headers))
+
+
+async def _drain(runtime: Runtime, exchange: Exchange, reply: Reply, passage: Passage) -> None:
+    """Reads a stream that nobody waits for to its end, for its final usage, then settles."""
+    worker = exchange.worker
+    try:
+        async with asyncio.timeout(runtime.blueprint.settings.stream.drain_timeout):
+            while data := await reply.response.read():
+                passage.feed(data)
+            passage.end()
+    except (TimeoutError, UpstreamError) as error:
+        if worker is not None and isinstance(error, UpstreamError):
+            exchange.worker = None
+            worker.failed(error, runtime.loop.time())
+    finally:
+        reply.response.close()
+        exchange.usage, exchange.finish = passage.usage, passage.finish
+        exchange.draining = False
+        settle(runtime, exchange)
+
+
+async def _fold(reply: Reply, leg: Leg) -> Response:
+    """The whole answer out of a stream that the caller did not ask for."""
+    decoder, folder = leg.dialect.stream_decoder(reply.restore), Folder()
+    data = reply.first
+    while data:
+        for event in decoder.feed(data):
+            folder.feed(event)
+        data = await reply.response.read()
+    for event in decoder.end():
+        folder.feed(event)
+    return folder.response()
+
+
+def _named_as_asked(exchange: Exchange, leg: Leg, body: bytes) -> bytes:
+    """``body`` with the caller's name of the model, where that is not the upstream's."""
+    assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+    if leg.model == exchange.envelope.model:
+        return body
+    try:
+        return replace_member(body, "model", msgspec.json.encode(exchange.envelope.model))
+    except KeyError:
+        return body

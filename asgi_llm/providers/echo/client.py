@@ -1,0 +1,123 @@
+"""The echo as a client: takes the bytes of a request, gives an answer as a worker on a socket would."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+from msgspec import structs
+
+from asgi_llm.dialects.interface import Answer, Dialect, mint
+from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.errors import AsgiLLMError, Cause, Kind, UpstreamError
+from asgi_llm.neutral.events import ArgumentsDelta, Event, Failure, ReasoningDelta, TextDelta
+from asgi_llm.neutral.fold import unfold
+from asgi_llm.neutral.request import DialectName
+from asgi_llm.types import Headers
+from asgi_llm.upstream.interface import UpstreamRequest
+
+from .script import Script, pieces, write_script
+
+__all__ = ["EchoClient"]
+
+_JSON: Headers = [(b"content-type", b"application/json")]
+_SSE: Headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+_DIALECT: dict[bytes, DialectName] = {
+    b"/chat/completions": "chat",
+    b"/messages": "messages",
+    b"/responses": "responses",
+}
+_KINDS = {kind.status: kind for kind in reversed(Kind)} | {529: Kind.OVERLOADED}
+
+
+class EchoResponse:
+    """An answer whose pieces are made as they are read."""
+
+    __slots__ = ("_pieces", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, pieces: AsyncIterator[bytes]) -> None:
+        self.status = status
+        self.headers = headers
+        self._pieces = pieces
+
+    async def read(self) -> bytes:
+        return await anext(self._pieces, b"")
+
+    def close(self) -> None:
+        self._pieces = _whole(b"")
+
+
+class EchoClient:
+    """Has no connections, so there is nothing to open, to run out of, or to close."""
+
+    async def send(self, request: UpstreamRequest) -> EchoResponse:
+        dialect = DIALECTS[_DIALECT[request.path]]
+        try:
+            asked = dialect.decode_request(request.body)
+        except AsgiLLMError as error:
+            return _refusal(dialect, error)
+        script = write_script(asked, mint(_ID_PREFIX[dialect.name]))
+        await asyncio.sleep(script.wait)
+        if script.error is not None:
+            status, message = script.error
+            kind = _KINDS.get(status, Kind.BAD_REQUEST if status < 500 else Kind.SERVER)
+            return _refusal(dialect, AsgiLLMError(message, kind=kind, code="echo_error"), status)
+        answer = Answer(model=asked.model, include_usage=asked.stream.include_usage is not False, request=asked)
+        if asked.stream.on:
+            return EchoResponse(200, _SSE, _stream(dialect, script, answer))
+        await asyncio.sleep(script.delay)
+        return EchoResponse(200, _JSON, _whole(dialect.encode_response(script.response, answer)))
+
+    async def aclose(self) -> None:
+        pass
+
+    def __repr__(self) -> str:
+        return "<EchoClient>"
+
+
+_ID_PREFIX: dict[DialectName, str] = {"chat": "chatcmpl-", "messages": "msg_", "responses": "resp_"}
+
+
+def _refusal(dialect: Dialect, error: AsgiLLMError, status: int | None = None) -> EchoResponse:
+    said, body = dialect.encode_error(error, mint("req_"))
+    return EchoResponse(status or said, _JSON, _whole(body))
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body
+
+
+async def _stream(dialect: Dialect, script: Script, answer: Answer) -> AsyncIterator[bytes]:
+    encoder = dialect.stream_encoder(answer)
+    for count, event in enumerate(_events(script)):
+        data = encoder.feed([event])
+        if data:
+            await asyncio.sleep(script.delay)
+            yield data
+        if count and isinstance(event, TextDelta | ReasoningDelta | ArgumentsDelta):
+            if script.cut:
+                return
+            if script.fail is not None:
+                yield encoder.feed([Failure(_failure(script.fail))])
+                return
+
+
+def _failure(message: str) -> UpstreamError:
+    return UpstreamError(message, cause=Cause.IN_BAND, kind=Kind.SERVER, code="echo_error")
+
+
+def _events(script: Script) -> Iterator[Event]:
+    """The answer's events, its texts cut into words."""
+    for event in unfold(script.response):
+        match event:
+            case TextDelta() | ReasoningDelta():
+                for piece in pieces(event.text) or [event.text]:
+                    yield structs.replace(event, text=piece)
+            case ArgumentsDelta():
+                yield from (structs.replace(event, text=part) for part in _halves(event.text))
+            case _:
+                yield event
+
+
+def _halves(text: str) -> list[str]:
+    middle = len(text) // 2
+    return [part for part in (text[:middle], text[middle:]) if part] or [text]

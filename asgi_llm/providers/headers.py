@@ -1,0 +1,88 @@
+"""Which headers cross the gateway. By allow-list in both directions; credentials never.
+
+A caller's headers pass only to an upstream of the same dialect: there they belong to the protocol (versions, betas,
+session ids that caches and agents go by). To any other upstream only the trace context passes.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from asgi_llm.neutral.request import DialectName
+from asgi_llm.types import Headers
+
+__all__ = ["TRACE", "Allowed", "passed_back", "request_headers"]
+
+TRACE = frozenset({b"traceparent", b"tracestate", b"baggage"})
+
+_OPENAI = frozenset(
+    {b"openai-beta", b"originator", b"session-id", b"session_id", b"thread-id", b"x-client-request-id", b"user-agent"}
+)
+_REQUEST: Mapping[str, tuple[frozenset[bytes], tuple[bytes, ...]]] = {
+    "chat": (_OPENAI, (b"x-stainless-", b"x-session-")),
+    "responses": (_OPENAI, (b"x-stainless-", b"x-codex-", b"x-session-")),
+    "messages": (frozenset({b"x-app", b"user-agent"}), (b"anthropic-", b"x-claude-code-", b"x-stainless-")),
+    "gemini": (frozenset({b"x-goog-api-client", b"user-agent"}), ()),
+}
+_RESPONSE: Mapping[str, tuple[frozenset[bytes], tuple[bytes, ...]]] = {
+    "chat": (frozenset({b"x-request-id", b"openai-processing-ms", b"openai-version"}), (b"x-ratelimit-",)),
+    "responses": (frozenset({b"x-request-id", b"openai-processing-ms", b"openai-version"}), (b"x-ratelimit-",)),
+    "messages": (frozenset({b"request-id"}), (b"anthropic-ratelimit-",)),
+    "gemini": (frozenset(), ()),
+}
+_ALWAYS_BACK = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
+_SECRET = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization"})
+_FRAMING = frozenset(
+    {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"connection",
+     b"accept-encoding", b"expect", b"te", b"trailer", b"upgrade", b"keep-alive"}
+)  # fmt: skip
+
+
+class Allowed:
+    """A compiled allow-list: exact names, prefixes, and further patterns of the user's. Remembers its verdicts, for
+    the same few names come with every request; the memory is bounded because names are the caller's to invent."""
+
+    __slots__ = ("_exact", "_patterns", "_prefixes", "_verdicts")
+
+    def __init__(
+        self,
+        exact: frozenset[bytes],
+        prefixes: tuple[bytes, ...] = (),
+        patterns: Iterable[Callable[[str], object]] = (),
+    ) -> None:
+        self._exact = exact
+        self._prefixes = prefixes
+        self._patterns = tuple(patterns)
+        self._verdicts: dict[bytes, bool] = {}
+
+    def passes(self, name: bytes) -> bool:
+        verdict = self._verdicts.get(name)
+        if verdict is None:
+            verdict = self._judge(name)
+            if len(self._verdicts) < 256:
+                self._verdicts[name] = verdict
+        return verdict
+
+    def _judge(self, name: bytes) -> bool:
+        if name in _SECRET or name in _FRAMING:
+            return False
+        if name in self._exact or name.startswith(self._prefixes):
+            return True
+        text = name.decode("latin-1")
+        return any(matches(text) for matches in self._patterns)
+
+
+def request_headers(dialect: DialectName | None, patterns: Iterable[Callable[[str], object]] = ()) -> Allowed:
+    """What passes to an upstream that speaks the caller's ``dialect``; with None, to one that speaks another."""
+    if dialect is None:
+        return Allowed(TRACE)
+    exact, prefixes = _REQUEST[dialect]
+    return Allowed(exact | TRACE, prefixes, patterns)
+
+
+_back = {name: Allowed(exact | _ALWAYS_BACK, prefixes) for name, (exact, prefixes) in _RESPONSE.items()}
+_back_foreign = Allowed(_ALWAYS_BACK)
+
+
+def passed_back(headers: Headers, dialect: DialectName | None) -> Headers:
+    """The upstream's headers that the caller may see; ``dialect`` is None when the upstream spoke another."""
+    allowed = _back_foreign if dialect is None else _back[dialect]
+    return [pair for pair in headers if allowed.passes(pair[0])]

@@ -1,0 +1,31 @@
+"""Any server that speaks Chat Completions the way most do: old field names, and nothing newer than they need."""
+
+from asgi_llm.dialects.interface import Profile
+from asgi_llm.neutral.request import DialectName
+
+from .provider import Provider, bearer, versioned
+
+__all__ = ["COMPATIBLE_PATHS", "OPENAI_COMPATIBLE"]
+
+COMPATIBLE_PATHS: dict[DialectName, bytes] = {
+    "chat": b"/chat/completions",
+    "responses": b"/responses",
+    "messages": b"/messages",
+}
+
+OPENAI_COMPATIBLE = Provider(
+    name="openai_compatible",
+    dialects=("chat",),
+    paths=COMPATIBLE_PATHS,
+    credentials=bearer,
+    rebase=versioned,
+    profile=Profile(
+        provider="openai_compatible",
+        max_tokens_field="max_tokens",
+        developer_role=False,
+        strict_tools=False,
+        custom_tools=False,
+        allowed_tools=False,
+        openai_extras=False,
+    ),
+)

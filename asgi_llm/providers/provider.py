@@ -1,0 +1,52 @@
+"""What a provider is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from asgi_llm.dialects.interface import Profile
+from asgi_llm.neutral.request import DialectName
+from asgi_llm.types import Headers
+
+__all__ = ["Provider", "bearer", "versioned"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """One kind of upstream.
+
+    Attributes:
+        name: as in the settings.
+        base_url: its own address, or None where only the user knows it.
+        dialects: what it speaks; the first is preferred when none matches the caller's.
+        paths: dialect -> path behind the base URL.
+        models_path: where it lists its models, or None.
+        models_dialect: the shape of that list.
+        credentials: API key -> the one header that carries it.
+        rebase: completes a base URL that users commonly give without its version segment.
+        profile: what it takes beyond its dialect.
+        fixed_headers: dialect -> headers that every request of that dialect needs, unless the caller sent them.
+        embedded: runs in process; no HTTP client is opened.
+    """
+
+    name: str
+    base_url: str | None = None
+    dialects: tuple[DialectName, ...]
+    paths: Mapping[DialectName, bytes]
+    models_path: bytes | None = b"/models"
+    models_dialect: Literal["chat", "messages"] = "chat"
+    credentials: Callable[[str], Headers]
+    rebase: Callable[[str], str] = str
+    profile: Profile = field(default_factory=Profile)
+    fixed_headers: Mapping[DialectName, Headers] = field(default_factory=dict)
+    embedded: bool = False
+
+
+def bearer(key: str) -> Headers:
+    return [(b"authorization", b"Bearer " + key.encode("ascii"))]
+
+
+def versioned(url: str) -> str:
+    """``url`` with ``/v1`` where it has no path at all; a path somebody wrote is meant."""
+    return url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/v1"

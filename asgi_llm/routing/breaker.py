@@ -1,0 +1,60 @@
+"""A worker's circuit breaker: enough failures within a window and it is passed over for a while, then probed.
+
+The clock is the caller's: every method takes ``now`` in seconds of a monotonic clock.
+"""
+
+from collections import deque
+from typing import Literal
+
+__all__ = ["Breaker"]
+
+
+class Breaker:
+    """closed -> open (``failures`` within ``window`` seconds) -> half open after ``open_for`` seconds, when ``probes``
+    requests at a time may try -> closed by a success, open again by a failure."""
+
+    __slots__ = ("_failed", "_failures", "_open_for", "_opened", "_probes", "_probing", "_window")
+
+    def __init__(self, *, failures: int, window: float, open_for: float, probes: int) -> None:
+        self._failures = failures
+        self._window = window
+        self._open_for = open_for
+        self._probes = probes
+        self._failed: deque[float] = deque(maxlen=failures)
+        self._opened: float | None = None
+        self._probing = 0
+
+    def state(self, now: float) -> Literal["closed", "open", "half_open"]:
+        if self._opened is None:
+            return "closed"
+        return "open" if now < self._opened + self._open_for else "half_open"
+
+    def admits(self, now: float) -> bool:
+        """Whether a request may be sent now; ``enter`` must follow if it is."""
+        if self._opened is None:
+            return True
+        return now >= self._opened + self._open_for and self._probing < self._probes
+
+    def enter(self) -> None:
+        """A request is being sent."""
+        if self._opened is not None:
+            self._probing += 1
+
+    def succeeded(self) -> None:
+        if self._opened is not None or self._failed:
+            self._opened = None
+            self._probing = 0
+            self._failed.clear()
+
+    def failed(self, now: float) -> None:
+        self._failed.append(now)
+        if self._opened is not None:
+            self._probing = max(0, self._probing - 1)
+            self._opened = now
+        elif len(self._failed) == self._failures and self._failed[0] >= now - self._window:
+            self._opened = now
+
+    def abandoned(self) -> None:
+        """The request ended without saying anything about the worker."""
+        if self._opened is not None:
+            self._probing = max(0, self._probing - 1)

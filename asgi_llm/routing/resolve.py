@@ -1,0 +1,76 @@
+"""The resolution ladder: which target serves a model, and which rung decided.
+
+1. the target that the host named for this request; an unknown name fails closed;
+2. the first route whose glob matches the model;
+3. the default target;
+4. the only target there is.
+"""
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from asgi_llm.errors import ClientError, Kind, PolicyError
+
+from .catalog import compile_glob
+
+__all__ = ["Ladder", "Resolution", "Route", "Rung"]
+
+Rung = Literal["host", "route", "default", "single"]
+
+
+class Route(NamedTuple):
+    pattern: str
+    target: str
+    fallback: tuple[str, ...] = ()
+
+
+class Resolution(NamedTuple):
+    """``targets`` is the chain: the target and its fallbacks. ``route`` is the pattern that matched, if one did."""
+
+    rung: Rung
+    targets: tuple[str, ...]
+    route: str | None = None
+
+
+class Ladder:
+    """Resolves model names; everything that does not depend on the request is prepared once."""
+
+    __slots__ = ("_default", "_routes", "_targets")
+
+    def __init__(self, targets: Iterable[str], routes: Iterable[Route] = (), default: str | None = None) -> None:
+        names = tuple(targets)
+        self._targets = frozenset(names)
+        self._routes = [
+            (compile_glob(route.pattern), Resolution("route", _chain(route), route.pattern)) for route in routes
+        ]
+        self._default: Resolution | None = None
+        if default is not None:
+            self._default = Resolution("default", (default,))
+        elif len(names) == 1:
+            self._default = Resolution("single", names)
+
+    def resolve(self, model: str, named: str | None = None) -> Resolution:
+        """The chain of targets for ``model``.
+
+        Raises:
+            PolicyError: the host named a target that does not exist (``no_target``).
+            ClientError: no rung answers (``no_route``).
+        """
+        if named is not None:
+            if named not in self._targets:
+                raise PolicyError(
+                    "the application sent this request to a target that is not configured",
+                    kind=Kind.SERVER,
+                    code="unknown_target",
+                )
+            return Resolution("host", (named,))
+        for matches, resolution in self._routes:
+            if matches(model):
+                return resolution
+        if self._default is None:
+            raise ClientError(f'no route leads to the model "{model[:200]}"', code="no_route", param="model")
+        return self._default
+
+
+def _chain(route: Route) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((route.target, *route.fallback)))

@@ -1,0 +1,153 @@
+"""What is bound to one event loop: the fleet's clients, the tasks the gateway owns, the exchanges in flight.
+
+Opening it needs no ``await`` and does no I/O, so that the first request can do it where no lifespan was run.
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+
+from asgi_llm.fleet.fleet import Fleet
+from asgi_llm.fleet.listing import Listing
+from asgi_llm.fleet.target import Target
+from asgi_llm.routing.resolve import Ladder
+from asgi_llm.settings import Settings
+from asgi_llm.stores.keys import SettingsKeys
+
+if TYPE_CHECKING:
+    from asgi_llm.exchange import Exchange
+    from asgi_llm.pipeline.plan import Plan
+
+__all__ = ["Blueprint", "Runtime", "Sink"]
+
+logger = logging.getLogger("asgi_llm")
+
+Sink = Callable[["Exchange"], Awaitable[None] | None]
+"""Told of every settled exchange."""
+
+
+class Blueprint:
+    """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
+
+    __slots__ = ("keys", "ladder", "settings", "sinks", "targets")
+
+    def __init__(
+        self,
+        settings: Settings,
+        targets: Mapping[str, Target],
+        ladder: Ladder,
+        keys: SettingsKeys,
+        sinks: tuple[Sink, ...] = (),
+    ) -> None:
+        self.settings = settings
+        self.targets = targets
+        self.ladder = ladder
+        self.keys = keys
+        self.sinks = sinks
+
+
+class Runtime:
+    """One event loop's share of a gateway.
+
+    Attributes:
+        active: exchanges in flight.
+        stopping: shutting down; new requests are refused.
+        users: how many hold it open (``Gateway.running``).
+        plans: remembered plans by (dialect, model, named target), bounded.
+    """
+
+    __slots__ = (
+        "_idle",
+        "_ids",
+        "_sentinel",
+        "_tasks",
+        "active",
+        "blueprint",
+        "fleet",
+        "listing",
+        "loop",
+        "plans",
+        "stopping",
+        "users",
+    )
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.blueprint = blueprint
+        self.fleet = Fleet(blueprint.targets)
+        self.listing = Listing(self.fleet)
+        self.active = 0
+        self.stopping = False
+        self.users = 0
+        self.plans: dict[tuple[str, str, str | None], Plan] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        prefix = secrets.token_hex(6)
+        self._ids = (f"req_{prefix}{number:08x}" for number in itertools.count(1))
+        self._sentinel = self._close_with_loop()
+        self._arm_sentinel()
+
+    def new_id(self) -> str:
+        """A request id: unique, not secret."""
+        return next(self._ids)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task that the gateway owns: kept until it ends, its failure logged, cancelled at shutdown."""
+        task = self.loop.create_task(coroutine, name=f"asgi-llm {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def enter(self) -> None:
+        """An exchange begins."""
+        self.active += 1
+
+    def leave(self) -> None:
+        """An exchange ended."""
+        self.active -= 1
+        if not self.active and self.stopping:
+            self._idle.set()
+
+    async def aclose(self, grace: float | None = None) -> None:
+        """Refuses new exchanges, lets those in flight end within ``grace`` seconds (default: the settings'), then
+        cancels what is left and closes every connection."""
+        self.stopping = True
+        if grace is None:
+            grace = self.blueprint.settings.limits.shutdown_grace
+        if self.active and grace:
+            logger.info("waiting up to %.0f seconds for %d running requests", grace, self.active)
+            try:
+                await asyncio.wait_for(self._idle.wait(), grace)
+            except TimeoutError:
+                logger.warning("%d requests did not end in time and are cut off", self.active)
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        if self.active == 0:
+            # Settlements that still run are let finish: they are short, and nothing may be lost.
+            await asyncio.wait(tasks, timeout=grace) if tasks else None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.fleet.aclose()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the task %r failed", task.get_name(), exc_info=error)
+
+    async def _close_with_loop(self) -> AsyncIterator[None]:
+        # Servers and asyncio.run() end a loop by closing its open asynchronous generators. This one sleeps in its
+        # yield until then, so that connections are closed even where no lifespan was ever run.
+        try:
+            yield
+        finally:
+            if not self.stopping:
+                await self.aclose(0)
+
+    def _arm_sentinel(self) -> None:
+        try:
+            self._sentinel.__anext__().__await__().send(None)
+        except StopIteration:
+            return
