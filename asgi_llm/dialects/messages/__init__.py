@@ -1,0 +1,35 @@
+"""The Anthropic Messages dialect.
+
+Reading: ``request`` (with ``tools``, ``wire``), ``response``, ``stream``, ``errors``. Writing: ``encode_request``
+(with ``encode_tools``, ``history``, ``parts``, ``thinking``, ``schemas``), ``response``, ``encode_stream``, ``errors``.
+What a model takes is data in ``models``; what gets lost is data in ``losses``.
+"""
+
+from asgi_llm.dialects.interface import Dialect
+
+from .encode_request import encode_request
+from .encode_stream import KEEPALIVE, MessagesEncoder
+from .errors import decode_error, encode_error, encode_failure
+from .losses import LOSSES
+from .request import decode_request
+from .response import decode_response, encode_response, usage
+from .stream import MessagesDecoder
+from .watch import MessagesWatcher
+
+__all__ = ["LOSSES", "MESSAGES"]
+
+MESSAGES = Dialect(
+    name="messages",
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=MessagesDecoder,
+    stream_encoder=MessagesEncoder,
+    watcher=MessagesWatcher,
+    usage=usage,
+    decode_error=decode_error,
+    encode_error=encode_error,
+    encode_failure=encode_failure,
+    keepalive=KEEPALIVE,
+)

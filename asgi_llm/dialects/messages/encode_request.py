@@ -1,0 +1,282 @@
+"""Neutral request -> Messages body, strictly as the chosen model takes it.
+
+A pure function: the same request gives the same bytes, and a longer conversation begins with the bytes of the shorter
+one. Spec: Anthropic Messages API, "Create a Message".
+"""
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
+from asgi_llm.neutral.request import CacheMark, OutputFormat, Request
+from asgi_llm.types import Headers
+
+from .encode_tools import WireTools, declare, encode_tools, wire_choice
+from .history import History, Message, ends_in_thoughtless_loop, history
+from .losses import LOSSES
+from .models import Capabilities, capabilities
+from .parts import Block, cache_control, text_block
+from .schemas import closed_schema, root_is_object
+from .thinking import Thinking, thinking
+
+__all__ = ["encode_request"]
+
+_VERSION = b"2023-06-01"
+"""Every field written here exists in this version, and it alone takes sampling parameters and plain documents in any
+position; nothing written here needs a later one."""
+
+_MARKS = 4
+_OUTPUT_TOOL = "json_output"
+
+
+def encode_request(request: Request, profile: Profile) -> Encoded:
+    """The body for ``request.model``, and what was lost on the way.
+
+    Raises:
+        TranslationError: the request holds what this API cannot say; ``param`` names it.
+    """
+    report = Report(LOSSES)
+    _refuse(request, report)
+    model = capabilities(request.model)
+    wish = thinking(request, model, profile, report)
+    past = history(request.turns, report, system_turns=model.system_turns)
+    if model.thought_first and wish.budgeted and ends_in_thoughtless_loop(past.messages):
+        report.lose("reasoning")
+        wish = Thinking(wish.max_tokens)
+    return _Draft(request, model, profile, report, past, wish).encoded()
+
+
+class _Draft:
+    """A body in the making: the parts that depend on each other (tools, choice, thinking, format, system)."""
+
+    __slots__ = ("choice", "model", "past", "profile", "report", "request", "sentences", "tools", "unwrap", "wish")
+
+    def __init__(
+        self,
+        request: Request,
+        model: Capabilities,
+        profile: Profile,
+        report: Report,
+        past: History,
+        wish: Thinking,
+    ) -> None:
+        self.request = request
+        self.model = model
+        self.profile = profile
+        self.report = report
+        self.past = past
+        self.wish = wish
+        self.tools: WireTools = encode_tools(request, model, profile, report)
+        self.choice: dict[str, Any] | None = None
+        self.sentences: list[str] = []
+        self.unwrap: str | None = None
+
+    def encoded(self) -> Encoded:
+        self._choose()
+        form = self._format()
+        self._settle_forced()
+        self._prefill()
+        request, wish = self.request, self.wish
+        body: dict[str, Any] = {"model": request.model, "max_tokens": wish.max_tokens}
+        if system := self._system():
+            body["system"] = system
+        if self.tools.tools:
+            body["tools"] = self.tools.tools
+            if self.choice is not None:
+                body["tool_choice"] = self.choice
+        body["messages"] = [{"role": message.role, "content": message.content} for message in self.past.messages]
+        if wish.field is not None:
+            body["thinking"] = wish.field
+        config = {key: value for key, value in (("effort", wish.effort), ("format", form)) if value is not None}
+        if config:
+            body["output_config"] = config
+        body.update(self._knobs())
+        if request.dialect == "messages":
+            body.update((name, raw) for name, raw in request.ext.items() if name not in body)
+        elif request.ext:
+            self.report.lose("ext")
+        self._keep_marks(body)
+        if request.stream.on:
+            body["stream"] = True
+        return Encoded(
+            msgspec.json.encode(body), self.report.warnings, self._headers(), Restore(self.tools.shapes, self.unwrap)
+        )
+
+    def _headers(self) -> Headers:
+        headers = [(b"anthropic-version", _VERSION)]
+        if self.request.dialect == "messages" and self.request.betas:
+            headers.append((b"anthropic-beta", ",".join(self.request.betas).encode()))
+        return headers
+
+    def _choose(self) -> None:
+        if self.tools.tools:
+            self.choice = wire_choice(self.request, self.report)
+        elif self.past.called:
+            self.tools.tools = declare(self.past.called)
+            self.choice = {"type": "none"}
+
+    def _format(self) -> dict[str, Any] | None:
+        """``output_config.format``, where the wished format can be said so; else it is built from other means."""
+        output = self.request.output
+        if output is None or output.kind == "text":
+            return None
+        if output.kind == "json" or output.schema is None:
+            self.report.lose("output.json")
+            self.sentences.append("Answer with one valid JSON object and nothing else.")
+            return None
+        if self.model.structured:
+            schema = closed_schema(bytes(output.schema))
+            if output.strict is not True and schema != bytes(output.schema):
+                self.report.lose("output.strict")
+            return {"type": "json_schema", "schema": Raw(schema)}
+        self.report.lose("output.schema")
+        self._output_by_tool(output, output.schema)
+        return None
+
+    def _output_by_tool(self, output: OutputFormat, schema: Raw) -> None:
+        """A tool whose arguments are the answer, and that must be called (unless one of the caller's is)."""
+        if not root_is_object(schema) or (self.choice is not None and self.choice["type"] == "none"):
+            text = bytes(schema).decode("utf-8", "replace")
+            self.sentences.append(f"Answer with JSON that fits this schema, and nothing else:\n{text}")
+            return
+        own: dict[str, Any] = {"name": _OUTPUT_TOOL}
+        own["description"] = output.description or "Gives the final answer to the user."
+        own["input_schema"] = schema
+        alone = not self.tools.tools
+        self.tools.tools = [*self.tools.tools, own]
+        self.choice = {"type": "tool", "name": _OUTPUT_TOOL} if alone else {"type": "any"}
+        self.unwrap = _OUTPUT_TOOL
+
+    def _settle_forced(self) -> None:
+        """A forced choice where the model refuses one: ask in words, or give up thinking by budget."""
+        choice = self.choice
+        if choice is None or choice["type"] not in ("any", "tool"):
+            return
+        if self.model.forced_tools == "never":
+            self.report.lose("tool_choice.forced")
+            which = f"the tool {choice['name']}" if choice["type"] == "tool" else "one of the tools"
+            self.sentences.append(f"In this turn you must call {which} before you answer.")
+            self.choice = {**{k: v for k, v in choice.items() if k != "name"}, "type": "auto"}
+        elif self.wish.budgeted and self.model.known:
+            self.report.lose("reasoning")
+            self.wish = Thinking(self.wish.max_tokens, effort=self.wish.effort)
+
+    def _prefill(self) -> None:
+        last = self.past.messages[-1]
+        if last.role != "assistant" or any(isinstance(block, Raw) for block in last.content):
+            # Raw blocks are the provider's own tools in mid-work: such a turn is sent back to be continued.
+            return
+        if not self.model.prefill:
+            self.report.lose("prefill", "messages")
+        _trim_end(last)
+
+    def _system(self) -> list[dict[str, Any]]:
+        """Leading instructions, each text a block of its own; what this gateway adds comes last."""
+        texts = (text_block(part.text, part.cache) for said in self.request.instructions for part in said.parts)
+        blocks = [block for block in texts if block is not None]
+        blocks.extend({"type": "text", "text": sentence} for sentence in self.sentences)
+        return blocks
+
+    def _knobs(self) -> dict[str, Any]:
+        request, report = self.request, self.report
+        knobs = _sampling(request, self.model, self.wish, report)
+        if stop := [text for text in request.stop if text.strip()]:
+            knobs["stop_sequences"] = stop
+        if len(stop) != len(request.stop):
+            report.lose("stop")
+        if request.end_user:
+            knobs["metadata"] = {"user_id": _user_id(request.end_user)}
+        if self.model.known:
+            if (tier := request.service_tier) in _TIERS:
+                knobs["service_tier"] = _TIERS[tier]
+            elif tier is not None:
+                report.lose("service_tier")
+            if (mark := _automatic(request)) is not None:
+                knobs["cache_control"] = cache_control(mark)
+        return knobs
+
+    def _keep_marks(self, body: dict[str, Any]) -> None:
+        """At most four marks: the earliest of the messages go first, then those of the tools and of the system."""
+        messages = [block for message in self.past.messages for block in message.content]
+        fixed = [*self.tools.tools, *body.get("system", ())]
+        marked = [block for block in (*messages, *fixed) if isinstance(block, dict) and "cache_control" in block]
+        surplus = len(marked) + ("cache_control" in body) - _MARKS
+        if surplus > 0:
+            self.report.lose("cache")
+            for block in marked[:surplus]:
+                del block["cache_control"]
+
+
+_TIERS = {"auto": "auto", "default": "standard_only"}
+
+
+def _refuse(request: Request, report: Report) -> None:
+    """What cannot be had at all, and the knobs that have no counterpart."""
+    state = request.state
+    if state.previous_response_id is not None:
+        report.lose("previous_response_id")
+    if state.conversation is not None:
+        report.lose("conversation")
+    if state.background:
+        report.lose("background")
+    if request.n is not None and request.n > 1:
+        report.lose("n")
+    if any(kind != "text" for kind in request.modalities):
+        report.lose("modalities")
+    sampling = request.sampling
+    for name in ("min_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias"):
+        if getattr(sampling, name) is not None:
+            report.lose(name)
+    if sampling.logprobs or sampling.top_logprobs:
+        report.lose("logprobs")
+    for name in ("verbosity", "metadata", "max_tool_calls"):
+        if getattr(request, name) is not None:
+            report.lose(name)
+
+
+def _sampling(request: Request, model: Capabilities, wish: Thinking, report: Report) -> dict[str, Any]:
+    said = request.sampling
+    knobs = {k: v for k in ("temperature", "top_p", "top_k") if (v := getattr(said, k)) is not None}
+    if not model.sampling or (wish.on and model.known):
+        for name in knobs:
+            report.lose(name)
+        return {}
+    if said.temperature is not None and said.temperature > 1:
+        report.lose("temperature")
+        knobs["temperature"] = 1.0
+    if not model.temperature_with_top_p and "temperature" in knobs and "top_p" in knobs:
+        report.lose("top_p")
+        del knobs["top_p"]
+    return knobs
+
+
+def _automatic(request: Request) -> CacheMark | None:
+    """The caching wish for the whole request. Other APIs cache by a key; here a mark at the end has that effect."""
+    cache = request.cache
+    if cache.auto is not None:
+        return cache.auto
+    return CacheMark() if cache.key or cache.retention else None
+
+
+_LONGEST_USER = 128
+
+
+def _user_id(end_user: str) -> str:
+    """An id that is short and shows no address."""
+    if len(end_user) <= _LONGEST_USER and "@" not in end_user:
+        return end_user
+    return sha256(end_user.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _trim_end(message: Message) -> None:
+    """A prefilled text must not end in white space."""
+    block: Block = message.content[-1]
+    if isinstance(block, dict) and block["type"] == "text":
+        text = block["text"].rstrip()
+        if text:
+            block["text"] = text
+        elif len(message.content) > 1:
+            message.content.pop()

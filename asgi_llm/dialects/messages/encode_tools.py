@@ -1,0 +1,224 @@
+"""Neutral tools and tool choice -> ``tools`` and ``tool_choice`` of a Messages body.
+
+Names are made legal by a pure function, free-text tools and tools that another API defines become functions;
+``Restore`` remembers what they were. Spec: Anthropic Messages API, tool definitions and server tools.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.dialects.interface import Profile, Report, ToolShape
+from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, Tool, ToolChoice, TypedTool
+
+from .models import Capabilities
+from .names import flat_name, tool_name
+from .parts import Block, cache_control
+from .schemas import OPEN_OBJECT, closed_schema, tool_schema
+
+__all__ = ["WireTools", "declare", "encode_tools", "wire_choice"]
+
+_FREE_TEXT = Raw(
+    b'{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},'
+    b'"required":["input"],"additionalProperties":false}'
+)
+_TYPED_SCHEMAS = {
+    "apply_patch": Raw(
+        b'{"type":"object","properties":{"input":{"type":"string","description":"The patch."}},"required":["input"]}'
+    ),
+    "shell": Raw(
+        b'{"type":"object","properties":{"command":{"type":"array","items":{"type":"string"}},'
+        b'"timeout_ms":{"type":"integer"},"workdir":{"type":"string"}},"required":["command"]}'
+    ),
+}
+_TYPED_SCHEMAS["local_shell"] = _TYPED_SCHEMAS["shell"]
+
+
+@dataclass(slots=True)
+class WireTools:
+    """The tools as they go out, and what they were by their name on the wire."""
+
+    tools: list[Block] = field(default_factory=list)
+    shapes: dict[str, ToolShape] = field(default_factory=dict)
+
+
+class _Location(Struct):
+    city: str | None = None
+    country: str | None = None
+    region: str | None = None
+    timezone: str | None = None
+
+
+class _Filters(Struct):
+    allowed_domains: list[str] | None = None
+
+
+class _Search(Struct):
+    """What a web search of another API may say that can be said here too."""
+
+    filters: _Filters | None = None
+    user_location: _Location | None = None
+
+
+def encode_tools(request: Request, model: Capabilities, profile: Profile, report: Report) -> WireTools:
+    """The tools in the caller's order.
+
+    Raises:
+        TranslationError: a tool that another provider runs has no counterpart here.
+    """
+    wire = WireTools()
+    deferrable = any(isinstance(tool, HostedTool) and tool.kind == "tool_search" for tool in request.tools)
+    for index, tool in enumerate(request.tools):
+        match tool:
+            case FunctionTool():
+                wire.tools.append(_function(tool, model, report, deferrable=deferrable))
+                _remember(wire, tool)
+            case CustomTool():
+                report.lose("custom_tool")
+                wire.tools.append(_custom(tool))
+                _remember(wire, tool)
+            case TypedTool():
+                wire.tools.append(_typed(tool))
+                _remember(wire, tool)
+            case HostedTool():
+                wire.tools.append(_hosted(tool, model, profile, report, f"tools.{index}"))
+    return wire
+
+
+def _remember(wire: WireTools, tool: FunctionTool | CustomTool | TypedTool) -> None:
+    namespace = None if isinstance(tool, TypedTool) else tool.namespace
+    name = flat_name(tool.name, namespace)
+    shape = ToolShape(
+        tool.name,
+        "text" if isinstance(tool, CustomTool) else "json",
+        namespace,
+        tool.kind if isinstance(tool, TypedTool) else None,
+    )
+    if shape != ToolShape(name):
+        wire.shapes[name] = shape
+
+
+def _function(tool: FunctionTool, model: Capabilities, report: Report, *, deferrable: bool) -> dict[str, Any]:
+    schema, rewritten = tool_schema(tool.schema)
+    if rewritten:
+        report.lose("tool_schema")
+    wire: dict[str, Any] = {"name": flat_name(tool.name, tool.namespace)}
+    if tool.description:
+        wire["description"] = tool.description
+    wire["input_schema"] = schema
+    if tool.strict:
+        if model.structured:
+            wire["strict"] = True
+            wire["input_schema"] = Raw(closed_schema(bytes(schema)))
+        else:
+            report.lose("tools.strict")
+    elif tool.strict is False and model.structured:
+        wire["strict"] = False
+    if tool.examples is not None and model.known:
+        wire["input_examples"] = tool.examples
+    if tool.defer_loading is not None:
+        if deferrable:
+            wire["defer_loading"] = tool.defer_loading
+        else:
+            report.lose("tools.defer_loading")
+    return _marked(wire, tool)
+
+
+def _custom(tool: CustomTool) -> dict[str, Any]:
+    description = tool.description or ""
+    if tool.grammar:
+        bound = f"The input must match this {tool.syntax or 'lark'} grammar:\n{tool.grammar}"
+        description = f"{description}\n\n{bound}" if description else bound
+    wire: dict[str, Any] = {"name": flat_name(tool.name, tool.namespace)}
+    if description:
+        wire["description"] = description
+    wire["input_schema"] = _FREE_TEXT
+    return _marked(wire, tool)
+
+
+def _typed(tool: TypedTool) -> Block:
+    if tool.dialect == "messages" and tool.raw is not None:
+        return tool.raw
+    return _marked({"name": tool_name(tool.name), "input_schema": _TYPED_SCHEMAS.get(tool.kind, OPEN_OBJECT)}, tool)
+
+
+def _hosted(tool: HostedTool, model: Capabilities, profile: Profile, report: Report, where: str) -> Block:
+    # Other servers behind this API take such tools without a word and never run them, which sends agents in circles.
+    if not model.known and profile.provider != "anthropic":
+        report.lose("tools", where)
+    if tool.dialect == "messages" and tool.raw is not None:
+        return tool.raw
+    match tool.kind:
+        case "web_search":
+            return _marked(_web_search(tool), tool)
+        case "web_fetch":
+            return _marked({"type": "web_fetch_20250910", "name": "web_fetch"}, tool)
+        case "code":
+            return _marked({"type": "code_execution_20250825", "name": "code_execution"}, tool)
+        case "tool_search":
+            return _marked({"type": "tool_search_tool_bm25_20251119", "name": "tool_search_tool_bm25"}, tool)
+        case _:
+            report.lose("tools", where)
+            return {}
+
+
+def _web_search(tool: HostedTool) -> dict[str, Any]:
+    wire: dict[str, Any] = {"type": "web_search_20250305", "name": "web_search"}
+    try:
+        said = msgspec.json.decode(tool.raw or b"{}", type=_Search)
+    except (msgspec.DecodeError, RecursionError):
+        return wire
+    if said.filters and said.filters.allowed_domains:
+        wire["allowed_domains"] = said.filters.allowed_domains
+    if said.user_location:
+        place = {k: v for k, v in msgspec.structs.asdict(said.user_location).items() if v}
+        wire["user_location"] = {"type": "approximate", **place}
+    return wire
+
+
+def _marked(wire: dict[str, Any], tool: Tool) -> dict[str, Any]:
+    if tool.cache is not None:
+        wire["cache_control"] = cache_control(tool.cache)
+    return wire
+
+
+def declare(names: list[str]) -> list[Block]:
+    """Tools that the history calls and nobody declares: the API wants them declared, open and not to be used."""
+    return [{"name": name, "input_schema": OPEN_OBJECT} for name in names]
+
+
+def wire_choice(request: Request, report: Report) -> dict[str, Any] | None:
+    """``tool_choice`` for declared tools; None where there is nothing to say."""
+    choice = request.tool_choice
+    wire = {"type": "auto"} if choice is None else _choice(choice, request, report)
+    if request.parallel_tools is False and wire["type"] != "none":
+        return {**wire, "disable_parallel_tool_use": True}
+    return None if choice is None else wire
+
+
+def _choice(choice: ToolChoice, request: Request, report: Report) -> dict[str, Any]:
+    match choice.mode:
+        case "auto" | "none":
+            return {"type": choice.mode}
+        case "required":
+            return {"type": "any"}
+        case "tool":
+            return {"type": "tool", "name": _declared(choice.name or "", request)}
+        case "hosted":
+            names = {"code": "code_execution", "tool_search": "tool_search_tool_bm25"}
+            return {"type": "tool", "name": choice.name or names.get(choice.hosted or "", choice.hosted or "")}
+        case "allowed":
+            if len(choice.names) == 1 and choice.required:
+                return {"type": "tool", "name": _declared(choice.names[0], request)}
+            report.lose("tool_choice.allowed")
+            return {"type": "any" if choice.required else "auto"}
+
+
+def _declared(name: str, request: Request) -> str:
+    """The name on the wire of the tool that the caller calls ``name``, which may live in a namespace."""
+    for tool in request.tools:
+        if tool.name == name and isinstance(tool, FunctionTool | CustomTool):
+            return flat_name(name, tool.namespace)
+    return tool_name(name)

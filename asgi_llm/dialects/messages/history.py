@@ -1,0 +1,197 @@
+"""The conversation -> ``messages``: what the API demands of their order, built so that a longer conversation never
+changes how its beginning is written (prompt caches and signatures are bound to the prefix).
+
+The demands: roles alternate, a user begins; every tool call is answered in the very next user message, where results
+come first and in the order of the calls; no message and no text is empty.
+Spec: Anthropic Messages API, "Tool use: handling results".
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from asgi_llm.dialects.interface import Report
+from asgi_llm.neutral.request import Part, Text, ToolCall, ToolResult, Turn
+
+from .names import call_id, flat_name
+from .parts import Block, assistant_block, call_block, result_block, text_block, user_block
+
+__all__ = ["History", "Message", "ends_in_thoughtless_loop", "history"]
+
+_OPENING = "Continue."
+_PLACEHOLDER = "(no content)"
+_NO_RESULT = "No result was recorded for this call."
+
+
+@dataclass(slots=True)
+class Message:
+    role: str
+    content: list[Block] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class History:
+    """The messages, and the names of all tools that were called in them, in order of first use."""
+
+    messages: list[Message]
+    called: list[str]
+
+
+@dataclass(slots=True)
+class _Call:
+    """One tool call, its id as written here, and what answered it."""
+
+    wire_id: str
+    results: list[tuple[ToolResult, str]] = field(default_factory=list)
+
+
+def history(turns: Sequence[Turn], report: Report, *, system_turns: bool) -> History:
+    """The turns as messages. ``system_turns``: the model takes role system inside the conversation.
+
+    Raises:
+        TranslationError: a turn holds content that the API cannot take.
+    """
+    return _Writer(turns, report, system_turns).write()
+
+
+class _Writer:
+    __slots__ = ("_calls", "_orphans", "_report", "_system_turns", "_turns", "_unanswered", "messages")
+
+    def __init__(self, turns: Sequence[Turn], report: Report, system_turns: bool) -> None:
+        self._turns = turns
+        self._report = report
+        self._system_turns = system_turns
+        self._calls, self._orphans = _pair(turns)
+        self._unanswered: list[_Call] = []
+        self.messages: list[Message] = []
+
+    def write(self) -> History:
+        called: dict[str, None] = {}
+        for index, turn in enumerate(self._turns):
+            if turn.name:
+                self._report.lose("turn.name")
+            match turn.role:
+                case "assistant":
+                    self._assistant(index, turn.parts, called)
+                case "user":
+                    self._user(index, turn.parts)
+                case "system" | "developer":
+                    self._system(turn.parts)
+        self._answer(last=True)
+        if not self.messages:
+            self._open("user").content.append(_text(_OPENING))
+        return History(self.messages, list(called))
+
+    def _assistant(self, index: int, parts: Iterable[Part], called: dict[str, None]) -> None:
+        blocks: list[Block] = []
+        for position, part in enumerate(parts):
+            if isinstance(part, ToolCall):
+                call = self._calls[index, position]
+                blocks.append(call_block(part, call.wire_id))
+                called[flat_name(part.name, part.namespace)] = None
+                self._unanswered.append(call)
+            elif (block := assistant_block(part, self._report)) is not None:
+                blocks.append(block)
+        if not blocks:
+            return
+        if not self.messages:
+            self._open("user").content.append(_text(_OPENING))
+        self._open("assistant").content.extend(blocks)
+
+    def _user(self, index: int, parts: Sequence[Part]) -> None:
+        self._answer()
+        blocks: list[Block] = []
+        for position, part in enumerate(parts):
+            where = f"messages.{index}.content.{position}"
+            if isinstance(part, ToolResult):
+                if (index, position) in self._orphans:
+                    blocks.extend(self._orphan(part, where))
+            elif (block := user_block(part, self._report, where)) is not None:
+                blocks.append(block)
+        if not blocks and (not self.messages or self.messages[-1].role == "assistant"):
+            blocks = [_text(_PLACEHOLDER)]
+        if blocks:
+            self._open("user").content.extend(blocks)
+
+    def _system(self, parts: Iterable[Part]) -> None:
+        self._answer()
+        texts = [part for part in parts if isinstance(part, Text) and part.text]
+        if not texts:
+            return
+        if self._system_turns and self.messages and self.messages[-1].role == "user":
+            blocks = [block for part in texts if (block := text_block(part.text, part.cache)) is not None]
+            self.messages.append(Message("system", list(blocks)))
+            return
+        self._report.lose("system_turn")
+        text = "\n\n".join(part.text for part in texts)
+        self._open("user").content.append(_text(f"<system-reminder>\n{text}\n</system-reminder>"))
+
+    def _answer(self, *, last: bool = False) -> None:
+        """Write the results of the calls just made, in the calls' order, before anything else is said."""
+        calls, self._unanswered = self._unanswered, []
+        if last and not any(call.results for call in calls):
+            return
+        for call in calls:
+            content = self._open("user").content
+            if call.results:
+                if len(call.results) > 1:
+                    self._report.lose("tool_result_duplicate")
+                result, where = call.results[-1]
+                content.append(result_block(result, call.wire_id, self._report, where))
+            else:
+                self._report.lose("tool_result_missing")
+                missing = ToolResult("", (Text(_NO_RESULT),), is_error=True)
+                content.append(result_block(missing, call.wire_id, self._report, ""))
+
+    def _orphan(self, result: ToolResult, where: str) -> list[Block]:
+        self._report.lose("tool_result_orphan")
+        blocks: list[Block] = [_text(f"[tool result {result.call_id}]")]
+        blocks.extend(b for part in result.parts if (b := user_block(part, self._report, where)) is not None)
+        return blocks
+
+    def _open(self, role: str) -> Message:
+        """The message being written, or a new one where the role changes."""
+        if not self.messages or self.messages[-1].role != role:
+            self.messages.append(Message(role))
+        return self.messages[-1]
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+_Place = tuple[int, int]
+
+
+def _pair(turns: Sequence[Turn]) -> tuple[dict[_Place, _Call], set[_Place]]:
+    """Each call with its results, by place (turn, part); and the places of results that answer nothing.
+
+    A result belongs to the first unanswered call before it that has its id, else to the last one. Ids that are used
+    again get one of their own.
+    """
+    calls: dict[_Place, _Call] = {}
+    orphans: set[_Place] = set()
+    same: dict[str, list[_Call]] = {}
+    for index, turn in enumerate(turns):
+        for position, part in enumerate(turn.parts):
+            if isinstance(part, ToolCall) and turn.role == "assistant":
+                earlier = same.setdefault(part.id, [])
+                call = calls[index, position] = _Call(call_id(part.id, len(earlier)))
+                earlier.append(call)
+            elif isinstance(part, ToolResult):
+                if asked := same.get(part.call_id):
+                    call = next((call for call in asked if not call.results), asked[-1])
+                    call.results.append((part, f"messages.{index}.content.{position}"))
+                else:
+                    orphans.add((index, position))
+    return calls, orphans
+
+
+def ends_in_thoughtless_loop(messages: Sequence[Message]) -> bool:
+    """Whether a tool loop is running whose last assistant message does not begin with its thoughts."""
+    if len(messages) < 2 or messages[-2].role != "assistant":
+        return False
+    blocks = [block for block in messages[-2].content if isinstance(block, dict)]
+    if not any(block["type"] == "tool_use" for block in blocks):
+        return False
+    return blocks[0]["type"] not in ("thinking", "redacted_thinking")

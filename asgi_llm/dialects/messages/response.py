@@ -1,0 +1,208 @@
+"""Whole answers: an upstream's Messages JSON -> neutral, and neutral -> the caller's Messages JSON.
+
+Spec: Anthropic Messages API, "The Message object".
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.dialects.interface import Answer, Restore
+from asgi_llm.errors import Cause, ClientError, UpstreamError
+from asgi_llm.neutral.request import (
+    Audio,
+    Carrier,
+    Citation,
+    Compaction,
+    Document,
+    Image,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    ServerCall,
+    ServerResult,
+    Text,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+from asgi_llm.neutral.response import Candidate, Finish, Response
+from asgi_llm.neutral.usage import Usage
+
+from .errors import in_band
+from .names import call_id, flat_name
+from .raws import NULL, given
+from .restore import free_text, restored
+from .schemas import object_text
+from .signatures import seal
+from .stops import StopDetails, finish_of, stop_of
+from .usage import decode_usage, encode_usage, to_neutral
+from .wire import parts_of
+
+__all__ = ["citation_block", "decode_response", "encode_response", "message_id", "signature_of", "usage"]
+
+
+class _Answer(Struct):
+    type: Any = None
+    id: Any = None
+    model: Any = None
+    content: Raw = NULL
+    stop_reason: Any = None
+    stop_sequence: Any = None
+    stop_details: StopDetails | None = None
+    usage: Raw = NULL
+    container: Raw = NULL
+    error: Raw = NULL
+
+
+class _UsageOnly(Struct):
+    usage: Raw = NULL
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_USAGE_ONLY = msgspec.json.Decoder(_UsageOnly)
+
+
+def usage(body: bytes) -> Usage | None:
+    """The usage of a JSON answer, or None. Never raises."""
+    try:
+        return to_neutral(decode_usage(_USAGE_ONLY.decode(body).usage))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def decode_response(body: bytes, restore: Restore) -> Response:
+    """The answer in neutral form.
+
+    Raises:
+        UpstreamError: it is an error (cause in_band), or not a message at all (cause content).
+    """
+    try:
+        wire = _ANSWER.decode(body)
+        if wire.type == "error" or given(wire.error) is not None:
+            raise in_band(body)
+        if wire.type != "message" and given(wire.content) is None:
+            raise _not_a_message()
+        content = () if given(wire.content) is None else parts_of(wire.content, "content")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ClientError):
+        raise _not_a_message() from None
+    parts = tuple(_restored(part, restore) for part in content)
+    calls = any(isinstance(part, ToolCall) for part in parts)
+    counts = decode_usage(wire.usage)
+    tier = counts.service_tier if counts else None
+    return Response(
+        id=wire.id if isinstance(wire.id, str) else "",
+        model=wire.model if isinstance(wire.model, str) else "",
+        candidates=(Candidate(parts, finish_of(wire.stop_reason, wire.stop_sequence, wire.stop_details, calls=calls)),),
+        usage=to_neutral(counts),
+        service_tier=tier if isinstance(tier, str) else None,
+        ext={} if given(wire.container) is None else {"container": wire.container},
+    )
+
+
+def _not_a_message() -> UpstreamError:
+    return UpstreamError(
+        "The upstream's answer is not a message of the Messages API.", cause=Cause.CONTENT, code="upstream_content"
+    )
+
+
+def _restored(part: Part, restore: Restore) -> Part:
+    if not isinstance(part, ToolCall):
+        return part
+    if restore.unwrap_output is not None and part.name == restore.unwrap_output:
+        return Text(part.arguments)
+    call = restored(part, restore)
+    return msgspec.structs.replace(call, arguments=free_text(call.arguments)) if call.kind == "text" else call
+
+
+def encode_response(response: Response, answer: Answer) -> bytes:
+    """The answer as a message. Of several candidates the first is written: this API has but one."""
+    chosen = response.candidates[0] if response.candidates else Candidate((), Finish("end"))
+    content = list(_blocks(chosen.parts, answer.mint))
+    calls = any(isinstance(part, ToolCall) for part in chosen.parts)
+    message: dict[str, Any] = {
+        "id": message_id(response.id, answer),
+        "type": "message",
+        "role": "assistant",
+        "model": answer.model,
+        "content": content,
+        **stop_of(chosen.finish, calls=calls),
+        "usage": encode_usage(response.usage, response.service_tier),
+    }
+    if (container := response.ext.get("container")) is not None:
+        message["container"] = container
+    return msgspec.json.encode(message)
+
+
+def message_id(upstream: str, answer: Answer) -> str:
+    """The upstream's id where it is one of this API's, else a new one."""
+    return upstream if upstream.startswith("msg_") else answer.mint("msg_")
+
+
+def _blocks(parts: Iterable[Part], mint: Callable[[str], str]) -> Iterable[Any]:
+    for part in parts:
+        match part:
+            case Text():
+                if part.text:
+                    yield _text(part)
+            case Refusal():
+                if part.text:
+                    yield {"type": "text", "text": part.text}
+            case Reasoning():
+                yield _thought(part)
+            case ToolCall():
+                if part.carriers:
+                    yield {"type": "thinking", "thinking": "", "signature": seal(part.carriers, "next")}
+                yield _call(part, mint)
+            case ServerCall() | ServerResult() | Opaque():
+                if part.dialect == "messages" and part.raw is not None:
+                    yield part.raw
+            case Compaction():
+                yield {"type": "compaction", "content": part.text}
+            case Image() | Document() | Audio() | Video():
+                # An answer of this API is text; what was made beside it is at least not passed over in silence.
+                yield {"type": "text", "text": f"[{type(part).__name__.lower()}]"}
+            case ToolResult():
+                continue
+
+
+def _text(part: Text) -> dict[str, Any]:
+    block: dict[str, Any] = {"type": "text", "text": part.text}
+    if part.citations:
+        block["citations"] = [citation_block(citation) for citation in part.citations]
+    return block
+
+
+def citation_block(citation: Citation) -> Any:
+    """The citation as it came from this API, or one of a web page."""
+    if citation.dialect == "messages" and citation.raw is not None:
+        return citation.raw
+    return {
+        "type": "web_search_result_location",
+        "url": citation.url or "",
+        "title": citation.title,
+        "cited_text": citation.cited_text or "",
+        "encrypted_index": "",
+    }
+
+
+def _thought(part: Reasoning) -> dict[str, Any]:
+    own = signature_of(part.carriers, redacted=part.redacted)
+    if part.redacted:
+        return {"type": "redacted_thinking", "data": own}
+    return {"type": "thinking", "thinking": part.text or "\n\n".join(part.summary), "signature": own}
+
+
+def signature_of(carriers: tuple[Carrier, ...], *, redacted: bool = False) -> str:
+    """The signature (or redacted data) as Anthropic made it, else one of ours around what another provider made."""
+    kind = "anthropic.redacted" if redacted else "anthropic.signature"
+    return next((carrier.data for carrier in carriers if carrier.kind == kind and carrier.data), None) or seal(carriers)
+
+
+def _call(part: ToolCall, mint: Callable[[str], str]) -> dict[str, Any]:
+    given: Any = {"input": part.arguments} if part.kind == "text" else object_text(part.arguments)
+    wire_id = call_id(part.id) if part.id else mint("toolu_")
+    return {"type": "tool_use", "id": wire_id, "name": flat_name(part.name, part.namespace), "input": given}
