@@ -1,0 +1,144 @@
+"""Takes usage out of a passing chat stream, for callers who did not ask for it while the gateway did.
+
+With ``include_usage`` the origin adds ``"usage":null`` to every chunk and sends one more chunk with the counts. Both
+are removed; every other byte stays as it is.
+"""
+
+import re
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from .watch import event_end
+
+__all__ = ["UsageFilter"]
+
+_LIMIT = 1024 * 1024
+"""Bytes of one unfinished event that are held back; a larger one passes as it is."""
+_LAST: Final = re.compile(rb',\s*"usage"\s*:\s*null\s*\}(?=[ \t]*(?:\r|\n|$))')
+_EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
+_COLON = re.compile(rb"\s*:\s*")
+_COMMA = re.compile(rb"\s*,\s*")
+_SCALAR = re.compile(rb"[^,}\]\s]+")
+
+
+class _Chunk(Struct):
+    choices: list[Raw] | None = None
+    usage: Raw = Raw()
+
+
+_chunk = msgspec.json.Decoder(_Chunk)
+
+
+class UsageFilter:
+    """Bytes of a stream in any chunking -> the same bytes without usage. An event is passed on when it is whole."""
+
+    __slots__ = ("_held", "_open", "_size")
+
+    def __init__(self) -> None:
+        self._held: list[bytes] = []
+        self._size = 0
+        self._open = False
+        """Whether the beginning of the current event has been passed on already, because it is too large."""
+
+    def feed(self, data: bytes) -> bytes:
+        if not self._held and not self._open and data[-2:] == b"\n\n":
+            return _without_usage(data)
+        return self._feed_cut(data)
+
+    def end(self) -> bytes:
+        """What was held back when the stream ended."""
+        rest = b"".join(self._held)
+        self._held, self._size = [], 0
+        return rest if self._open else _without_usage(rest)
+
+    def _feed_cut(self, data: bytes) -> bytes:
+        seam = self._held[-1][-3:] if self._held else b""
+        end = event_end(seam + data) - len(seam)
+        if end <= 0:
+            return self._hold(data)
+        whole = b"".join([*self._held, data[:end]])
+        self._held, self._size = [], 0
+        passed = b""
+        if self._open:
+            self._open = False
+            first = _EVENT.match(whole)
+            cut = first.end() if first is not None else 0
+            passed, whole = whole[:cut], whole[cut:]
+        return passed + _without_usage(whole) + (self._hold(data[end:]) if end < len(data) else b"")
+
+    def _hold(self, data: bytes) -> bytes:
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > _LIMIT:
+            self._open = True
+        if not self._open:
+            return b""
+        # The last bytes stay: they may be the beginning of the blank line that ends the event.
+        rest = b"".join(self._held)
+        self._held, self._size = [rest[-3:]], 3
+        return rest[:-3]
+
+
+def _without_usage(data: bytes) -> bytes:
+    if b'"usage"' not in data:
+        return data
+    data = _LAST.sub(b"}", data)
+    if b'"usage"' not in data:
+        return data
+    return b"".join(_event(event) for event in _EVENT.findall(data) if event)
+
+
+def _event(event: bytes) -> bytes:
+    if b'"usage"' not in event:
+        return event
+    start, end = event.find(b"{"), event.rfind(b"}") + 1
+    body = event[start:end]
+    try:
+        chunk = _chunk.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return event
+    if not chunk.usage:
+        return event
+    if bytes(chunk.usage) != b"null" and not chunk.choices:
+        return b""
+    return event[:start] + _cut_member(body) + event[end:]
+
+
+def _cut_member(body: bytes) -> bytes:
+    """The object without its own member ``usage``, wherever it is."""
+    depth = 0
+    for token in _TOKEN.finditer(body):
+        char = token[0]
+        if char in b"{[":
+            depth += 1
+        elif char in b"}]":
+            depth -= 1
+        elif depth == 1 and char == b'"usage"' and (colon := _COLON.match(body, token.end())) is not None:
+            return _cut(body, token.start(), _value_end(body, colon.end()))
+    return body
+
+
+def _value_end(body: bytes, start: int) -> int:
+    if body[start : start + 1] not in (b"{", b"["):
+        scalar = _SCALAR.match(body, start)
+        return scalar.end() if scalar is not None else start
+    depth = 0
+    for token in _TOKEN.finditer(body, start):
+        if token[0] in b"{[":
+            depth += 1
+        elif token[0] in b"}]":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+    return len(body)
+
+
+def _cut(body: bytes, start: int, end: int) -> bytes:
+    """Cut a member out together with the comma behind it, or before it where it is the last."""
+    if (comma := _COMMA.match(body, end)) is not None:
+        return body[:start] + body[comma.end() :]
+    before = body[:start].rstrip()
+    return before.removesuffix(b",") + body[end:]

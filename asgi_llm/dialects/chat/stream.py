@@ -1,0 +1,370 @@
+"""A chat stream of an upstream -> neutral events (OpenAI API reference, "Streaming").
+
+Lenient: what is missing, repeated, null or out of order in the streams of compatible servers is put right here, so
+that the events keep neutral's order. The end is held back until the usage chunk, ``[DONE]`` or the end of the bytes,
+since usage comes after ``finish_reason``; without either of the two a stream is cut off, which is a failure.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from asgi_llm.dialects.interface import Restore
+from asgi_llm.dialects.sse import Frame, FrameTooLargeError, SSEReader
+from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.neutral.events import (
+    ArgumentsDelta,
+    BlockStart,
+    BlockStop,
+    CarrierSet,
+    CitationAdd,
+    Event,
+    Failure,
+    Finished,
+    MediaDelta,
+    ReasoningDelta,
+    Start,
+    TextDelta,
+    UsageUpdate,
+)
+from asgi_llm.neutral.request import Audio, Inline, Part, Reasoning, Refusal, Text
+
+from .annotations import read_annotations
+from .answer import Choice, Chunk, Said, ToolPiece, content_text, content_thoughts, stamp
+from .errors import content_error, in_band_error
+from .finish import FAILED, read_finish
+from .pieces import Call, Calls
+from .response import fresh_id, read_images
+from .restore import Unwrapper, restored
+from .thoughts import carrier_of, detail_text, read_details
+from .usage import read_usage
+from .wire import given
+
+__all__ = ["ChatStreamDecoder"]
+
+_chunk = msgspec.json.Decoder(Chunk)
+
+
+class ChatStreamDecoder:
+    """See ``StreamDecoder``."""
+
+    __slots__ = ("_candidates", "_done", "_ids", "_out", "_reader", "_restore", "_started", "_usage")
+
+    def __init__(self, restore: Restore) -> None:
+        self._restore = restore
+        self._reader = SSEReader()
+        self._candidates: dict[int, _Candidate] = {}
+        self._out: list[Event] = []
+        self._usage: Raw | None = None
+        self._ids: set[str] = set()
+        self._started = self._done = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        out: list[Event] = []
+        self._out = out
+        try:
+            self._frames(self._reader.feed(data))
+        except FrameTooLargeError:
+            self._fail(content_error("An event of the upstream's stream is too large."))
+        return out
+
+    def end(self) -> list[Event]:
+        out: list[Event] = []
+        self._out = out
+        self._frames(self._reader.end())
+        if not self._done:
+            self._close(terminated=False)
+        return out
+
+    def _frames(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if self._done:
+                return
+            self._frame(frame)
+
+    def _frame(self, frame: Frame) -> None:
+        data = frame.data
+        if data[:6] == b"[DONE]":
+            self._close(terminated=True)
+            return
+        if not data.strip():
+            return
+        try:
+            chunk = _chunk.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            failed = frame.event == b"error" or b'"error"' in data
+            self._fail(in_band_error(data) if failed else content_error("The upstream's stream holds no chat chunk."))
+            return
+        if chunk.failed or (frame.event == b"error" and not chunk.choices):
+            self._fail(in_band_error(data))
+        else:
+            self._take(chunk)
+
+    def _take(self, chunk: Chunk) -> None:
+        choices = chunk.choices
+        reported = chunk.reported
+        if reported is not None:
+            self._usage = Raw(bytes(reported))
+        if choices:
+            if not self._started:
+                self._start(chunk)
+            for choice in choices:
+                self._choice(choice)
+                if self._done:
+                    return
+        elif reported is not None and self._candidates and all(c.finished for c in self._candidates.values()):
+            self._close(terminated=True)
+
+    def _start(self, chunk: Chunk) -> None:
+        self._started = True
+        self._out.append(Start(*stamp(chunk), service_tier=chunk.service_tier))
+
+    def _choice(self, choice: Choice) -> None:
+        index = choice.index or 0
+        candidate = self._candidates.get(index)
+        if candidate is None:
+            candidate = self._candidates[index] = _Candidate(index, self)
+        if choice.finish_reason in FAILED:
+            reason = choice.finish_reason
+            told = {"error": {"message": f"The upstream broke off: {reason}.", "type": reason}}
+            self._fail(in_band_error(msgspec.json.encode(told)))
+            return
+        said = choice.delta
+        if said is None and candidate.silent:
+            said = choice.message  # the whole answer in one chunk; after deltas it only repeats them
+        if said is not None:
+            candidate.hear(said, given(choice.logprobs))
+        if choice.finish_reason and not candidate.finished:
+            candidate.finish_reason = choice.finish_reason
+            candidate.stop_reason = choice.stop_reason
+            candidate.finished = True
+
+    def _close(self, *, terminated: bool) -> None:
+        candidates = list(self._candidates.values())
+        if not any(candidate.finished or not candidate.silent for candidate in candidates):
+            self._fail(content_error("The upstream's stream holds no answer."))
+            return
+        if not terminated and not all(candidate.finished for candidate in candidates):
+            message = "The upstream's stream ended before the answer was whole."
+            self._fail(UpstreamError(message, cause=Cause.TRUNCATED, code="upstream_truncated"))
+            return
+        for candidate in candidates:
+            if not candidate.close():
+                self._fail(content_error("The upstream's stream holds a tool call without a name."))
+                return
+        if self._usage is not None and (usage := read_usage(self._usage)) is not None:
+            self._out.append(UsageUpdate(usage))
+        self._out += [candidate.finish() for candidate in candidates]
+        self._done = True
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self._usage is not None and (usage := read_usage(self._usage)) is not None and self._started:
+            self._out.append(UsageUpdate(usage))
+        self._out.append(Failure(error))
+        self._done = True
+
+    def emit(self, event: Event) -> None:
+        self._out.append(event)
+
+    def header(self, call: Call) -> tuple[Part, bool]:
+        """The header of a call's block, and whether its arguments are wrapped free text."""
+        call_id = fresh_id(call.id, self._ids)
+        header, wrapped = restored(self._restore, call_id, call.name, custom=call.custom)
+        return msgspec.structs.replace(header, carriers=call.carriers), wrapped
+
+
+class _Candidate:
+    """One answer as it arrives: which block is open, and what must wait until it closes."""
+
+    __slots__ = (
+        "_block",
+        "_calls",
+        "_chars",
+        "_index",
+        "_kind",
+        "_later",
+        "_offset",
+        "_refused",
+        "_stream",
+        "_tools",
+        "_unwrapper",
+        "finish_reason",
+        "finished",
+        "stop_reason",
+    )
+
+    def __init__(self, index: int, stream: ChatStreamDecoder) -> None:
+        self._index = index
+        self._stream = stream
+        self._kind = ""
+        """What block is open: text, refusal, reasoning, audio, tool, or none."""
+        self._block = -1
+        self._chars = self._offset = 0
+        """Code points of content so far, and where the open text block begins among them."""
+        self._calls: Calls | None = None
+        self._later: list[Said] = []
+        """What came between the pieces of a call; said when the call is whole."""
+        self._unwrapper: Unwrapper | None = None
+        self._tools = self._refused = False
+        self.finished = False
+        self.finish_reason: str | None = None
+        self.stop_reason: str | int | None = None
+
+    @property
+    def silent(self) -> bool:
+        return self._block < 0 and self._calls is None
+
+    def hear(self, said: Said, logprobs: Raw | None = None) -> None:
+        content = said.content
+        if self._kind == "text" and type(content) is str and content and _plain(said):
+            self._chars += len(content)
+            self._stream.emit(TextDelta(self._block, content, self._index, logprobs))
+            return
+        pieces = said.tool_calls or []
+        if said.function_call is not None and not pieces:
+            pieces = [ToolPiece(index="function_call", function=said.function_call)]
+        if self._calls is not None and self._calls.queue and not self._settle():
+            self._later.append(said)
+        else:
+            self._speak(said, logprobs)
+        for piece in pieces:
+            self._piece(piece)
+
+    def _speak(self, said: Said, logprobs: Raw | None) -> None:
+        """Everything but tool calls."""
+        entries = read_details(said.reasoning_details)
+        thought = said.reasoning_content or said.reasoning or content_thoughts(said.content) or detail_text(entries)
+        if thought:
+            self._open("reasoning", Reasoning())
+            self._stream.emit(ReasoningDelta(self._block, thought, candidate=self._index))
+        for entry, raw in entries:
+            if (carrier := carrier_of(entry, raw)) is not None:
+                self._open("reasoning", Reasoning())
+                self._stream.emit(CarrierSet(self._block, carrier, self._index))
+        if text := content_text(said.content):
+            self._open("text", Text(""))
+            self._chars += len(text)
+            self._stream.emit(TextDelta(self._block, text, self._index, logprobs))
+        if said.refusal:
+            self._refused = True
+            self._open("refusal", Refusal(""))
+            self._stream.emit(TextDelta(self._block, said.refusal, self._index))
+        self._media(said)
+        if self._kind == "text":
+            for citation in read_annotations(said.annotations, self._offset):
+                self._stream.emit(CitationAdd(self._block, citation, self._index))
+
+    def _media(self, said: Said) -> None:
+        for image in read_images(said.images):
+            self._open("image", image)
+            self._stop()
+        if said.audio is not None and said.audio.data:
+            self._open("audio", Audio(Inline("audio/pcm", "")))
+            self._stream.emit(MediaDelta(self._block, said.audio.data, self._index))
+
+    def _open(self, kind: str, part: Part) -> None:
+        if self._kind == kind:
+            return
+        self._stop()
+        self._block += 1
+        self._kind = kind
+        self._offset = self._chars
+        self._stream.emit(BlockStart(self._block, part, self._index))
+
+    def _stop(self) -> None:
+        if self._kind:
+            self._stream.emit(BlockStop(self._block, self._index))
+            self._kind = ""
+
+    def _piece(self, piece: ToolPiece) -> None:
+        if self._calls is None:
+            self._calls = Calls()
+        call = self._calls.take(piece)
+        first = self._calls.queue[0] if self._calls.queue else None
+        if call is not first:
+            if first is not None:
+                self._settle()
+            return
+        self._advance(call)
+        if len(self._calls.queue) > 1 or self._later:
+            self._settle()
+
+    def _advance(self, call: Call) -> None:
+        """Hand on what is known of the first call in the queue; its block opens with the first arguments."""
+        if call.block is None:
+            if not call.name or not call.said:
+                return
+            self._begin(call)
+        self._arguments(call)
+
+    def _begin(self, call: Call) -> None:
+        part, wrapped = self._stream.header(call)
+        self._open("tool", part)
+        self._tools = True
+        call.block = self._block
+        self._unwrapper = Unwrapper() if wrapped else None
+
+    def _arguments(self, call: Call) -> None:
+        text = "".join(call.waiting)
+        call.waiting.clear()
+        if self._unwrapper is not None:
+            text = self._unwrapper.feed(text)
+        if text:
+            self._stream.emit(ArgumentsDelta(self._block, text, self._index))
+
+    def _settle(self) -> bool:
+        """Close the calls that are whole, in order; whether none is left."""
+        calls = self._calls
+        if calls is None:
+            return True
+        while calls.queue and calls.queue[0].whole and calls.queue[0].name:
+            self._conclude(calls.queue.pop(0))
+            if calls.queue:
+                self._advance(calls.queue[0])
+        if calls.queue:
+            return False
+        later, self._later = self._later, []
+        for said in later:
+            self._speak(said, None)
+        return True
+
+    def _conclude(self, call: Call) -> None:
+        if call.block is None:
+            self._begin(call)
+        self._arguments(call)
+        if self._unwrapper is not None and (rest := self._unwrapper.end()):
+            self._stream.emit(ArgumentsDelta(self._block, rest, self._index))
+        self._unwrapper = None
+        call.closed = True
+        self._stop()
+
+    def close(self) -> bool:
+        """No more comes: close what is open. False if a call has arguments but no name."""
+        calls = self._calls.queue if self._calls is not None else []
+        for call in calls:
+            if call.name:
+                self._conclude(call)
+            elif call.said:
+                return False
+        calls.clear()
+        self._settle()
+        self._stop()
+        return True
+
+    def finish(self) -> Finished:
+        finish = read_finish(self.finish_reason, self.stop_reason, tools=self._tools, refused=self._refused)
+        return Finished(finish, self._index)
+
+
+def _plain(said: Said) -> bool:
+    """Whether content is all that a delta says."""
+    return not (
+        said.tool_calls
+        or said.reasoning_content
+        or said.reasoning
+        or said.refusal
+        or said.reasoning_details
+        or said.annotations
+        or said.function_call
+        or said.audio
+        or said.images
+    )

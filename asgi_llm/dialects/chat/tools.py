@@ -1,0 +1,159 @@
+"""Neutral tools and tool choice -> the ``tools`` and ``tool_choice`` of a chat request."""
+
+from typing import Any
+
+from asgi_llm.dialects.interface import Profile, Report, ToolShape
+from asgi_llm.neutral.request import (
+    CustomTool,
+    FunctionTool,
+    HostedTool,
+    Request,
+    Tool,
+    ToolChoice,
+    TypedTool,
+)
+
+from .names import ToolNames
+from .typed_tools import as_function
+
+__all__ = ["WRAPPED_ARGUMENT", "ToolWriter"]
+
+WRAPPED_ARGUMENT = "input"
+"""Name of the one string that a wrapped free text tool takes."""
+
+
+class ToolWriter:
+    """Writes the tools of one request and remembers how to undo the changes in the answer."""
+
+    __slots__ = ("_profile", "_report", "custom", "names", "search_options", "shapes")
+
+    def __init__(self, request: Request, profile: Profile, report: Report) -> None:
+        self._profile = profile
+        self._report = report
+        self.names = ToolNames(request.tools)
+        self.shapes: dict[str, ToolShape] = {}
+        self.custom: set[str] = set()
+        """Wire names of the tools written as custom tools."""
+        self.search_options: object = None
+
+    def write(self, tools: tuple[Tool, ...]) -> list[dict[str, Any]]:
+        written = (self._tool(tool, f"tools[{index}]") for index, tool in enumerate(tools))
+        return [tool for tool in written if tool is not None]
+
+    def _tool(self, tool: Tool, where: str) -> dict[str, Any] | None:
+        match tool:
+            case FunctionTool():
+                name = self._named(tool.name, tool.namespace, "json")
+                return self._function(tool, name)
+            case CustomTool():
+                return self._custom(tool)
+            case TypedTool():
+                function = as_function(tool)
+                if function is None:
+                    self._report.lose("tools.typed", f"{where}.type")
+                    return None
+                self.shapes[self.names.wire(tool.name, None)] = ToolShape(tool.name, typed=tool.kind)
+                return self._function(function, self.names.wire(tool.name, None))
+            case HostedTool():
+                self._hosted(tool, where)
+                return None
+
+    def _named(self, name: str, namespace: str | None, kind: str) -> str:
+        wire = self.names.wire(name, namespace)
+        if kind == "text":
+            self.shapes[wire] = ToolShape(name, "text", namespace)
+        elif wire != name or namespace is not None:
+            self.shapes[wire] = ToolShape(name, "json", namespace)
+        return wire
+
+    def _function(self, tool: FunctionTool, name: str) -> dict[str, Any]:
+        function: dict[str, Any] = {"name": name}
+        description = tool.description or ""
+        if tool.examples is not None:
+            examples = bytes(tool.examples).decode()
+            description = f"{description}\n\nExamples of arguments: {examples}".lstrip()
+        if description:
+            function["description"] = description
+        if tool.schema is not None:
+            function["parameters"] = tool.schema
+        if tool.strict is not None:
+            if self._profile.strict_tools:
+                function["strict"] = tool.strict
+            elif tool.strict:
+                self._report.lose("strict")
+        written = {"type": "function", "function": function}
+        if tool.cache is not None:
+            self._report.lose("cache_control")
+        return written
+
+    def _custom(self, tool: CustomTool) -> dict[str, Any]:
+        name = self._named(tool.name, tool.namespace, "text")
+        if not self._profile.custom_tools:
+            self._report.lose("tools.custom")
+            return {"type": "function", "function": _wrapped(tool, name)}
+        self.custom.add(name)
+        custom: dict[str, Any] = {"name": name}
+        if tool.description is not None:
+            custom["description"] = tool.description
+        if tool.grammar is not None:
+            grammar = {"definition": tool.grammar, "syntax": tool.syntax or "lark"}
+            custom["format"] = {"type": "grammar", "grammar": grammar}
+        return {"type": "custom", "custom": custom}
+
+    def _hosted(self, tool: HostedTool, where: str) -> None:
+        if tool.kind == "tool_search":
+            self._report.lose("tool_search")
+        elif tool.kind == "web_search" and tool.dialect == "chat":
+            self.search_options = tool.raw
+        else:
+            self._report.lose("tools.hosted", f"{where}.type")
+
+    def choice(self, choice: ToolChoice) -> str | dict[str, Any] | None:
+        """The ``tool_choice``; None leaves it out."""
+        match choice.mode:
+            case "auto" | "none" | "required":
+                return choice.mode
+            case "tool":
+                return self._one(choice.name or "")
+            case "allowed":
+                return self._allowed(choice)
+            case "hosted":
+                self._report.lose("tool_choice.hosted", "tool_choice")
+                return None
+
+    def _one(self, name: str) -> dict[str, Any]:
+        wire = self._wire_of(name)
+        kind = "custom" if wire in self.custom else "function"
+        return {"type": kind, kind: {"name": wire}}
+
+    def _wire_of(self, name: str) -> str:
+        # A choice names a tool as its own dialect does, without its namespace: look the written tools up first.
+        for wire, shape in self.shapes.items():
+            if shape.name == name:
+                return wire
+        return self.names.wire(name, None)
+
+    def _allowed(self, choice: ToolChoice) -> str | dict[str, Any]:
+        if self._profile.allowed_tools:
+            mode = "required" if choice.required else "auto"
+            return {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": mode, "tools": [self._one(name) for name in choice.names]},
+            }
+        if choice.required and len(choice.names) == 1:
+            return self._one(choice.names[0])
+        self._report.lose("tool_choice.allowed_tools")
+        return "required" if choice.required else "auto"
+
+
+def _wrapped(tool: CustomTool, name: str) -> dict[str, Any]:
+    description = tool.description or ""
+    if tool.grammar is not None:
+        description = f"{description}\n\nThe input must match this {tool.syntax or 'lark'} grammar:\n{tool.grammar}"
+    schema = {
+        "type": "object",
+        "properties": {WRAPPED_ARGUMENT: {"type": "string"}},
+        "required": [WRAPPED_ARGUMENT],
+        "additionalProperties": False,
+    }
+    return {"name": name, "description": description.strip(), "parameters": schema}
