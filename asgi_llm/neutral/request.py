@@ -300,7 +300,8 @@ class Turn(Struct, frozen=True, omit_defaults=True):
 
 
 class FunctionTool(Struct, frozen=True, tag="function", omit_defaults=True):
-    """A tool with JSON arguments, run by the caller. ``schema`` is the JSON schema's bytes as they came."""
+    """A tool with JSON arguments, run by the caller. ``schema`` is the JSON schema's bytes as they came.
+    ``namespace_description`` is what the caller says of the whole namespace, on each of its members."""
 
     name: str
     description: str | None = None
@@ -310,6 +311,7 @@ class FunctionTool(Struct, frozen=True, tag="function", omit_defaults=True):
     defer_loading: bool | None = None
     examples: Raw | None = None
     cache: CacheMark | None = None
+    namespace_description: str | None = None
 
 
 class CustomTool(Struct, frozen=True, tag="custom", omit_defaults=True):
@@ -321,6 +323,7 @@ class CustomTool(Struct, frozen=True, tag="custom", omit_defaults=True):
     grammar: str | None = None
     namespace: str | None = None
     cache: CacheMark | None = None
+    namespace_description: str | None = None
 
 
 class HostedTool(Struct, frozen=True, tag="hosted", omit_defaults=True):

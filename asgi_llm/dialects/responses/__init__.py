@@ -1,0 +1,35 @@
+"""OpenAI's Responses API: ``RESPONSES`` gathers what this folder does.
+
+``request`` and ``encode`` read and write requests, ``response`` whole answers, ``decoder`` and ``encoder`` streams,
+``watch`` looks at streams that pass through, ``errors`` prints and reads errors, ``losses`` says what is lost.
+"""
+
+from asgi_llm.dialects.interface import Dialect
+
+from .decoder import Decoder
+from .encode import encode_request
+from .encoder import Encoder
+from .errors import decode_error, encode_error, encode_failure
+from .losses import LOSSES
+from .request import decode_request
+from .response import decode_response, encode_response
+from .usage import usage_of
+from .watch import Watcher
+
+__all__ = ["LOSSES", "RESPONSES"]
+
+RESPONSES = Dialect(
+    name="responses",
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=Decoder,
+    stream_encoder=Encoder,
+    watcher=Watcher,
+    usage=usage_of,
+    decode_error=decode_error,
+    encode_error=encode_error,
+    encode_failure=encode_failure,
+    keepalive=b": keep-alive\n\n",
+)

@@ -1,0 +1,99 @@
+"""Token counts of the Responses API: its totals include what the neutral counts keep apart.
+
+``input_tokens`` holds cached and written tokens, ``output_tokens`` holds reasoning. OpenAI Responses API, "usage".
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.neutral.usage import Usage
+
+__all__ = ["decode_usage", "encode_usage", "usage_of"]
+
+_MICRO = 1_000_000
+
+
+class _InputDetails(Struct):
+    cached_tokens: float | None = None
+    cache_write_tokens: float | None = None
+    audio_tokens: float | None = None
+
+
+class _OutputDetails(Struct):
+    reasoning_tokens: float | None = None
+    audio_tokens: float | None = None
+
+
+class _Usage(Struct):
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    total_tokens: float | None = None
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+    cost: float | None = None
+
+
+class _Body(Struct):
+    usage: Raw = Raw(b"null")
+
+
+_usage = msgspec.json.Decoder(_Usage | None)
+_body = msgspec.json.Decoder(_Body)
+
+
+def usage_of(body: bytes) -> Usage | None:
+    """The usage of a whole JSON answer, or None; never raises."""
+    try:
+        return decode_usage(_body.decode(body).usage)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def decode_usage(raw: Raw | bytes | None) -> Usage | None:
+    """A ``usage`` object -> disjoint counts; None when it is absent, null or not a usage object."""
+    if raw is None:
+        return None
+    data = bytes(raw)
+    try:
+        wire = _usage.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if wire is None or (wire.input_tokens is None and wire.output_tokens is None):
+        return None
+    into = wire.input_tokens_details or _InputDetails()
+    out = wire.output_tokens_details or _OutputDetails()
+    return Usage(
+        fresh=_less(wire.input_tokens, into.cached_tokens, into.cache_write_tokens),
+        cache_read=_count(into.cached_tokens),
+        cache_write=_count(into.cache_write_tokens),
+        visible=_less(wire.output_tokens, out.reasoning_tokens),
+        reasoning=_count(out.reasoning_tokens),
+        audio_in=_count(into.audio_tokens),
+        audio_out=_count(out.audio_tokens),
+        cost=None if wire.cost is None else round(max(wire.cost, 0.0) * _MICRO),
+        raw=Raw(data),
+    )
+
+
+def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
+    """Disjoint counts -> the ``usage`` object. Every number is written: typed clients demand all of them."""
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input,
+        "input_tokens_details": {"cached_tokens": usage.cache_read or 0, "cache_write_tokens": usage.written},
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
+        "total_tokens": usage.input + usage.output,
+    }
+
+
+def _count(value: float | None) -> int | None:
+    return None if value is None else max(int(value), 0)
+
+
+def _less(total: float | None, *parts: float | None) -> int | None:
+    # Some servers report more cached tokens than input tokens; a count is never negative.
+    return None if total is None else max(int(total) - sum(int(part or 0) for part in parts), 0)

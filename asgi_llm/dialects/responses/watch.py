@@ -1,0 +1,185 @@
+"""A look at a Responses stream that passes through unchanged.
+
+Delta events are never parsed: an event is looked into only when it names one of the events that end a stream. The
+last event repeats the whole answer and can be large, so beyond a limit only its beginning and end are held, which
+is where its type and its usage are.
+"""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.dialects.sse import SSEReader
+from asgi_llm.errors import UpstreamError
+from asgi_llm.neutral.usage import Usage, merge
+
+from .errors import failure_from
+from .usage import decode_usage
+
+__all__ = ["Watcher"]
+
+_LIMIT = 1024 * 1024
+_HEAD = 4 * 1024
+_TAIL = 64 * 1024
+
+_ENDS = (b"response.completed", b"response.incomplete", b"response.failed", b"error")
+_TERMINAL = ("response.completed", "response.incomplete", "response.failed")
+
+
+class _Incomplete(Struct):
+    reason: str | None = None
+
+
+class _Response(Struct):
+    status: str | None = None
+    usage: Raw = Raw(b"null")
+    error: Raw = Raw(b"null")
+    incomplete_details: _Incomplete | None = None
+
+
+class _Event(Struct):
+    type: str = ""
+    response: _Response | None = None
+    error: Raw = Raw(b"null")
+    code: str | int | None = None
+    message: str | None = None
+    param: str | None = None
+
+
+_event = msgspec.json.Decoder(_Event)
+
+
+class Watcher:
+    """See ``StreamWatcher``. Holds at most one unfinished event, of which at most about 1 MiB."""
+
+    __slots__ = ("_bare", "_held", "_size", "_tail", "ended", "failure", "finish", "usage")
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.ended = False
+        self.failure: UpstreamError | None = None
+        self.finish: str | None = None
+        self._held: list[bytes] = []
+        self._size = 0
+        self._tail = b"\n\n"
+        self._bare = False
+
+    @property
+    def at_boundary(self) -> bool:
+        """Whether the bytes seen so far end with a whole event."""
+        return _blank(self._tail)
+
+    def feed(self, data: bytes) -> None:
+        if not data:
+            return
+        size = len(data)
+        self._tail = data[-4:] if size >= 4 else (self._tail + data)[-4:]
+        if not self._held and data.endswith(b"\n\n"):
+            if _marked(data):
+                self._look(data)
+            return
+        self._feed_part(data)
+
+    def end(self) -> None:
+        """No more bytes; an unfinished last event is looked at as if it were whole."""
+        if self._held:
+            self._flush()
+
+    def _feed_part(self, data: bytes) -> None:
+        end = max(data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n"), data.rfind(b"\r\r"))
+        if end < 0:
+            self._hold(data)
+            if _blank(self._tail):
+                # The blank line came in two pieces.
+                self._flush()
+            return
+        # A cut just behind the first line end of the blank line is enough: the rest is blank and harmless.
+        self._hold(data[: end + 2])
+        self._flush()
+        if rest := data[end + 2 :].lstrip(b"\r\n"):
+            self._hold(rest)
+
+    def _hold(self, data: bytes) -> None:
+        self._held.append(data)
+        self._size += len(data)
+        if self._size > _LIMIT:
+            joined = b"".join(self._held)
+            self._held = [joined[:_HEAD], joined[-_TAIL:]]
+            self._size = _HEAD + _TAIL
+            self._bare = True
+
+    def _flush(self) -> None:
+        data = b"".join(self._held)
+        self._held.clear()
+        self._size = 0
+        bare, self._bare = self._bare, False
+        if not _marked(data):
+            return
+        if bare:
+            self._glance(data)
+        else:
+            self._look(data)
+
+    def _look(self, data: bytes) -> None:
+        reader = SSEReader()
+        for frame in (*reader.feed(data), *reader.end()):
+            if not _marked(frame.data):
+                continue
+            try:
+                event = _event.decode(frame.data)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                continue
+            self._take(event)
+
+    def _take(self, event: _Event) -> None:
+        if event.type in _TERMINAL:
+            self.ended = True
+            response = event.response or _Response()
+            self.usage = merge(self.usage, decode_usage(response.usage))
+            reason = response.incomplete_details.reason if response.incomplete_details else None
+            self.finish = reason or event.type.removeprefix("response.")
+            if event.type == "response.failed":
+                self.failure = failure_from(_value(response.error))
+        elif event.type == "error" or (not event.type and bytes(event.error) not in (b"null", b"false", b'""')):
+            nested = _value(event.error)
+            flat = {"code": event.code, "message": event.message, "param": event.param}
+            self.failure = failure_from(nested or flat)
+
+    def _glance(self, data: bytes) -> None:
+        """The event was too large to hold: its type is near its beginning, its usage near its end."""
+        head = data[:_HEAD]
+        kind = next((name for name in _TERMINAL if name.encode() in head[:256]), None)
+        if kind is None:
+            return
+        self.ended = True
+        self.finish = kind.removeprefix("response.")
+        if kind == "response.failed":
+            self.failure = failure_from(None)
+        start = data.rfind(b'"usage":')
+        end = data.find(b"}", start)
+        while start >= 0 and 0 <= end < start + 4096:
+            if (usage := decode_usage(data[start + 8 : end + 1])) is not None:
+                self.usage = merge(self.usage, usage)
+                return
+            end = data.find(b"}", end + 1)
+
+
+def _marked(data: bytes) -> bool:
+    completed, incomplete, failed, error = _ENDS
+    # "error" alone would match the null member of every response object; only the event's own name counts.
+    return (
+        completed in data
+        or incomplete in data
+        or failed in data
+        or (error in data and (b'"error"' in data or b"event: error" in data))
+    )
+
+
+def _value(raw: Raw) -> object:
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _blank(tail: bytes) -> bool:
+    return tail.endswith((b"\n\n", b"\n\r\n", b"\r\r", b"\n\r"))
