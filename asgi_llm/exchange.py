@@ -30,7 +30,8 @@ class Caller(Protocol):
     """Who waits for the answer; the ASGI edge implements it.
 
     ``start``, ``send`` and ``finish`` are called in this order, one at a time. ``gone`` becomes true when the caller
-    has left; the exchange's task is then cancelled.
+    has left. Then, as the settings have it, the exchange's task is cancelled, or goes on with nobody listening, and is
+    cancelled after a while.
     """
 
     started: bool
@@ -99,5 +100,4 @@ class Exchange(Struct, kw_only=True, eq=False):
     usage: Usage | None = None
     first_byte: float | None = None
     ended: float | None = None
-    draining: bool = False
     settled: bool = False

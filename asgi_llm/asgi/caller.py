@@ -5,7 +5,7 @@ import asyncio
 from asgi_llm.errors import ClientError, Kind
 from asgi_llm.exchange import CallerGone
 from asgi_llm.runtime import Runtime
-from asgi_llm.types import Headers, Receive, Scope, Send
+from asgi_llm.types import Headers, Message, Receive, Scope, Send
 
 __all__ = ["ASGICaller"]
 
@@ -16,16 +16,19 @@ _PATIENCE = 0.05
 class ASGICaller:
     """Implements ``exchange.Caller``.
 
-    Once the body is read a timer runs; when it fires, a task waits in ``receive()`` for ``http.disconnect`` and then
-    cancels the task that serves the request. Servers differ in whether ``send()`` fails after a disconnect, so this
-    watch is the only way to know.
+    Once the body is read a timer runs; when it fires, a task waits in ``receive()`` for ``http.disconnect``. Servers
+    differ in whether ``send()`` fails after a disconnect, so this watch is the only way to know. What follows is the
+    settings' choice: ``cancel`` cancels the task that serves the request; ``drain`` lets it go on, with sends that go
+    nowhere, for as long as ``drain_timeout`` allows.
     """
 
     __slots__ = (
+        "_breaking_off",
         "_found",
         "_receive",
         "_runtime",
         "_send",
+        "_sending",
         "_task",
         "_timer",
         "_watch",
@@ -47,6 +50,8 @@ class ASGICaller:
         self.headers: Headers = scope["headers"]
         self.started = False
         self.gone = False
+        self._sending = False
+        self._breaking_off = False
 
     def header(self, name: bytes) -> bytes | None:
         found = self._found
@@ -78,13 +83,28 @@ class ASGICaller:
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._tell({"type": "http.response.start", "status": status, "headers": headers})
 
     async def send(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        await self._tell({"type": "http.response.body", "body": data, "more_body": True})
 
     async def finish(self, data: bytes = b"") -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+        await self._tell({"type": "http.response.body", "body": data, "more_body": False})
+
+    async def _tell(self, message: Message) -> None:
+        if self.gone:
+            return
+        self._sending = True
+        try:
+            await self._send(message)
+        except asyncio.CancelledError:
+            # A send that nobody takes any more was broken off, so that draining can go on.
+            if not self._breaking_off:
+                raise
+            self._breaking_off = False
+            asyncio.current_task().uncancel()  # type: ignore[union-attr]  # this runs in a task
+        finally:
+            self._sending = False
 
     def close(self) -> None:
         """Ends the watch. After this the serving task is not cancelled any more."""
@@ -92,6 +112,7 @@ class ASGICaller:
             self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
+        self._task = None
 
     def _check_declared_length(self, limit: int) -> None:
         declared = self.header(b"content-length")
@@ -111,6 +132,16 @@ class ASGICaller:
             # Nothing else can come after the body; a host that keeps saying so must not keep the loop busy.
             await asyncio.sleep(_PATIENCE)
         self.gone = True
+        stream = self._runtime.blueprint.settings.stream
+        if stream.on_disconnect == "drain":
+            self._breaking_off = self._sending
+            if self._sending:
+                self._cancel()
+            await asyncio.sleep(stream.drain_timeout)
+            self._breaking_off = False
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
 

@@ -58,8 +58,7 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         await _refuse(exchange, _internal(error), caller, heartbeat)
     finally:
         heartbeat.stop()
-        if not exchange.draining:
-            settle(runtime, exchange)
+        settle(runtime, exchange)
         runtime.leave()
 
 

@@ -4,8 +4,6 @@ Four cases meet here: the caller asked for a stream or not, and the upstream gav
 answer is folded or unfolded, so that every caller gets what it asked for.
 """
 
-import asyncio
-
 import msgspec
 
 from asgi_llm.dialects.splice import replace_member
@@ -21,7 +19,6 @@ from .head import stream_head, whole_head
 from .heartbeat import Heartbeat
 from .passage import Passage, answer_for, open_passage
 from .plan import Leg
-from .settle import settle
 
 __all__ = ["relay"]
 
@@ -48,12 +45,11 @@ async def relay(runtime: Runtime, exchange: Exchange, caller: Caller, reply: Rep
         _broke_off(runtime, exchange, worker, error)
         raise
     finally:
-        if not exchange.draining:
-            reply.response.close()
+        reply.response.close()
     if exchange.worker is worker:
         exchange.worker = None
         worker.succeeded()
-        exchange.outcome = "ok"
+        exchange.outcome = "disconnected" if caller.gone else "ok"
 
 
 def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: UpstreamError) -> None:
@@ -95,11 +91,6 @@ async def _send_stream(
         if passage.failure is not None:
             _broke_off(runtime, exchange, worker, passage.failure)
         await caller.finish(last)
-    except asyncio.CancelledError:
-        if caller.gone and runtime.blueprint.settings.stream.on_disconnect == "drain":
-            exchange.draining = True
-            runtime.spawn(_drain(runtime, exchange, reply, passage), "drain")
-        raise
     finally:
         exchange.usage, exchange.finish = passage.usage, passage.finish
 
@@ -137,25 +128,6 @@ async def _begin(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: He
     await heartbeat.pause()
     if not caller.started:
         await caller.start(exchange.status, stream_head(exchange, reply.response.headers))
-
-
-async def _drain(runtime: Runtime, exchange: Exchange, reply: Reply, passage: Passage) -> None:
-    """Reads a stream that nobody waits for to its end, for its final usage, then settles."""
-    worker = exchange.worker
-    try:
-        async with asyncio.timeout(runtime.blueprint.settings.stream.drain_timeout):
-            while data := await reply.response.read():
-                passage.feed(data)
-            passage.end()
-    except (TimeoutError, UpstreamError) as error:
-        if worker is not None and isinstance(error, UpstreamError):
-            exchange.worker = None
-            worker.failed(error, runtime.loop.time())
-    finally:
-        reply.response.close()
-        exchange.usage, exchange.finish = passage.usage, passage.finish
-        exchange.draining = False
-        settle(runtime, exchange)
 
 
 async def _fold(reply: Reply, leg: Leg) -> Response:

@@ -34,4 +34,5 @@ CHAT = Dialect(
     encode_error=encode_error,
     encode_failure=encode_failure,
     keepalive=KEEPALIVE,
+    hide_usage=UsageFilter,
 )
