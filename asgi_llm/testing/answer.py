@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal, Self, assert_never
 
-__all__ = ["Answer", "Close", "Delay", "Pairs", "Reset", "SSEItem", "Stall", "Step", "Wait"]
+from .headers import Pairs, merge
+
+__all__ = ["Answer", "Close", "Delay", "Reset", "SSEItem", "Stall", "Step", "Wait"]
 
 Framing = Literal["length", "chunked", "close"]
-Pairs = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,11 @@ class Answer:
     steps: tuple[Step, ...]
     split: int = 0
 
+    def __post_init__(self) -> None:
+        for step in self.steps:
+            if not isinstance(step, Step):
+                raise TypeError(f"a step must be bytes, Delay, Wait, Reset, Close or Stall, not {step!r:.100}")
+
     @classmethod
     def raw(cls, steps: Iterable[Step], *, split: int = 0) -> Self:
         """Exactly these steps; the bytes are the whole of what is sent, status line included."""
@@ -79,7 +85,7 @@ class Answer:
         truncated: bool = False,
         split: int = 0,
     ) -> Self:
-        """An HTTP answer with a body in steps.
+        """An HTTP answer with a body in steps. The body is sent whatever the method, to HEAD as well.
 
         ``framing`` says how its end is told: a content length, chunks (one per step of bytes), or closing the
         connection. ``content_length`` replaces the true length by a lie. ``truncated`` closes the connection where
@@ -103,7 +109,7 @@ class Answer:
                 steps = [*body, Close()]
             case _:
                 assert_never(framing)
-        return cls((_head(status, _merged(told, headers)), *steps), split)
+        return cls((_head(status, merge(told, headers)), *steps), split)
 
     @classmethod
     def json(
@@ -121,7 +127,7 @@ class Answer:
         return cls.http(
             [json.dumps(value, separators=(",", ":")).encode()],
             status=status,
-            headers=_merged({"content-type": "application/json"}, headers),
+            headers=merge({"content-type": "application/json"}, headers),
             framing=framing,
             content_length=content_length,
             truncated=truncated,
@@ -136,7 +142,7 @@ class Answer:
         return cls.http(
             [(page if body is None else body).encode()],
             status=status,
-            headers=_merged({"content-type": "text/html; charset=utf-8"}, headers),
+            headers=merge({"content-type": "text/html; charset=utf-8"}, headers),
         )
 
     @classmethod
@@ -159,7 +165,7 @@ class Answer:
         return cls.http(
             [_event(item) for item in events],
             status=status,
-            headers=_merged({"content-type": "text/event-stream"}, headers),
+            headers=merge({"content-type": "text/event-stream"}, headers),
             framing=framing,
             truncated=truncated,
             split=split,
@@ -189,9 +195,9 @@ class Answer:
         for step in self.steps:
             if isinstance(step, bytes):
                 held += step
-                while len(held) >= self.split:
-                    yield held[: self.split]
-                    held = held[self.split :]
+                whole = len(held) - len(held) % self.split
+                yield from (held[start : start + self.split] for start in range(0, whole, self.split))
+                held = held[whole:]
                 continue
             if held:
                 yield held
@@ -199,13 +205,6 @@ class Answer:
             yield step
         if held:
             yield held
-
-
-def _merged(defaults: Mapping[str, str], headers: Pairs) -> list[tuple[str, str]]:
-    """The defaults that ``headers`` does not name, then ``headers``, duplicates kept."""
-    given = [(name.lower(), value) for name, value in (headers.items() if isinstance(headers, Mapping) else headers)]
-    named = {name for name, _ in given}
-    return [*((name, value) for name, value in defaults.items() if name not in named), *given]
 
 
 def _reason(status: int) -> str:

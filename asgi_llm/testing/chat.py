@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Unpack
 
-from .answer import Answer, Pairs, SSEItem
+from .answer import Answer, SSEItem
+from .headers import Pairs
 from .reply import CREATED, Call, Options, Piece, Reply, Tokens, cut
 
 __all__ = ["chat_completion", "chat_error", "chat_events", "chat_stream", "chat_text"]

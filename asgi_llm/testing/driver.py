@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from asgi_llm.types import ASGIApp, Headers, Message, Scope
 
-from .answer import Pairs
 from .exchange import AfterDisconnect, Exchange
+from .headers import Pairs, encode
 from .patience import PATIENCE, News, within
 
 __all__ = ["ASGIDriver"]
@@ -60,7 +60,7 @@ class ASGIDriver:
             scope: laid over the scope (``root_path``, ``client``, ``extensions``, ...).
             after_disconnect: replaces the driver's.
         """
-        pairs = _encode(headers)
+        pairs = encode(headers)
         if json is not None:
             body = jsonlib.dumps(json).encode()
             _add(pairs, b"content-type", b"application/json")
@@ -181,11 +181,6 @@ class _Lifespan:
     async def _send(self, message: Message) -> None:
         self._replies.append(message)
         self._changed.ring()
-
-
-def _encode(headers: Pairs) -> Headers:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
 
 
 def _add(headers: Headers, name: bytes, value: bytes) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from asgi_llm.types import ASGIApp, Headers, Message, Scope
 
+from .headers import joined
 from .legality import Legality, headers_of
 from .patience import PATIENCE, News, within
 
@@ -30,9 +31,7 @@ class Head(NamedTuple):
 
     def header(self, name: str) -> str | None:
         """The value of a header, several joined by a comma, or None."""
-        wanted = name.lower().encode()
-        values = [value.decode("latin-1") for key, value in self.headers if key == wanted]
-        return ", ".join(values) if values else None
+        return joined(self.headers, name)
 
 
 class Exchange:

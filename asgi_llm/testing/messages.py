@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Unpack
 
-from .answer import Answer, Pairs, SSEItem
+from .answer import Answer, SSEItem
+from .headers import Pairs
 from .reply import Call, Options, Piece, Reply, Tokens, cut
 
 __all__ = ["messages_error", "messages_events", "messages_message", "messages_stream", "messages_text"]

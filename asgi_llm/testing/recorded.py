@@ -8,6 +8,7 @@ from typing import Any
 
 from asgi_llm.types import Headers
 
+from .headers import joined
 from .patience import PATIENCE, within
 
 __all__ = ["Recorded"]
@@ -19,7 +20,8 @@ class Recorded:
 
     ``path`` is the path as sent, still percent-encoded and without the query. Header names are in lower case, order
     and duplicates as sent. ``connection`` numbers the connections from 1, so that reuse can be seen. ``arrived`` is
-    when the request was whole, in seconds of ``time.monotonic()``. ``sent`` counts the bytes of the answer so far.
+    when the request was whole, in seconds of ``time.monotonic()``. ``sent`` counts the bytes of the answer so far
+    (without a socket: of its body).
     """
 
     method: str
@@ -49,9 +51,7 @@ class Recorded:
 
     def header(self, name: str) -> str | None:
         """The value of a header, several joined by a comma, or None."""
-        wanted = name.lower().encode()
-        values = [value.decode("latin-1") for key, value in self.headers if key == wanted]
-        return ", ".join(values) if values else None
+        return joined(self.headers, name)
 
     async def wait_disconnected(self, seconds: float = PATIENCE) -> None:
         """Until the peer has gone.

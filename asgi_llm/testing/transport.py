@@ -57,8 +57,9 @@ def scripted_transport(director: Director, library: ModuleType | None = None) ->
             player = _Player(await director.answer(recorded), lib, request)
             try:
                 await player.read_head()
-            except asyncio.CancelledError:
-                recorded.disconnected.set()
+            except BaseException:
+                if not player.ended:
+                    recorded.disconnected.set()
                 raise
             return lib.Response(player.status, headers=player.headers, stream=Stream(player, recorded))
 

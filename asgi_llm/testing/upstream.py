@@ -93,7 +93,7 @@ class ScriptedUpstream(Director):
 
     def transport(self, library: ModuleType | None = None) -> "httpx.AsyncBaseTransport":
         """The same script as an httpx transport, without a socket. ``library`` is a module with httpx's interface
-        (httpx2, for one) to build it for; default httpx."""
+        (httpx2, for one) to build it for; default httpx. Used outside of ``async with``, call ``check`` at the end."""
         from .transport import scripted_transport
 
         return scripted_transport(self, library)

@@ -320,7 +320,7 @@ async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
     [
         (lambda: with_lifespan([], startup="failed"), AssertionError, "lifespan.startup.failed: no database"),
         (lambda: with_lifespan([], shutdown="failed"), AssertionError, "lifespan.shutdown.failed: no database"),
-        (lambda: never, AssertionError, r"waiting for lifespan.startup.complete: .* 0.05 s"),
+        (lambda: never, AssertionError, r"waiting for lifespan.startup.complete: .* 0.2 s"),
         (lambda: refuses, ValueError, "http only"),
     ],
 )
@@ -328,7 +328,7 @@ async def test_a_lifespan_that_fails_fails_the_test(
     app: Callable[[], ASGIApp], error: type[Exception], message: str
 ) -> None:
     async def live() -> None:
-        async with ASGIDriver(app()).lifespan(seconds=0.05):
+        async with ASGIDriver(app()).lifespan(seconds=0.2):
             pass
 
     with pytest.raises(error, match=message):
