@@ -112,9 +112,16 @@ def _parse(blocks: list[bytes]) -> list[Frame]:
     for block in blocks:
         if not block:
             continue
-        if block.startswith(b"data:") and b"\n" not in block:
-            frames.append(Frame(b"", block[6:] if block[5:6] == b" " else block[5:]))
-        elif (parsed := _parse_lines(block)) is not None:
+        # The two shapes that nearly all events have are cut without a loop over their lines.
+        if block.startswith(b"data: ") and b"\n" not in block:
+            frames.append(Frame(b"", block[6:]))
+            continue
+        if block.startswith(b"event: "):
+            head, _, rest = block.partition(b"\ndata: ")
+            if rest and b"\n" not in rest and b"\n" not in head:
+                frames.append(Frame(head[7:], rest))
+                continue
+        if (parsed := _parse_lines(block)) is not None:
             frames.append(parsed)
     return frames
 

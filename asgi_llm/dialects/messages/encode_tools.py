@@ -88,16 +88,16 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
 
 
 def _remember(wire: WireTools, tool: FunctionTool | CustomTool | TypedTool) -> None:
-    namespace = None if isinstance(tool, TypedTool) else tool.namespace
-    name = flat_name(tool.name, namespace)
-    shape = ToolShape(
-        tool.name,
-        "text" if isinstance(tool, CustomTool) else "json",
-        namespace,
-        tool.kind if isinstance(tool, TypedTool) else None,
-    )
-    if shape != ToolShape(name):
-        wire.shapes[name] = shape
+    """Note what the answer must turn back: another name, a namespace, free text, a typed tool."""
+    match tool:
+        case TypedTool():
+            wire.shapes[tool_name(tool.name)] = ToolShape(tool.name, typed=tool.kind)
+        case CustomTool():
+            wire.shapes[flat_name(tool.name, tool.namespace)] = ToolShape(tool.name, "text", tool.namespace)
+        case FunctionTool():
+            name = flat_name(tool.name, tool.namespace)
+            if name != tool.name:
+                wire.shapes[name] = ToolShape(tool.name, namespace=tool.namespace)
 
 
 def _function(tool: FunctionTool, model: Capabilities, report: Report, *, deferrable: bool) -> dict[str, Any]:

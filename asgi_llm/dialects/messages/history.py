@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgi_llm.dialects.interface import Report
+from asgi_llm.errors import TranslationError
 from asgi_llm.neutral.request import Part, Text, ToolCall, ToolResult, Turn
 
 from .names import call_id, flat_name
@@ -42,7 +43,7 @@ class _Call:
     """One tool call, its id as written here, and what answered it."""
 
     wire_id: str
-    results: list[tuple[ToolResult, str]] = field(default_factory=list)
+    results: list[tuple[ToolResult, "_Place"]] = field(default_factory=list)
 
 
 def history(turns: Sequence[Turn], report: Report, *, system_turns: bool) -> History:
@@ -55,7 +56,7 @@ def history(turns: Sequence[Turn], report: Report, *, system_turns: bool) -> His
 
 
 class _Writer:
-    __slots__ = ("_calls", "_orphans", "_report", "_system_turns", "_turns", "_unanswered", "messages")
+    __slots__ = ("_calls", "_orphans", "_place", "_report", "_system_turns", "_turns", "_unanswered", "messages")
 
     def __init__(self, turns: Sequence[Turn], report: Report, system_turns: bool) -> None:
         self._turns = turns
@@ -63,9 +64,18 @@ class _Writer:
         self._system_turns = system_turns
         self._calls, self._orphans = _pair(turns)
         self._unanswered: list[_Call] = []
+        self._place: _Place = (0, 0)
         self.messages: list[Message] = []
 
     def write(self) -> History:
+        try:
+            return self._write()
+        except TranslationError as error:
+            turn, part = self._place
+            error.param = f"messages.{turn}.content.{part}"
+            raise
+
+    def _write(self) -> History:
         called: dict[str, None] = {}
         for index, turn in enumerate(self._turns):
             if turn.name:
@@ -102,11 +112,11 @@ class _Writer:
         self._answer()
         blocks: list[Block] = []
         for position, part in enumerate(parts):
-            where = f"messages.{index}.content.{position}"
+            self._place = index, position
             if isinstance(part, ToolResult):
-                if (index, position) in self._orphans:
-                    blocks.extend(self._orphan(part, where))
-            elif (block := user_block(part, self._report, where)) is not None:
+                if self._place in self._orphans:
+                    blocks.extend(self._orphan(part))
+            elif (block := user_block(part, self._report)) is not None:
                 blocks.append(block)
         if not blocks and (not self.messages or self.messages[-1].role == "assistant"):
             blocks = [_text(_PLACEHOLDER)]
@@ -136,17 +146,17 @@ class _Writer:
             if call.results:
                 if len(call.results) > 1:
                     self._report.lose("tool_result_duplicate")
-                result, where = call.results[-1]
-                content.append(result_block(result, call.wire_id, self._report, where))
+                result, self._place = call.results[-1]
+                content.append(result_block(result, call.wire_id, self._report))
             else:
                 self._report.lose("tool_result_missing")
                 missing = ToolResult("", (Text(_NO_RESULT),), is_error=True)
-                content.append(result_block(missing, call.wire_id, self._report, ""))
+                content.append(result_block(missing, call.wire_id, self._report))
 
-    def _orphan(self, result: ToolResult, where: str) -> list[Block]:
+    def _orphan(self, result: ToolResult) -> list[Block]:
         self._report.lose("tool_result_orphan")
         blocks: list[Block] = [_text(f"[tool result {result.call_id}]")]
-        blocks.extend(b for part in result.parts if (b := user_block(part, self._report, where)) is not None)
+        blocks.extend(b for part in result.parts if (b := user_block(part, self._report)) is not None)
         return blocks
 
     def _open(self, role: str) -> Message:
@@ -181,7 +191,7 @@ def _pair(turns: Sequence[Turn]) -> tuple[dict[_Place, _Call], set[_Place]]:
             elif isinstance(part, ToolResult):
                 if asked := same.get(part.call_id):
                     call = next((call for call in asked if not call.results), asked[-1])
-                    call.results.append((part, f"messages.{index}.content.{position}"))
+                    call.results.append((part, (index, position)))
                 else:
                     orphans.add((index, position))
     return calls, orphans

@@ -8,7 +8,8 @@ from binascii import Error as Base64Error
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Raw
+import msgspec
+from msgspec import Raw, Struct
 
 from asgi_llm.dialects.interface import Report
 from asgi_llm.neutral.request import (
@@ -36,10 +37,20 @@ from asgi_llm.neutral.request import (
 )
 
 from .names import flat_name
+from .raws import NULL
 from .schemas import object_text
 from .signatures import is_ours
 
-__all__ = ["Block", "assistant_block", "cache_control", "call_block", "result_block", "text_block", "user_block"]
+__all__ = [
+    "Block",
+    "assistant_block",
+    "cache_control",
+    "call_block",
+    "result_block",
+    "server_call_block",
+    "text_block",
+    "user_block",
+]
 
 Block = dict[str, Any] | Raw
 """A content block: built here, or raw as it once came from this very API."""
@@ -52,29 +63,29 @@ def text_block(text: str, cache: CacheMark | None = None) -> dict[str, Any] | No
     return _marked({"type": "text", "text": text}, cache)
 
 
-def user_block(part: Part, report: Report, where: str) -> Block | None:
+def user_block(part: Part, report: Report) -> Block | None:
     """A part of a user's turn (or of a tool result) as a block. None: nothing to send.
 
     Raises:
-        TranslationError: the API has no such content; it names ``where``.
+        TranslationError: the API has no such content.
     """
     match part:
         case Text():
             return text_block(part.text, part.cache)
         case Image():
-            return _image(part, report, where)
+            return _image(part, report)
         case Document():
-            return _document(part, report, where)
+            return _document(part, report)
         case Audio():
-            report.lose("audio", where)
+            report.lose("audio")
         case Video():
-            report.lose("video", where)
+            report.lose("video")
         case Refusal() | Compaction():
             return text_block(part.text)
         case Opaque() | ServerCall() | ServerResult() if part.dialect == "messages" and part.raw is not None:
             return part.raw
         case Opaque():
-            report.lose("content", where)
+            report.lose("content")
         case ServerResult():
             report.lose("server_tool_history")
             return text_block(part.text)
@@ -92,7 +103,9 @@ def assistant_block(part: Part, report: Report) -> Block | None:
             return _thought(part)
         case Refusal() | Compaction():
             return text_block(part.text)
-        case Opaque() | ServerCall() | ServerResult() if part.dialect == "messages" and part.raw is not None:
+        case ServerCall() if part.dialect == "messages" and part.raw is not None:
+            return server_call_block(part)
+        case Opaque() | ServerResult() if part.dialect == "messages" and part.raw is not None:
             return part.raw
         case ServerResult():
             report.lose("server_tool_history")
@@ -112,10 +125,23 @@ def call_block(call: ToolCall, wire_id: str) -> dict[str, Any]:
     return _marked(block, call.cache)
 
 
-def result_block(result: ToolResult, wire_id: str, report: Report, where: str) -> dict[str, Any]:
+class _Input(Struct):
+    input: dict[str, Any] = {}
+
+
+def server_call_block(call: ServerCall) -> Raw:
+    """The call of a provider-run tool as it came. From a stream it came without its input, which is put back."""
+    raw = call.raw or NULL
+    if call.arguments.strip() in ("", "{}") or msgspec.json.decode(raw, type=_Input).input:
+        return raw
+    block = msgspec.json.decode(raw, type=dict[str, Raw])
+    return Raw(msgspec.json.encode({**block, "input": object_text(call.arguments)}))
+
+
+def result_block(result: ToolResult, wire_id: str, report: Report) -> dict[str, Any]:
     """What a tool answered. Errors must not be empty."""
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": wire_id}
-    content = _result_content(result.parts, report, where)
+    content = _result_content(result.parts, report)
     if not content and result.is_error:
         content = "Error"
     if content:
@@ -125,10 +151,10 @@ def result_block(result: ToolResult, wire_id: str, report: Report, where: str) -
     return _marked(block, result.cache)
 
 
-def _result_content(parts: Sequence[Part], report: Report, where: str) -> str | list[Block]:
+def _result_content(parts: Sequence[Part], report: Report) -> str | list[Block]:
     if len(parts) == 1 and isinstance(parts[0], Text) and parts[0].cache is None:
         return parts[0].text
-    blocks = (user_block(part, report, where) for part in parts)
+    blocks = (user_block(part, report) for part in parts)
     return [block for block in blocks if block is not None]
 
 
@@ -175,17 +201,17 @@ _MAGIC = (
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
-def _image(part: Image, report: Report, where: str) -> dict[str, Any] | None:
+def _image(part: Image, report: Report) -> dict[str, Any] | None:
     if part.detail is not None:
         report.lose("image.detail")
     source = part.source
     if not isinstance(source, Inline):
-        return _media("image", "image", source, part.cache, report, where)
+        return _media("image", "image", source, part.cache, report)
     kind = sniff(source.data) or _ALIASES.get(source.media_type.lower(), source.media_type.lower())
     if kind == "application/pdf":
-        return _document(Document(Inline(kind, source.data), cache=part.cache), report, where)
+        return _document(Document(Inline(kind, source.data), cache=part.cache), report)
     if kind not in _IMAGES:
-        report.lose("image", where)
+        report.lose("image")
     return _marked({"type": "image", "source": _base64(kind, source.data)}, part.cache)
 
 
@@ -207,9 +233,7 @@ def _base64(media_type: str, data: str) -> dict[str, str]:
     return {"type": "base64", "media_type": media_type, "data": data}
 
 
-def _media(
-    kind: str, loss: str, source: Source, cache: CacheMark | None, report: Report, where: str
-) -> dict[str, Any] | None:
+def _media(kind: str, loss: str, source: Source, cache: CacheMark | None, report: Report) -> dict[str, Any] | None:
     """A block whose source is an address or a file."""
     match source:
         case Url() if source.url.startswith(("https://", "http://")):
@@ -217,16 +241,16 @@ def _media(
         case FileId() if source.dialect == "messages":
             return _marked({"type": kind, "source": {"type": "file", "file_id": source.id}}, cache)
         case FileId():
-            report.lose("file_id", where)
+            report.lose("file_id")
         case _:
-            report.lose(loss, where)
+            report.lose(loss)
     return None
 
 
-def _document(part: Document, report: Report, where: str) -> dict[str, Any] | None:
-    block = _document_block(part, report, where)
-    if block is None:
-        return None
+def _document(part: Document, report: Report) -> dict[str, Any] | None:
+    block = _document_block(part, report)
+    if block is None or block["type"] != "document":
+        return block
     if title := part.title or part.filename:
         block["title"] = title
     if part.context:
@@ -236,30 +260,30 @@ def _document(part: Document, report: Report, where: str) -> dict[str, Any] | No
     return block
 
 
-def _document_block(part: Document, report: Report, where: str) -> dict[str, Any] | None:
+def _document_block(part: Document, report: Report) -> dict[str, Any] | None:
     source = part.source
     wire: dict[str, Any]
     match source:
         case Inline() if source.media_type == "application/pdf" or sniff(source.data) == "application/pdf":
             wire = _base64("application/pdf", source.data)
         case Inline() if source.media_type.startswith("image/"):
-            return _image(Image(source, cache=part.cache), report, where)
+            return _image(Image(source, cache=part.cache), report)
         case Inline():
-            wire = {"type": "text", "media_type": "text/plain", "data": _decoded(source, report, where)}
+            wire = {"type": "text", "media_type": "text/plain", "data": _decoded(source, report)}
         case PlainText():
             wire = {"type": "text", "media_type": "text/plain", "data": source.text}
         case Blocks():
-            inner = (user_block(inner, report, where) for inner in source.parts)
+            inner = (user_block(inner, report) for inner in source.parts)
             wire = {"type": "content", "content": [block for block in inner if block is not None]}
         case _:
-            return _media("document", "document", source, part.cache, report, where)
+            return _media("document", "document", source, part.cache, report)
     return _marked({"type": "document", "source": wire}, part.cache)
 
 
 _TEXT_TYPES = frozenset({"application/json", "application/xml", "application/javascript", "application/x-yaml"})
 
 
-def _decoded(source: Inline, report: Report, where: str) -> str:
+def _decoded(source: Inline, report: Report) -> str:
     """The text of an inline text document, which this API wants as text."""
     kind = source.media_type.partition(";")[0].strip().lower()
     if kind.startswith("text/") or kind in _TEXT_TYPES:
@@ -267,5 +291,5 @@ def _decoded(source: Inline, report: Report, where: str) -> str:
             return b64decode(source.data + "=" * (-len(source.data) % 4)).decode("utf-8-sig")
         except (Base64Error, ValueError):
             pass
-    report.lose("document", where)
+    report.lose("document")
     return ""

@@ -1,4 +1,4 @@
-"""Raw JSON that may be absent: msgspec takes ``Raw`` by itself only, not in a union, so absence is the text ``null``."""
+"""Raw JSON that may be absent. msgspec takes ``Raw`` by itself only (no unions), so absence is the text ``null``."""
 
 from msgspec import Raw
 

@@ -4,6 +4,7 @@ Lenient where leniency is harmless (nulls, unknown fields, absent version), stri
 wrong type is a 400 that names the field. Spec: Anthropic Messages API, "Create a Message".
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ from asgi_llm.neutral.request import (
 
 from .raws import NULL, given
 from .tools import Tools, decode_choice, decode_tools
-from .wire import CacheControl, cache_mark, fault, parts_of, typed
+from .wire import CacheControl, Known, cache_mark, fault, known_parts, parts_of, typed
 
 __all__ = ["decode_request"]
 
@@ -39,6 +40,13 @@ means nothing to any other upstream, whose prompt cache it would defeat."""
 
 
 class _Message(Struct):
+    role: str
+    content: str | list[Known]
+
+
+class _OpenMessage(Struct):
+    """A message with blocks outside the closed union."""
+
     role: str
     content: Raw
 
@@ -74,6 +82,7 @@ class _Thread(Struct):
 
 _BODY = msgspec.json.Decoder(dict[str, Raw])
 _MESSAGES = msgspec.json.Decoder(list[_Message])
+_OPEN_MESSAGES = msgspec.json.Decoder(list[_OpenMessage])
 _SYSTEM = msgspec.json.Decoder(str | list[_SystemBlock])
 _THINKING = msgspec.json.Decoder(_Thinking)
 _OUTPUT_CONFIG = msgspec.json.Decoder(_OutputConfig)
@@ -210,17 +219,24 @@ _ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "system": "
 def _turns(raw: Raw | None, tools: Tools) -> tuple[Turn, ...]:
     if raw is None:
         raise ClientError("messages: Field required", param="messages")
-    turns = []
-    for index, message in enumerate(typed(raw, _MESSAGES, "messages")):
-        role = _ROLES.get(message.role)
-        path = f"messages.{index}"
-        if role is None:
-            raise ClientError(f"{path}.role: Input should be 'user', 'assistant' or 'system'", param=f"{path}.role")
-        parts = parts_of(message.content, f"{path}.content")
-        if tools.typed and role == "assistant":
-            parts = tuple(_typed_call(part, tools.typed) for part in parts)
-        turns.append(Turn(role, parts))
-    return tuple(turns)
+    messages: Sequence[_Message | _OpenMessage]
+    try:
+        messages = _MESSAGES.decode(raw)
+    except msgspec.ValidationError:
+        messages = typed(raw, _OPEN_MESSAGES, "messages")
+    return tuple(_turn(message, index, tools) for index, message in enumerate(messages))
+
+
+def _turn(message: _Message | _OpenMessage, index: int, tools: Tools) -> Turn:
+    role = _ROLES.get(message.role)
+    if role is None:
+        path = f"messages.{index}.role"
+        raise ClientError(f"{path}: Input should be 'user', 'assistant' or 'system'", param=path)
+    content = message.content
+    parts = known_parts(content) if isinstance(content, list) else parts_of(content, f"messages.{index}.content")
+    if tools.typed and role == "assistant":
+        parts = tuple(_typed_call(part, tools.typed) for part in parts)
+    return Turn(role, parts)
 
 
 def _typed_call(part: Part, known: dict[str, TypedTool]) -> Part:

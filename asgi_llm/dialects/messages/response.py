@@ -34,6 +34,7 @@ from asgi_llm.neutral.usage import Usage
 
 from .errors import in_band
 from .names import call_id, flat_name
+from .parts import server_call_block
 from .raws import NULL, given
 from .restore import free_text, restored
 from .schemas import object_text
@@ -157,7 +158,11 @@ def _blocks(parts: Iterable[Part], mint: Callable[[str], str]) -> Iterable[Any]:
                 if part.carriers:
                     yield {"type": "thinking", "thinking": "", "signature": seal(part.carriers, "next")}
                 yield _call(part, mint)
-            case ServerCall() | ServerResult() | Opaque():
+            case ServerCall() if part.dialect == "messages" and part.raw is not None:
+                yield server_call_block(part)
+            case ServerCall():
+                continue
+            case ServerResult() | Opaque():
                 if part.dialect == "messages" and part.raw is not None:
                     yield part.raw
             case Compaction():

@@ -39,7 +39,17 @@ from asgi_llm.neutral.request import (
 from .raws import NULL, given
 from .signatures import envelope, is_ours
 
-__all__ = ["CacheControl", "Known", "cache_mark", "fault", "parts_of", "parts_of_block", "server_kind", "typed"]
+__all__ = [
+    "CacheControl",
+    "Known",
+    "cache_mark",
+    "fault",
+    "known_parts",
+    "parts_of",
+    "parts_of_block",
+    "server_kind",
+    "typed",
+]
 
 
 class CacheControl(Struct):
@@ -222,10 +232,14 @@ def parts_of(content: str | Raw, path: str) -> tuple[Part, ...]:
     if head == b'"':
         return (Text(typed(content, _STRING, path)),)
     try:
-        known = _LIST.decode(content)
+        return known_parts(_LIST.decode(content))
     except msgspec.ValidationError:
-        return tuple(_each(content, path))
-    return join(map(part_of, known))
+        return _each(content, path)
+
+
+def known_parts(blocks: Iterable[Known]) -> tuple[Part, ...]:
+    """The parts of blocks that are all of the union."""
+    return join(map(part_of, blocks))
 
 
 def parts_of_block(raw: Raw, path: str) -> tuple[Part, ...]:
