@@ -5,7 +5,7 @@ from statistics import median
 
 from measure import Metrics
 from systems import SYSTEMS
-from workloads import WORKLOADS, Workload
+from workloads import MESSAGES, WORKLOADS, Workload
 
 DIRECT = "direct"
 OURS = "asgi-llm"
@@ -109,6 +109,8 @@ def markdown(results: Medians, titles: dict[str, str]) -> str:
         ),
     }
     parts = [f"**{title}**\n\n{text}" for title, text in sections.items() if text]
+    if any("* |" in part for part in parts):
+        parts.append("`*` the system was not busy: the driver or the upstream was the limit.")
     return "\n\n".join([*parts, *notes(results, titles)]) + "\n"
 
 
@@ -129,14 +131,15 @@ def ratios(results: Medians, titles: dict[str, str]) -> str:
 
 def notes(results: Medians, titles: dict[str, str]) -> list[str]:
     """What a reader must know about single cells and rows."""
-    said = []
-    if any(rate_cell(m).endswith("*") for systems in results.values() for m in systems.values()):
-        said.append("`*` the system was not busy: the driver or the upstream was the limit.")
-    said.extend(
+    shown = [system for name, system in SYSTEMS.items() if name in titles]
+    said = [
         f"{system.title} could not carry these loads and got smaller ones: {smaller_loads(results)}."
-        for name, system in SYSTEMS.items()
-        if system.heavy and name in titles
-    )
+        for system in shown
+        if system.heavy
+    ]
+    passing = [system.title for system in shown if not system.translates]
+    if passing and any(WORKLOADS[name].path == MESSAGES for name in results):
+        said.append(f"{' and '.join(passing)}: no translation; Messages went to an upstream that speaks Messages.")
     for workload, systems in results.items():
         for name, metrics in systems.items():
             where = f"(!) {titles[name]}, {WORKLOADS[workload].title}:"
