@@ -12,6 +12,7 @@ __all__ = ["Frame", "FrameTooLargeError", "SSEReader", "frame"]
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
+_LF, _CR = 10, 13  # as numbers: looking for one byte is far cheaper so than for a string of one byte
 
 
 class FrameTooLargeError(ValueError):
@@ -54,7 +55,7 @@ class SSEReader:
         """
         if self._first and data:
             data = self._strip_bom(data)
-        if not self._parts and data.endswith(b"\n\n") and b"\r" not in data:
+        if not self._parts and data.endswith(b"\n\n") and _CR not in data:
             return _parse(data.split(b"\n\n"))
         return self._feed_slow(data)
 
@@ -113,15 +114,12 @@ def _parse(blocks: list[bytes]) -> list[Frame]:
         if not block:
             continue
         # The two shapes that nearly all events have are cut without a loop over their lines.
-        if block.startswith(b"data: ") and b"\n" not in block:
-            frames.append(Frame(b"", block[6:]))
-            continue
-        if block.startswith(b"event: "):
-            head, _, rest = block.partition(b"\ndata: ")
-            if rest and b"\n" not in rest and b"\n" not in head:
-                frames.append(Frame(head[7:], rest))
-                continue
-        if (parsed := _parse_lines(block)) is not None:
+        head, _, rest = block.partition(b"\n")
+        if not rest and head.startswith(b"data: "):
+            frames.append(Frame(b"", head[6:]))
+        elif rest.startswith(b"data: ") and head.startswith(b"event: ") and _LF not in rest:
+            frames.append(Frame(head[7:], rest[6:]))
+        elif (parsed := _parse_lines(block)) is not None:
             frames.append(parsed)
     return frames
 
