@@ -103,6 +103,11 @@ class ASGICaller:
                 raise
             self._breaking_off = False
             asyncio.current_task().uncancel()  # type: ignore[union-attr]  # this runs in a task
+        except OSError:
+            # ASGI 2.4: a send after a disconnect raises, perhaps before receive() was heard to say so.
+            self.gone = True
+            if self._runtime.blueprint.settings.stream.on_disconnect == "cancel":
+                raise CallerGone from None
         finally:
             self._sending = False
 
