@@ -64,7 +64,7 @@ class Exchange:
             pieces = list(body) or [b""]
             self._pending.extend((piece, number < len(pieces)) for number, piece in enumerate(pieces, 1))
         self._task = asyncio.get_running_loop().create_task(self._run(app))
-        self._task.add_done_callback(lambda _task: self._changed.ring())
+        self._task.add_done_callback(self._ended)
 
     # What the client does.
 
@@ -151,6 +151,11 @@ class Exchange:
     async def _run(self, app: ASGIApp) -> None:
         with suppress(ClientGoneError):  # servers take it for what it is
             await app(self.scope, self._receive, self._send)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._illegal is not None and not task.cancelled():
+            task.exception()  # known already; asyncio need not log it again
+        self._changed.ring()
 
     async def _receive(self) -> Message:
         await self._changed.until(lambda: bool(self._pending) or self._over)

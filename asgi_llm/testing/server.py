@@ -7,7 +7,6 @@ import asyncio
 import socket
 import struct
 from typing import cast
-from urllib.parse import urlsplit
 
 import httptools
 
@@ -105,11 +104,11 @@ class Connection(asyncio.Protocol):
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        url = urlsplit(self._url.decode("latin-1"))
+        path, _, query = self._url.decode("latin-1").partition("?")
         request = Recorded(
             method=self._parser.get_method().decode(),
-            path=url.path,
-            query=url.query,
+            path=path,
+            query=query,
             headers=self._headers,
             body=b"".join(self._body),
             connection=self._number,

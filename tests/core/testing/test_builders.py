@@ -128,6 +128,13 @@ def test_responses_events_are_numbered_without_gaps() -> None:
     assert numbers == list(range(len(events) - 1))
 
 
+def test_responses_arguments_are_streamed() -> None:
+    events = [event for event in responses_events(calls=[CALLS[0]]) if isinstance(event, dict)]
+    deltas = [event["delta"] for event in events if event["type"] == "response.function_call_arguments.delta"]
+    assert len(deltas) > 1
+    assert "".join(deltas) == CALLS[0].arguments
+
+
 @pytest.mark.parametrize("finish", ["incomplete", "failed"])
 def test_responses_that_do_not_complete_end_in_their_own_event(finish: str) -> None:
     last = responses_events(finish=finish)[-1]

@@ -1,12 +1,16 @@
 """The scripted upstream says what it was told, and sees what was done to it."""
 
 import asyncio
+import shutil
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from asgi_llm.testing import Answer, Close, Delay, Recorded, Reset, ScriptedUpstream, Stall, Wait
+from asgi_llm.testing import Answer, Close, Delay, Recorded, Reset, ScriptedUpstream, Stall, Wait, no_leaks
 
 Peer = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -216,6 +220,46 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         writer.write(REQUEST + REQUEST)
         assert await reader.read() == b"onetwo"
         writer.close()
+
+
+async def test_the_path_is_recorded_as_it_was_sent() -> None:
+    async with ScriptedUpstream([Answer.hang_up()]) as upstream:
+        _reader, writer = await connect(upstream)
+        writer.write(b"GET //v1/[x]?a=b?c HTTP/1.1\r\nhost: a\r\n\r\n")
+        request = await upstream.wait_request()
+        writer.close()
+    assert (request.path, request.query) == ("//v1/[x]", "a=b?c")
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and its key."""
+    tool = shutil.which("openssl")
+    if tool is None:
+        pytest.skip("needs the openssl command")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout {key} -out {cert}"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([tool, *command.split(), *names], check=True, capture_output=True)
+    return cert, key
+
+
+async def test_https(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(cert, key)
+    script = [Answer.json({"a": 1}), Answer.raw([b"HTTP/1.1 200 OK\r\n", Reset()]), Answer.silence()]
+    async with (
+        no_leaks(),
+        ScriptedUpstream(script, tls=server) as upstream,
+        httpx.AsyncClient(verify=ssl.create_default_context(cafile=cert), trust_env=False) as client,
+    ):
+        assert upstream.url.startswith("https://127.0.0.1:")
+        assert (await client.get(upstream.url)).json() == {"a": 1}
+        with pytest.raises(httpx.ReadError):
+            await client.get(upstream.url)
+        with pytest.raises(httpx.ReadTimeout):
+            await client.get(upstream.url, timeout=httpx.Timeout(5, read=0.1))
+        await upstream.requests[2].wait_disconnected()
 
 
 async def test_waiting_has_an_end() -> None:
