@@ -16,7 +16,9 @@ __all__ = ["UsageFilter"]
 
 _LIMIT = 1024 * 1024
 """Bytes of one unfinished event that are held back; a larger one passes as it is."""
-_LAST: Final = re.compile(rb',\s*"usage"\s*:\s*null\s*\}(?=[ \t]*(?:\r|\n|$))')
+_LAST: Final = b',"usage":null}\n'
+"""The member as the last one of a chunk. No text of the model can look like that: its quotes are escaped."""
+_NULL = re.compile(rb',\s*"usage"\s*:\s*null(?=\s*[,}])')
 _EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 _COLON = re.compile(rb"\s*:\s*")
@@ -83,17 +85,39 @@ class UsageFilter:
 
 
 def _without_usage(data: bytes) -> bytes:
-    if b'"usage"' not in data:
+    if data.find(b'"usage"') < 0:
         return data
-    data = _LAST.sub(b"}", data)
-    if b'"usage"' not in data:
+    data = data.replace(_LAST, b"}\n")
+    if data.find(b'"usage"') < 0:
         return data
-    return b"".join(_event(event) for event in _EVENT.findall(data) if event)
+    if data.find(b"\r") < 0:
+        # The last item is what follows the last blank line: an event that was left unfinished, or nothing.
+        *events, rest = data.split(b"\n\n")
+        return b"".join([*(_event(event + b"\n\n") for event in events), _event(rest)])
+    return b"".join(_event(event) for event in _EVENT.findall(data))
 
 
 def _event(event: bytes) -> bytes:
-    if b'"usage"' not in event:
+    if event.find(b'"usage"') < 0:
         return event
+    null = _NULL.search(event)
+    if null is not None and _depth(event, null.end()) == 1:
+        return event[: null.start()] + event[null.end() :]
+    return _parsed(event)
+
+
+def _depth(event: bytes, position: int) -> int:
+    """How many brackets are closed behind a position, which is how deep inside the chunk it is."""
+    depth = 0
+    for token in _TOKEN.finditer(event, position):
+        if token[0] in b"}]":
+            depth += 1
+        elif token[0] in b"{[":
+            depth -= 1
+    return depth
+
+
+def _parsed(event: bytes) -> bytes:
     start, end = event.find(b"{"), event.rfind(b"}") + 1
     body = event[start:end]
     try:

@@ -61,11 +61,19 @@ class ChatStreamDecoder:
     def feed(self, data: bytes) -> list[Event]:
         out: list[Event] = []
         self._out = out
+        if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n" and self._at_start:
+            # One whole event of one line, as most reads bring: there is nothing to frame.
+            self._frame(Frame(b"", data[6:-2]))
+            return out
         try:
             self._frames(self._reader.feed(data))
         except FrameTooLargeError:
             self._fail(content_error("An event of the upstream's stream is too large."))
         return out
+
+    @property
+    def _at_start(self) -> bool:
+        return not (self._done or self._reader.pending)
 
     def end(self) -> list[Event]:
         out: list[Event] = []

@@ -104,9 +104,7 @@ def usage_of(body: bytes) -> Usage | None:
 def write_usage(usage: Usage) -> dict[str, Any]:
     """The usage object; all counts that typed clients expect are there."""
     prompt, completion = usage.input, usage.output
-    read: dict[str, int] = {"cached_tokens": usage.cache_read or 0}
-    if usage.written:
-        read["cache_write_tokens"] = usage.written
+    read: dict[str, int] = {"cached_tokens": usage.cache_read or 0, "cache_write_tokens": usage.written}
     if usage.audio_in is not None:
         read["audio_tokens"] = usage.audio_in
     made: dict[str, int] = {"reasoning_tokens": usage.reasoning or 0}

@@ -120,13 +120,14 @@ class ChatWatcher:
 
 def _matters(data: bytes) -> bool:
     """Whether these bytes may say more than text."""
-    if b'"error"' in data or b"[DONE]" in data:
+    # "find" searches faster than "in" does.
+    if data.find(b'"error"') >= 0 or data.find(b"[DONE]") >= 0:
         return True
     if data.count(b'"finish_reason"') != data.count(b'"finish_reason":null'):
         finish = data.count(b'"finish_reason":null') + data.count(b'"finish_reason": null')
         if data.count(b'"finish_reason"') != finish:
             return True
-    if b'"usage"' not in data:
+    if data.find(b'"usage"') < 0:
         return False
     silent = data.count(b'"usage":null') + data.count(b'"usage": null')
     return data.count(b'"usage"') != silent
