@@ -156,8 +156,8 @@ class BreakerSettings(_Model):
 class PoolSettings(_Model):
     """Connections of one worker. ``keepalive`` is how long an idle one is kept, in seconds."""
 
-    max_connections: Annotated[int, Field(ge=1)] = 200
-    max_keepalive: Annotated[int, Field(ge=0)] = 50
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    max_keepalive: Annotated[int, Field(ge=0)] = 100
     keepalive: Seconds = 50
     http2: bool = False
 

@@ -15,6 +15,7 @@ from asgi_llm.testing import (
     ScriptedUpstream,
     Stall,
     Tokens,
+    Wait,
     chat_events,
     messages_events,
     no_leaks,
@@ -175,7 +176,7 @@ async def test_draining_reads_on_for_the_usage(caller: str, upstream_dialect: st
     events = EVENTS[upstream_dialect](("Hel", "lo"), tokens=Tokens(input=11, output=7))
     held: list[Any] = []
     for number, event in enumerate(events):
-        held += [event] if number != 3 else [_wait(release), event]
+        held += [event] if number != 3 else [Wait(release), event]
     settings = {"stream": {"on_disconnect": "drain"}}
     async with world(Answer.sse(held), upstream_dialect, **settings) as (here, upstream):
         exchange = await here.ask(caller)
@@ -234,9 +235,3 @@ async def test_many_leave_at_random_moments() -> None:
         assert len(here.settled) == 200
         worker = here.gateway.runtime().fleet.crews["up"].workers[0]
         assert worker.load == 0
-
-
-def _wait(event: asyncio.Event) -> Any:
-    from asgi_llm.testing import Wait
-
-    return Wait(event)
