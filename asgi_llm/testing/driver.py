@@ -158,9 +158,10 @@ class _Lifespan:
         except AssertionError:
             await self._stop(seconds)
             raise
-        if reply is not None and reply.get("type") != f"lifespan.{step}.complete":
+        if reply is not None and (kind := reply.get("type")) != f"lifespan.{step}.complete":
             await self._stop(seconds)
-            raise AssertionError(f"{reply.get('type')}: {reply.get('message', '')}")
+            failed = kind == f"lifespan.{step}.failed"
+            raise AssertionError(f"{kind}: {reply.get('message', '')}" if failed else f"illegal ASGI: {kind} in {step}")
         return reply is not None
 
     async def _reply(self) -> Message | None:

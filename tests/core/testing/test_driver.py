@@ -320,6 +320,7 @@ async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
     [
         (lambda: with_lifespan([], startup="failed"), AssertionError, "lifespan.startup.failed: no database"),
         (lambda: with_lifespan([], shutdown="failed"), AssertionError, "lifespan.shutdown.failed: no database"),
+        (lambda: says(start(404)), AssertionError, "illegal ASGI: http.response.start in startup"),
         (lambda: never, AssertionError, r"waiting for lifespan.startup.complete: .* 0.2 s"),
         (lambda: refuses, ValueError, "http only"),
     ],

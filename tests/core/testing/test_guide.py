@@ -29,5 +29,5 @@ def test_the_examples_of_the_guide_pass(tmp_path: Path) -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "6 passed" in run.stdout
+    assert "7 passed" in run.stdout
     assert len(examples) == 3
