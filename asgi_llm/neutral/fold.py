@@ -241,7 +241,7 @@ def _join(pieces: list[Raw]) -> Raw | None:
         return pieces[0] if pieces else None
     try:
         values: list[_Logprobs] = [msgspec.json.decode(piece, type=_Logprobs) for piece in pieces]
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return pieces[-1]
     if all(isinstance(value, list) for value in values):
         return Raw(msgspec.json.encode([entry for value in values for entry in value]))

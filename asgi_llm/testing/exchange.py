@@ -173,8 +173,10 @@ class Exchange:
             raise
         if not self._sendable.is_set():
             self.blocked.set()
-            await self._sendable.wait()
-            self.blocked.clear()
+            try:
+                await self._sendable.wait()
+            finally:
+                self.blocked.clear()
         if self._gone:
             if self._after_disconnect == "raise":
                 raise ClientGoneError("the client has gone")

@@ -104,6 +104,7 @@ class _Player:
         self._headed = self.status >= 200
         if not self._headed:
             self.headers.clear()
+            self._delimited = False
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)

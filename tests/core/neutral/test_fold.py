@@ -184,6 +184,8 @@ def test_logprobs_of_many_deltas_are_strung_together() -> None:
     assert Raw(b"[1.50,2]") == logprobs(b"[1.50]", b"[2]")
     assert Raw(b'{"content": [1]}') == logprobs(b'{"content": [1]}')
     assert Raw(b'{"odd":1}') == logprobs(b"[1]", b'{"odd":1}')
+    assert Raw(b"[1]") == logprobs(b'{"\xff":[1]}', b"[1]")
+    assert Raw(b"[1]") == logprobs(b"[" * 100_000, b"[1]")
 
 
 def test_media_arrives_in_pieces() -> None:

@@ -324,6 +324,14 @@ async def test_the_transport_reads_a_body_that_ends_with_the_connection() -> Non
         assert (await client.get("http://up/")).content == b"ab"
 
 
+async def test_the_transport_passes_over_interim_answers() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    upstream = ScriptedUpstream([Answer.raw([interim, *Answer.json({"a": 1}).steps])])
+    async with httpx.AsyncClient(transport=upstream.transport()) as client:
+        answer = await client.get("http://up/")
+    assert (answer.status_code, answer.json(), "link" in answer.headers) == (200, {"a": 1}, False)
+
+
 async def test_the_transport_tells_when_the_client_leaves() -> None:
     upstream = ScriptedUpstream([Answer.sse(["one", Stall()])])
     async with httpx.AsyncClient(transport=upstream.transport()) as client:
