@@ -356,6 +356,7 @@ class Decoder:
         while self._waiting:
             piece = self._waiting[0]
             if not piece.opened and piece.ready:
+                self._start(wire.NOTHING)
                 piece.open(self._index, self._out)
                 self._index += 1
             if not piece.closed:

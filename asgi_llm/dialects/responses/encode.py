@@ -15,7 +15,7 @@ from asgi_llm.neutral.request import Instruction, OutputFormat, ReasoningConfig,
 from .definitions import NATIVE, write_choice, write_tools
 from .history import History
 from .ids import derived
-from .losses import LOSSES
+from .losses import report_for
 from .wire import encode
 
 __all__ = ["encode_request", "output_format", "top_instructions"]
@@ -37,7 +37,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     Raises:
         TranslationError: the request asks for something that the API cannot express; ``param`` names it.
     """
-    report = Report(LOSSES)
+    report = report_for(request)
     _refuse(request, report)
     tools = write_tools(request, profile, report)
     top, leading = top_instructions(request)
@@ -244,14 +244,10 @@ def _extras(request: Request, profile: Profile, body: dict[str, Any], report: Re
         "prompt_cache_key": request.cache.key,
         "prompt_cache_retention": request.cache.retention if own or request.dialect == "chat" else None,
     }
-    for name, value in extras.items():
-        if value is None:
-            continue
-        if profile.openai_extras:
-            body[name] = value
-        else:
-            report.lose("openai_extras")
+    given = {name: value for name, value in extras.items() if value is not None}
+    if profile.openai_extras:
+        body.update(given)
+    elif given:
+        report.lose("openai_extras")
     if own:
         body.update((name, raw) for name, raw in request.ext.items() if name != "include")
-    elif request.ext:
-        report.lose("ext")

@@ -55,25 +55,25 @@ def _web_search(tool: HostedTool) -> dict[str, Any]:
     return written
 
 
-_BASH_SCHEMA = (
+_BASH_SCHEMA = Raw(
     b'{"type":"object","properties":{"command":{"type":"string","description":"The command to run."},'
-    b'"restart":{"type":"boolean","description":"Start a new session instead of running a command."}}}',
+    b'"restart":{"type":"boolean","description":"Start a new session instead of running a command."}}}'
 )
 
-_EDITOR_SCHEMA = (
+_EDITOR_SCHEMA = Raw(
     b'{"type":"object","properties":{"command":{"type":"string","enum":["view","create","str_replace","insert"]},'
     b'"path":{"type":"string"},"file_text":{"type":"string"},"old_str":{"type":"string"},'
     b'"new_str":{"type":"string"},"insert_line":{"type":"integer"},"insert_text":{"type":"string"},'
-    b'"view_range":{"type":"array","items":{"type":"integer"}}},"required":["command","path"]}',
+    b'"view_range":{"type":"array","items":{"type":"integer"}}},"required":["command","path"]}'
 )
 
-_MEMORY_SCHEMA = (
+_MEMORY_SCHEMA = Raw(
     b'{"type":"object","properties":{"command":{"type":"string",'
     b'"enum":["view","create","str_replace","insert","delete","rename"]},"path":{"type":"string"},'
     b'"file_text":{"type":"string"},"old_str":{"type":"string"},"new_str":{"type":"string"},'
     b'"insert_line":{"type":"integer"},"insert_text":{"type":"string"},"old_path":{"type":"string"},'
     b'"new_path":{"type":"string"},"view_range":{"type":"array","items":{"type":"integer"}}},'
-    b'"required":["command"]}',
+    b'"required":["command"]}'
 )
 
 _TYPED = {
@@ -89,4 +89,4 @@ def typed_function(tool: TypedTool) -> dict[str, Any] | None:
     if family is None:
         return None
     about, schema = _TYPED[family]
-    return {"description": about, "parameters": Raw(schema), "strict": False}
+    return {"description": about, "parameters": schema, "strict": False}

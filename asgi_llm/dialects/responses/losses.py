@@ -1,8 +1,9 @@
 """What neutral can say and a Responses request cannot, and what happens to it."""
 
-from asgi_llm.dialects.interface import Loss
+from asgi_llm.dialects.interface import Loss, Report
+from asgi_llm.neutral.request import Request
 
-__all__ = ["LOSSES"]
+__all__ = ["LOSSES", "report_for"]
 
 _ALL = (
     Loss("stop", "warn", "the Responses API has no stop sequences"),
@@ -42,8 +43,20 @@ _ALL = (
     Loss("openai_extras", "warn", "store, metadata, service_tier, verbosity and the like are not taken here"),
     Loss("service_tier", "drop", "the other provider's service tiers mean nothing here"),
     Loss("state", "refuse", "stored state of another upstream cannot be used"),
-    Loss("ext", "warn", "a field that only another dialect knows is left out"),
 )
 
 LOSSES: dict[str, Loss] = {loss.field: loss for loss in _ALL}
 """By the ``field`` that is passed to ``Report.lose``."""
+
+
+def report_for(request: Request) -> Report:
+    """A report that also names the fields which only the caller's own dialect knows."""
+    if request.dialect == "responses" or not request.ext:
+        return Report(LOSSES)
+    foreign = {
+        name: Loss(name, "warn", "the Responses API has no such field") for name in request.ext if name not in LOSSES
+    }
+    report = Report({**LOSSES, **foreign})
+    for name in foreign:
+        report.lose(name)
+    return report

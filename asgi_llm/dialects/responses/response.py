@@ -4,7 +4,6 @@ OpenAI Responses API reference, "The response object". Writing goes through the 
 and the sum of its stream are the same thing.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -12,8 +11,9 @@ from msgspec import Raw, Struct
 
 from asgi_llm.dialects.interface import Answer, Restore
 from asgi_llm.errors import Cause, ClientError, UpstreamError
-from asgi_llm.neutral.events import BlockStart, BlockStop, Event, Finished, Start, TextDelta, UsageUpdate
-from asgi_llm.neutral.request import Opaque, Part, Refusal, Text, ToolCall
+from asgi_llm.neutral.events import Finished
+from asgi_llm.neutral.fold import unfold
+from asgi_llm.neutral.request import Opaque, Part, Refusal, ToolCall
 from asgi_llm.neutral.response import Candidate, Finish, Response
 
 from . import items, wire
@@ -122,27 +122,10 @@ def finish_of(wired: Body, parts: list[Part]) -> Finish:
 def encode_response(response: Response, answer: Answer) -> bytes:
     """Neutral -> the caller's JSON answer. Of several candidates the first is written: the API knows only one."""
     encoder = Encoder(answer, Items())
-    encoder.feed(_events(response))
+    encoder.feed(unfold(response))
+    if not encoder.final:
+        encoder.feed([Finished(Finish("end"))])
     return encoder.final
-
-
-def _events(response: Response) -> Iterator[Event]:
-    yield Start(response.id, response.model, response.created, response.usage, response.service_tier)
-    candidate = next((one for one in response.candidates if one.index == 0), None)
-    if candidate is None:
-        candidate = response.candidates[0] if response.candidates else Candidate((), Finish("end"))
-    logprobs = candidate.logprobs
-    for index, part in enumerate(candidate.parts):
-        if isinstance(part, Text) and logprobs is not None:
-            yield BlockStart(index, msgspec.structs.replace(part, text=""))
-            yield TextDelta(index, part.text, logprobs=logprobs)
-            logprobs = None
-        else:
-            yield BlockStart(index, part)
-        yield BlockStop(index)
-    if response.usage is not None:
-        yield UsageUpdate(response.usage)
-    yield Finished(candidate.finish)
 
 
 def _truthy(raw: Raw) -> bool:

@@ -1,0 +1,146 @@
+"""Verbatim streams are looked at, never changed: usage, ending and failure are found in any chunking."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_llm.dialects.responses import RESPONSES
+from asgi_llm.errors import Kind
+
+USAGE = {
+    "input_tokens": 100,
+    "input_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 10},
+    "output_tokens": 50,
+    "output_tokens_details": {"reasoning_tokens": 20},
+    "total_tokens": 150,
+}
+
+
+def event(kind: str, **members: object) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **members})}\n\n".encode()
+
+
+def stream(kind: str = "response.completed", text: str = "hi", **response: object) -> bytes:
+    body = {"id": "resp_1", "error": None, "output": [{"type": "message", "text": text}], "usage": USAGE, **response}
+    return (
+        event("response.created", response={"id": "resp_1", "error": None, "usage": None})
+        + event("response.output_text.delta", delta='"error" and response.completed in text')
+        + event(kind, response=body)
+    )
+
+
+def watched(*chunks: bytes):
+    watcher = RESPONSES.watcher()
+    for chunk in chunks:
+        watcher.feed(chunk)
+    watcher.end()
+    return watcher
+
+
+def test_reads_usage_and_end_from_the_terminal_event():
+    watcher = watched(stream())
+    assert watcher.ended
+    assert watcher.failure is None
+    assert watcher.finish == "completed"
+    usage = watcher.usage
+    assert (usage.fresh, usage.cache_read, usage.cache_write) == (30, 60, 10)
+    assert (usage.visible, usage.reasoning) == (30, 20)
+
+
+def test_incomplete_tells_its_reason():
+    watcher = watched(stream("response.incomplete", incomplete_details={"reason": "max_output_tokens"}))
+    assert watcher.ended
+    assert watcher.finish == "max_output_tokens"
+
+
+def test_failed_is_a_failure_and_an_end():
+    watcher = watched(stream("response.failed", error={"code": "rate_limit_exceeded", "message": "slow down"}))
+    assert watcher.ended
+    assert watcher.failure.kind is Kind.RATE_LIMIT
+    assert watcher.failure.message == "slow down"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"code": "server_error", "message": "boom"}, {"error": {"code": "server_error", "message": "boom"}}],
+    ids=["flat", "nested"],
+)
+def test_error_event_is_a_failure_but_no_end(members):
+    watcher = watched(event("error", **members))
+    assert watcher.failure.message == "boom"
+    assert watcher.failure.code == "server_error"
+    assert not watcher.ended
+
+
+def test_words_of_the_answer_are_not_taken_for_events():
+    watcher = watched(event("response.output_text.delta", delta="event: error\n\nresponse.completed"))
+    assert not watcher.ended
+    assert watcher.failure is None
+
+
+@given(st.data(), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+def test_any_chunking_and_any_line_end_give_the_same(data, newline):
+    whole = stream().replace(b"\n", newline)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1), max_size=12)))
+    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    watcher = watched(*chunks)
+    assert watcher.ended
+    assert watcher.failure is None
+    assert watcher.usage.output == 50
+    assert watcher.at_boundary
+
+
+def test_byte_by_byte_gives_the_same():
+    whole = stream()
+    assert watched(*(whole[i : i + 1] for i in range(len(whole)))).usage == watched(whole).usage
+
+
+def test_boundary_is_known_between_events_only():
+    watcher = RESPONSES.watcher()
+    assert watcher.at_boundary
+    watcher.feed(b'event: x\ndata: {"type"')
+    assert not watcher.at_boundary
+    watcher.feed(b":1}\n")
+    assert not watcher.at_boundary
+    watcher.feed(b"\n")
+    assert watcher.at_boundary
+
+
+def test_last_event_without_blank_line_counts():
+    assert watched(stream().rstrip(b"\n")).ended
+
+
+@pytest.mark.parametrize("size", [900_000, 3_000_000])
+def test_large_terminal_event_is_read_with_bounded_memory(size):
+    whole = stream(text="x" * size)
+    watcher = RESPONSES.watcher()
+    for start in range(0, len(whole), 65536):
+        watcher.feed(whole[start : start + 65536])
+        assert sum(map(len, watcher._held)) <= 1024 * 1024 + 65536
+    watcher.end()
+    assert watcher.ended
+    assert watcher.usage.input == 100
+
+
+def test_garbage_is_tolerated():
+    watcher = watched(b"event: response.completed\ndata: {broken\n\n", b"\xff\xfe\n\n", b"data: 1\n\n")
+    assert not watcher.ended
+    assert watcher.usage is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"usage":1}', b'{"usage":null}', b'{"usage":{"input_tokens":"x"}}']
+)
+def test_usage_of_json_never_raises(body):
+    assert RESPONSES.usage(body) is None
+
+
+def test_usage_of_json_is_disjoint_and_never_negative():
+    usage = RESPONSES.usage(
+        json.dumps(
+            {"usage": {"input_tokens": 5, "input_tokens_details": {"cached_tokens": 9}, "output_tokens": 1}}
+        ).encode()
+    )
+    assert (usage.fresh, usage.cache_read, usage.visible) == (0, 9, 1)
