@@ -36,7 +36,6 @@ _EMPTY_CONTEXT = Context()
 class Owner(Protocol):
     """Whose places the connections fill."""
 
-    def joined(self, connection: "Connection") -> None: ...
     def left(self, connection: "Connection") -> None: ...
     def release(self, connection: "Connection") -> None: ...
     def vacate(self) -> None: ...
@@ -79,7 +78,6 @@ class Connection(asyncio.Protocol):
         "_reading_paused",
         "_silent",
         "_starts_with_http11",
-        "_surplus",
         "_timer",
         "_timer_at",
         "_transport",
@@ -110,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._writing_paused = self._reading_paused = False
         self._unsent = 0
         self._buffered = self._overhead = self._codings = 0
-        self._head_pending = self._complete = self._surplus = self._keep_alive = self._is_head = self._silent = False
+        self._head_pending = self._complete = self._keep_alive = self._is_head = self._silent = False
         self._starts_with_http11 = False
         self._headers: Headers = []
         self.pieces: list[bytes] = []
@@ -134,16 +132,16 @@ class Connection(asyncio.Protocol):
         answer = self._answer = Answer(self)
         self._headers = answer.headers
         self._head_pending = self._silent = True
-        self._complete = self._surplus = False
+        self._complete = False
         self._is_head = is_head
         self._overhead = self._buffered = self._codings = 0
         self._first_byte = timeouts.first_byte
         self._idle_limit = timeouts.idle
         self.total_at = total_at
+        self._transport.write(first)
         if rest:
-            self._transport.writelines((first, rest))
-        else:
-            self._transport.write(first)
+            # Not writelines: some versions of asyncio do not pause the protocol in it.
+            self._transport.write(rest)
         return answer
 
     def wait_for_head(self) -> "asyncio.Future[None]":
@@ -197,7 +195,6 @@ class Connection(asyncio.Protocol):
         """Buffer limit 0: ``resume_writing`` then means that the last byte has left."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
-        self._owner.joined(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse; then hand over what has become complete."""
@@ -213,7 +210,8 @@ class Connection(asyncio.Protocol):
             self._broken(error)
             return
         if self._complete:
-            self._end(None, reusable=self._keep_alive and not (self._surplus or self._writing_paused))
+            unasked_body = self._is_head and self.pieces
+            self._end(None, reusable=self._keep_alive and not (self._writing_paused or unasked_body))
         elif self.pieces:
             self._overhead = 0
             self._buffered += len(data)
@@ -257,9 +255,9 @@ class Connection(asyncio.Protocol):
     # What the parser tells it
 
     def on_message_begin(self) -> None:
-        """A second answer that nobody asked for must not be taken for the next request's."""
+        """A second answer was not asked for: it is neither more of this one's body nor the next request's answer."""
         if self._complete:
-            self._surplus = True
+            raise _Refused("The upstream answered twice.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Also called for trailers, which are left out."""

@@ -153,10 +153,12 @@ class Http1Client:
         except BaseException:
             pool.vacate()
             raise
-        if self._closed:
+        if self._closed or not connection.usable():
             connection.abort()
             pool.vacate()
-            raise failures.closed()
+            raise failures.closed() if self._closed else failures.unreachable()
+        # Not before: where dialling is cancelled, not every event loop tells a connection that it was lost.
+        pool.connections.add(connection)
         return connection
 
 

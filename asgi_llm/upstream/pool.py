@@ -20,7 +20,7 @@ class Pool:
 
     Attributes:
         open: places taken, whether dialling, in use or idle.
-        connections: those that exist, idle or not.
+        connections: those that exist, idle or not; whoever dials adds them.
         idle: idle connections, the one that has been so for longest first.
     """
 
@@ -117,10 +117,6 @@ class Pool:
         self.idle.remove(connection)
         connection.idle = False
         self.vacate()
-
-    def joined(self, connection: Connection) -> None:
-        """A connection was made."""
-        self.connections.add(connection)
 
     def left(self, connection: Connection) -> None:
         """A connection is gone."""
