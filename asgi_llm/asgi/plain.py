@@ -43,7 +43,7 @@ async def _answer(
 ) -> tuple[int, Any]:
     match endpoint.kind:
         case "models":
-            await authenticate(runtime, caller)
+            authenticate(runtime, caller)
             models = await runtime.listing.models(runtime.loop.time())
             return 200, _one(models, rest, dialect) if rest else _list(models, dialect)
         case "ready" if runtime.stopping:

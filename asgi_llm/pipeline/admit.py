@@ -1,7 +1,5 @@
 """First step: who calls, is the body sound, which model does it ask for."""
 
-import inspect
-
 from asgi_llm.dialects.peek import peek
 from asgi_llm.errors import ClientError, Kind, PolicyError
 from asgi_llm.exchange import Caller, Exchange
@@ -22,22 +20,21 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         raise PolicyError(
             "the gateway is shutting down; try again", kind=Kind.OVERLOADED, code="shutting_down", retry_after=1
         )
-    exchange.identity = await authenticate(runtime, caller)
+    exchange.identity = authenticate(runtime, caller)
     _check_type(caller)
     exchange.body = await caller.body(runtime.blueprint.settings.limits.body)
     exchange.envelope = peek(exchange.dialect.name, exchange.body)
 
 
-async def authenticate(runtime: Runtime, caller: Caller) -> Identity:
+def authenticate(runtime: Runtime, caller: Caller) -> Identity:
     """Who calls: whom the host named, else whose key was shown, else nobody if that is allowed.
 
     Raises:
         PolicyError: an unknown key, or no key where one is needed.
+        TypeError: the host put something else than an Identity into the scope.
     """
     named = caller.scope.get(IDENTITY_KEY)
     if named is not None:
-        if inspect.isawaitable(named):
-            named = await named
         if not isinstance(named, Identity):
             raise TypeError(f"scope[{IDENTITY_KEY!r}] must be an Identity, not {type(named).__name__}")
         return named

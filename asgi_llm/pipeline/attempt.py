@@ -6,7 +6,8 @@ leg. Never by the worker that just failed.
 
 import asyncio
 import random
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from asgi_llm.dialects.interface import Restore
 from asgi_llm.errors import Cause, Kind, UpstreamError
@@ -25,7 +26,7 @@ from .prepare import Outgoing, prepare
 __all__ = ["Reply", "attempt"]
 
 
-class Reply(NamedTuple):
+class Reply(Struct, frozen=True):
     """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``."""
 
     response: UpstreamResponse
@@ -178,7 +179,10 @@ async def _read_error(response: UpstreamResponse) -> bytes:
 
 
 def _is_stream(headers: Headers) -> bool:
-    return any(name == b"content-type" and value[:17].lower() == b"text/event-stream" for name, value in headers)
+    for name, value in headers:
+        if name == b"content-type":
+            return value[:17].lower() == b"text/event-stream"
+    return False
 
 
 def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None) -> None:

@@ -19,7 +19,7 @@ from asgi_llm.runtime import Runtime
 
 from .admit import admit
 from .attempt import attempt
-from .heartbeat import Heartbeat
+from .heartbeat import Heartbeat, start_heartbeat
 from .plan import make_plan
 from .refuse import refuse
 from .relay import relay
@@ -32,12 +32,12 @@ logger = logging.getLogger("asgi_llm")
 
 async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     """Serves one request. Raises nothing, except a cancellation that is not about its own caller."""
-    heartbeat = Heartbeat(runtime, exchange, caller)
+    heartbeat: Heartbeat | None = None
     runtime.enter()
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
-        heartbeat.begin()
+        heartbeat = start_heartbeat(runtime, exchange, caller)
         reply = await attempt(runtime, exchange, caller)
         await relay(runtime, exchange, caller, reply, heartbeat)
     except AsgiLLMError as error:
@@ -57,7 +57,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         logger.exception("request %s failed", exchange.id)
         await _refuse(exchange, _internal(error), caller, heartbeat)
     finally:
-        heartbeat.stop()
+        if heartbeat is not None:
+            heartbeat.stop()
         settle(runtime, exchange)
         runtime.leave()
 
@@ -71,10 +72,11 @@ def _outcome(error: AsgiLLMError) -> Outcome:
     return "upstream_error"
 
 
-async def _refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, heartbeat: Heartbeat) -> None:
+async def _refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, heartbeat: Heartbeat | None) -> None:
     """Tells the caller; a caller that is gone, or whose server fails now, is past telling."""
     try:
-        await heartbeat.pause()
+        if heartbeat is not None:
+            await heartbeat.pause()
         await refuse(exchange, error, caller)
     except asyncio.CancelledError:
         if not caller.gone:

@@ -13,11 +13,20 @@ from asgi_llm.runtime import Runtime
 
 from .head import stream_head
 
-__all__ = ["Heartbeat"]
+__all__ = ["Heartbeat", "start_heartbeat"]
 
 
 def _always() -> bool:
     return True
+
+
+def start_heartbeat(runtime: Runtime, exchange: Exchange, caller: Caller) -> "Heartbeat | None":
+    """A heartbeat for an exchange whose caller asked for a stream; None for any other."""
+    if exchange.envelope is None or not exchange.envelope.stream:
+        return None
+    heartbeat = Heartbeat(runtime, exchange, caller)
+    heartbeat.begin()
+    return heartbeat
 
 
 class Heartbeat:
@@ -43,10 +52,9 @@ class Heartbeat:
         self.boundary: Callable[[], bool] = _always
 
     def begin(self) -> None:
-        """From now on silence is counted, if the caller asked for a stream."""
-        envelope = self._exchange.envelope
-        if envelope is not None and envelope.stream and self._interval:
-            self.touch()
+        """From now on silence is counted."""
+        self.touch()
+        if self._interval:
             self._timer = self._runtime.loop.call_later(self._interval, self._fire)
 
     @property

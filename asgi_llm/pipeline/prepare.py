@@ -1,8 +1,6 @@
 """What is sent to a leg: the caller's bytes with what must change spliced in, or a translation of them."""
 
-from typing import NamedTuple
-
-from msgspec import structs
+from msgspec import Struct, structs
 
 from asgi_llm.dialects.interface import Restore, Warned
 from asgi_llm.dialects.splice import ask_for_usage, set_model
@@ -16,7 +14,7 @@ from .plan import Leg
 __all__ = ["Outgoing", "prepare"]
 
 
-class Outgoing(NamedTuple):
+class Outgoing(Struct, frozen=True, gc=False):
     """``hide_usage`` when usage was asked for on the gateway's own account."""
 
     request: UpstreamRequest
@@ -72,7 +70,7 @@ def _headers(leg: Leg, caller: Caller, allowed: Allowed, encoded: Headers | None
     target = leg.crew.target
     own = target.headers[leg.dialect.name]
     headers = [*own, *(encoded or ())]
-    headers += [pair for pair in caller.headers if allowed.passes(pair[0])]
+    headers += allowed.passing(caller.headers)
     if fixed := target.provider.fixed_headers.get(leg.dialect.name):
         present = {name for name, _ in headers}
         headers += [pair for pair in fixed if pair[0] not in present]

@@ -23,19 +23,20 @@ from .plan import Leg
 __all__ = ["relay"]
 
 
-async def relay(runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat) -> None:
-    """Sends the answer and fills in usage, finish, status and outcome.
+async def relay(
+    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat | None
+) -> None:
+    """Sends the answer and fills in usage, finish, status and outcome. With a ``heartbeat`` a stream was asked for.
 
     Raises:
         UpstreamError: the answer broke off before anything of it was sent.
     """
-    leg, envelope, worker = exchange.leg, exchange.envelope, exchange.worker
+    leg, worker = exchange.leg, exchange.worker
     assert leg is not None  # noqa: S101  # attempt() filled in both
     assert worker is not None  # noqa: S101
-    assert envelope is not None  # noqa: S101  # admit() filled it in
     exchange.status = reply.response.status
     try:
-        if not envelope.stream:
+        if heartbeat is None:
             await _send_whole(exchange, caller, reply, leg)
         elif reply.stream:
             await _send_stream(runtime, exchange, caller, reply, heartbeat)

@@ -35,6 +35,9 @@ _FRAMING = frozenset(
      b"accept-encoding", b"expect", b"te", b"trailer", b"upgrade", b"keep-alive"}
 )  # fmt: skip
 
+_VERDICTS = 256
+"""Most names remembered."""
+
 
 class Allowed:
     """A compiled allow-list: exact names, prefixes, and further patterns of the user's. Remembers its verdicts, for
@@ -53,12 +56,20 @@ class Allowed:
         self._patterns = tuple(patterns)
         self._verdicts: dict[bytes, bool] = {}
 
-    def passes(self, name: bytes) -> bool:
-        verdict = self._verdicts.get(name)
-        if verdict is None:
-            verdict = self._judge(name)
-            if len(self._verdicts) < 256:
-                self._verdicts[name] = verdict
+    def passing(self, headers: Headers) -> Headers:
+        """Those of ``headers`` that may pass, in their order."""
+        known = self._verdicts
+        passed = []
+        for pair in headers:
+            verdict = known.get(pair[0])
+            if verdict or (verdict is None and self._learn(pair[0])):
+                passed.append(pair)
+        return passed
+
+    def _learn(self, name: bytes) -> bool:
+        verdict = self._judge(name)
+        if len(self._verdicts) < _VERDICTS:
+            self._verdicts[name] = verdict
         return verdict
 
     def _judge(self, name: bytes) -> bool:
@@ -84,5 +95,4 @@ _back_foreign = Allowed(_ALWAYS_BACK)
 
 def passed_back(headers: Headers, dialect: DialectName | None) -> Headers:
     """The upstream's headers that the caller may see; ``dialect`` is None when the upstream spoke another."""
-    allowed = _back_foreign if dialect is None else _back[dialect]
-    return [pair for pair in headers if allowed.passes(pair[0])]
+    return (_back_foreign if dialect is None else _back[dialect]).passing(headers)
