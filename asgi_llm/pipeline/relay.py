@@ -7,10 +7,11 @@ answer is folded or unfolded, so that every caller gets what it asked for.
 import msgspec
 
 from asgi_llm.dialects.splice import replace_member
-from asgi_llm.errors import UpstreamError
+from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.fold import Folder, unfold
+from asgi_llm.neutral.grammar import GrammarError
 from asgi_llm.neutral.response import Response
 from asgi_llm.runtime import Runtime
 
@@ -135,13 +136,16 @@ async def _fold(reply: Reply, leg: Leg) -> Response:
     """The whole answer out of a stream that the caller did not ask for."""
     decoder, folder = leg.dialect.stream_decoder(reply.restore), Folder()
     data = reply.first
-    while data:
-        for event in decoder.feed(data):
+    try:
+        while data:
+            for event in decoder.feed(data):
+                folder.feed(event)
+            data = await reply.response.read()
+        for event in decoder.end():
             folder.feed(event)
-        data = await reply.response.read()
-    for event in decoder.end():
-        folder.feed(event)
-    return folder.response()
+        return folder.response()
+    except GrammarError as error:
+        raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
 
 
 def _named_as_asked(exchange: Exchange, leg: Leg, body: bytes) -> bytes:
