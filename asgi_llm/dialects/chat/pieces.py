@@ -128,6 +128,6 @@ def _begins(piece: ToolPiece, call: Call) -> bool:
     if piece.id not in (None, ""):
         return bool(call.id) and str(piece.id) != call.id
     # Without ids, a name after arguments is another call: a different name, or the same one beginning anew.
-    if not piece.name or not call.said:
+    if not piece.name or not call.name or not call.said:
         return False
     return piece.name != call.name or (call.whole and piece.arguments.lstrip().startswith("{"))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_llm.dialects.chat import CHAT
+from asgi_llm.dialects.chat.wire import Body
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import (
     Audio,
@@ -220,7 +221,8 @@ def test_tool_choice_in_all_forms(wire, neutral):
 
 
 def test_tools_keep_their_schema_byte_for_byte():
-    body = b'{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"f","parameters":{"b": 1.0,"a":1e2}}}]}'
+    function = b'{"name":"f","parameters":{"b": 1.0,"a":1e2}}'
+    body = b'{"model":"m","messages":[],"tools":[{"type":"function","function":%b}]}' % function
     tool = CHAT.decode_request(body).tools[0]
     assert isinstance(tool, FunctionTool)
     assert tool.schema is not None
@@ -266,14 +268,7 @@ def test_knobs():
 
 
 def test_null_is_like_absent_for_every_optional_field():
-    names = set(read().__struct_fields__)
-    assert names
-    nulls = dict.fromkeys(
-        "tools tool_choice parallel_tool_calls functions function_call temperature top_p top_k min_p seed presence_penalty "
-        "frequency_penalty logit_bias logprobs top_logprobs max_completion_tokens max_tokens stop n reasoning_effort verbosity "
-        "response_format stream stream_options store metadata user safety_identifier prompt_cache_key prompt_cache_options "
-        "service_tier modalities web_search_options".split()
-    )
+    nulls = dict.fromkeys(name for name in Body.__struct_fields__ if name not in ("model", "messages"))
     assert read(**nulls) == read()
     message = {"role": "assistant", "content": "x", "refusal": None, "tool_calls": None, "audio": None, "name": None}
     assert read([message | {"reasoning_content": None, "reasoning_details": None, "function_call": None}]).turns == (
@@ -353,11 +348,49 @@ json_values = st.recursive(
     max_leaves=8,
 )
 words = st.sampled_from(
-    "user assistant tool system function text image_url file input_audio refusal custom auto https://x data:image/png;base64,AA".split()
+    [
+        "user",
+        "assistant",
+        "tool",
+        "system",
+        "function",
+        "text",
+        "image_url",
+        "file",
+        "input_audio",
+        "refusal",
+        "custom",
+        "auto",
+        "https://x",
+        "data:image/png;base64,AA",
+    ]
 )
 keys = st.sampled_from(
-    "role content type text image_url url tool_calls tool_call_id function name arguments id custom input file file_data "
-    "reasoning_details reasoning_content refusal audio extra_content google cache_control".split()
+    [
+        "role",
+        "content",
+        "type",
+        "text",
+        "image_url",
+        "url",
+        "tool_calls",
+        "tool_call_id",
+        "function",
+        "name",
+        "arguments",
+        "id",
+        "custom",
+        "input",
+        "file",
+        "file_data",
+        "reasoning_details",
+        "reasoning_content",
+        "refusal",
+        "audio",
+        "extra_content",
+        "google",
+        "cache_control",
+    ]
 )
 shaped = st.recursive(
     json_values | words,
@@ -365,7 +398,18 @@ shaped = st.recursive(
     max_leaves=20,
 )
 fields = st.sampled_from(
-    "messages tools tool_choice functions function_call stop response_format stream_options metadata other".split()
+    [
+        "messages",
+        "tools",
+        "tool_choice",
+        "functions",
+        "function_call",
+        "stop",
+        "response_format",
+        "stream_options",
+        "metadata",
+        "other",
+    ]
 )
 
 
