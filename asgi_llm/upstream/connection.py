@@ -192,9 +192,9 @@ class Connection(asyncio.Protocol):
     # What the transport tells it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Buffer limit 0: ``resume_writing`` then means that the last byte has left."""
+        """With these limits ``resume_writing`` means that the last byte has left."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=0)
+        self._transport.set_write_buffer_limits(high=1, low=0)  # over TLS, 0 would pause an empty buffer
 
     def data_received(self, data: bytes) -> None:
         """Parse; then hand over what has become complete."""

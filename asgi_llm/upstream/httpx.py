@@ -52,6 +52,9 @@ class HttpxClient:
         self._given = transport
         self.module = _module_of(transport)
         self._context = options.tls
+        if self._context is None and not address.secure and not (options.proxy or "").startswith("https:"):
+            # Never used, but httpx wants one; the default one is slow to make.
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._transport: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._answers: set[_Answer] = set()

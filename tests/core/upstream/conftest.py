@@ -37,6 +37,8 @@ class Peer:
     async def say(self, data: bytes, *, step: int = 0) -> None:
         """Write it whole, or ``step`` bytes at a time with turns of the loop between."""
         for piece in [data[at : at + step] for at in range(0, len(data), step)] if step else [data]:
+            if self.writer.is_closing():
+                raise ConnectionResetError
             self.writer.write(piece)
             await self.writer.drain()
             if step:
@@ -86,7 +88,7 @@ class RawServer:
 
 
 @contextlib.asynccontextmanager
-async def raw_server(script: Script, **options: Any) -> AsyncIterator[RawServer]:
+async def raw_server(script: Script, host: str = "127.0.0.1", **options: Any) -> AsyncIterator[RawServer]:
     served = RawServer(script)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -95,7 +97,7 @@ async def raw_server(script: Script, **options: Any) -> AsyncIterator[RawServer]
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, **options)
+    server = await asyncio.start_server(accept, host, 0, **options)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
@@ -148,6 +150,11 @@ def http1() -> Backend:
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], Any]]:
     """Both event loops, because their transports differ in what a client has to cope with."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The large table runs on one loop for httpx, whose sockets are not ours."""
+    items[:] = [item for item in items if not ("uvloop-httpx" in item.name and item.path.stem == "test_malformed")]
 
 
 def post(body: bytes = b"{}", path: bytes = b"/chat", **more: Any) -> UpstreamRequest:

@@ -24,8 +24,10 @@ SOUND = {
     "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", b"", False),
     "not modified": (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", b"", False),
     "interim answers": (
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+        ),
         b"hello",
         False,
     ),
@@ -374,7 +376,7 @@ async def test_a_head_that_drips_does_not_stretch_the_first_byte(backend, serve,
         assert caught.value.cause is Cause.FIRST_BYTE_TIMEOUT
 
 
-async def test_total_also_ends_a_stream_that_never_pauses(backend, serve, ask):
+async def test_total_also_ends_a_stream_that_never_pauses(backend, serve, ask, whole):
     async def script(peer):
         await peer.request()
         await peer.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -385,8 +387,7 @@ async def test_total_also_ends_a_stream_that_never_pauses(backend, serve, ask):
     async with serve(script) as server, backend.client(server.url, timeouts=Timeouts(total=0.2)) as client:
         answer = await client.send(ask())
         with pytest.raises(UpstreamError) as caught:
-            while await answer.read():
-                pass
+            await whole(answer)
         assert caught.value.cause is Cause.TOTAL_TIMEOUT
 
 

@@ -235,14 +235,14 @@ async def test_idle_connections_expire_and_are_limited(http1, serve, ask, leakle
         await peer.say(OK)
         await peer.gone()
 
-    async with leakless(), serve(script) as server:
-        async with http1.client(server.url, max_keepalive=3, keepalive=0.1) as client:
-            await asyncio.gather(*[client.send(ask()) for _ in range(8)])
-            assert (client.open, client.idle) == (3, 3)
-            async with asyncio.timeout(2):
-                while server.finished < 8:
-                    await asyncio.sleep(0.005)
-            assert (client.open, client.idle) == (0, 0)
+    options = {"max_keepalive": 3, "keepalive": 0.1}
+    async with leakless(), serve(script) as server, http1.client(server.url, **options) as client:
+        await asyncio.gather(*[client.send(ask()) for _ in range(8)])
+        assert (client.open, client.idle) == (3, 3)
+        async with asyncio.timeout(2):
+            while server.finished < 8:
+                await asyncio.sleep(0.005)
+        assert (client.open, client.idle) == (0, 0)
 
 
 @pytest.mark.parametrize("options", [{"max_keepalive": 0}, {"keepalive": 0.0}])
