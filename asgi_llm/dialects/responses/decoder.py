@@ -22,7 +22,7 @@ from .errors import failure_from
 from .pieces import CallPiece, Piece, ReasoningPiece, TextPiece, WholePiece
 from .response import Body, finish_of, item_parts
 from .usage import decode_usage
-from .wire import Item, given
+from .wire import Item, first, given
 
 __all__ = ["Decoder"]
 
@@ -305,7 +305,7 @@ class Decoder:
                     self._add((index, "whole", number), WholePiece(part)).close()
 
     def _message_done(self, index: int, item: Item) -> None:
-        if given(item.content) and bytes(item.content)[:1] == b"[":
+        if first(item.content) == b"[":
             for number, raw in enumerate(wire.array(item.content, "item.content")):
                 part = wire.read(raw, wire.Part, "item.content")
                 if part.type in ("output_text", "refusal", "text"):

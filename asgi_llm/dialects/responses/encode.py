@@ -219,13 +219,12 @@ def _state(request: Request, profile: Profile, body: dict[str, Any]) -> None:
     elif include:
         body["include"] = include
     if own:
-        for name, value in (
-            ("previous_response_id", state.previous_response_id),
-            ("conversation", state.conversation),
-            ("background", state.background),
-        ):
-            if value is not None:
-                body[name] = value
+        said = {
+            "previous_response_id": state.previous_response_id,
+            "conversation": state.conversation,
+            "background": state.background,
+        }
+        body.update((name, value) for name, value in said.items() if value is not None)
 
 
 def _end_user(value: str | None) -> str | None:

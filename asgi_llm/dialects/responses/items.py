@@ -34,7 +34,7 @@ from asgi_llm.neutral.request import (
 
 from . import wire
 from .envelope import Envelope, unpack
-from .wire import given, read, read_optional, text_of
+from .wire import first, given, read, read_optional, text_of
 
 __all__ = [
     "HOSTED_CALLS",
@@ -86,7 +86,7 @@ _BAD = "invalid_request"
 
 def input_parts(content: Raw, path: str) -> tuple[Part, ...]:
     """The content of a user, system or developer message, or of a tool's output."""
-    if bytes(content)[:1] == b'"':
+    if first(content) == b'"':
         return (Text(read(content, str, path)),)
     if not given(content):
         return ()
@@ -95,7 +95,7 @@ def input_parts(content: Raw, path: str) -> tuple[Part, ...]:
 
 def output_parts(content: Raw, path: str) -> tuple[Part, ...]:
     """The content of an assistant's message: text and refusals."""
-    if bytes(content)[:1] == b'"':
+    if first(content) == b'"':
         return (Text(read(content, str, path)),)
     if not given(content):
         return ()
@@ -166,7 +166,7 @@ def result(item: wire.Item, path: str) -> ToolResult:
         return ToolResult(call_id, (_input_part(item.output, output),), name=name)
     if item.type == "shell_call_output":
         return ToolResult(call_id, (Text(text_of(item.output, output)),), name=name)
-    if bytes(item.output)[:1] == b"{":
+    if first(item.output) == b"{":
         return ToolResult(call_id, (Text(text_of(item.output, output)),), name=name, is_error=failed)
     kind = "text" if item.type == "custom_tool_call_output" else "json"
     parts = input_parts(item.output, output)
@@ -234,7 +234,7 @@ def _image_source(part: wire.Part, path: str) -> Source:
         return FileId("responses", part.file_id)
     where = f"{path}.image_url"
     raw = part.image_url
-    if bytes(raw)[:1] == b"{":
+    if first(raw) == b"{":
         # The nested form of Chat Completions, sent here by mistake often enough.
         raw, where = read(raw, dict[str, Raw], where).get("url", wire.NOTHING), f"{where}.url"
     url = read_optional(raw, str, where)
@@ -280,7 +280,7 @@ def _audio(part: wire.Part, path: str, cache: CacheMark | None) -> Audio:
 def _texts(raw: Raw, path: str) -> list[str]:
     if not given(raw):
         return []
-    if bytes(raw)[:1] == b'"':
+    if first(raw) == b'"':
         return [read(raw, str, path)]
     parts = [read(entry, wire.Part, f"{path}[{index}]") for index, entry in enumerate(wire.array(raw, path))]
     return [part.text for part in parts if part.text is not None]

@@ -32,7 +32,7 @@ from asgi_llm.neutral.request import (
 
 from . import items, wire
 from .tools import decode_tool_choice, decode_tools
-from .wire import Body, given, read, read_optional
+from .wire import Body, first, given, read, read_optional
 
 __all__ = ["decode_request"]
 
@@ -144,7 +144,7 @@ def _output(text: wire.TextConfig) -> OutputFormat | None:
 
 
 def _conversation_id(raw: Raw) -> str | None:
-    if bytes(raw)[:1] == b'"':
+    if first(raw) == b'"':
         return read(raw, str, "conversation")
     fields = read_optional(raw, dict[str, Raw], "conversation")
     return None if fields is None else read(fields.get("id", wire.NOTHING), str, "conversation.id")
@@ -156,11 +156,11 @@ def _strings(raw: Raw, path: str) -> list[str]:
 
 def _conversation(wired: Body) -> tuple[tuple[Instruction, ...], tuple[Turn, ...]]:
     """Instructions and turns. Leading system and developer items are instructions like the top-level field."""
-    first: list[Instruction] = []
+    leading: list[Instruction] = []
     turns: list[Turn] = []
-    if bytes(wired.instructions)[:1] == b'"':
+    if first(wired.instructions) == b'"':
         if text := read(wired.instructions, str, "instructions"):
-            first.append(Instruction((Text(text),)))
+            leading.append(Instruction((Text(text),)))
     elif given(wired.instructions):
         turns.extend(_turns(wire.array(wired.instructions, "instructions"), "instructions"))
     turns.extend(_input(wired))
@@ -169,13 +169,13 @@ def _conversation(wired: Body) -> tuple[tuple[Instruction, ...], tuple[Turn, ...
         if turn.role not in ("system", "developer") or not all(isinstance(part, Text) for part in turn.parts):
             break
         level = "developer" if turn.role == "developer" else "system"
-        first.append(Instruction(turn.parts, level))  # type: ignore[arg-type]  # all parts are Text
+        leading.append(Instruction(turn.parts, level))  # type: ignore[arg-type]  # all parts are Text
         start += 1
-    return tuple(first), tuple(turns[start:])
+    return tuple(leading), tuple(turns[start:])
 
 
 def _input(wired: Body) -> list[Turn]:
-    if bytes(wired.input)[:1] == b'"':
+    if first(wired.input) == b'"':
         return [Turn("user", (Text(read(wired.input, str, "input")),))]
     if given(wired.input):
         return _turns(wire.array(wired.input, "input"), "input")

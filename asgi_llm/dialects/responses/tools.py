@@ -10,7 +10,7 @@ from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Tool, ToolChoice, TypedTool
 
 from . import wire
-from .wire import ToolDefinition, array, given, read
+from .wire import ToolDefinition, array, first, given, read
 
 __all__ = ["decode_tool_choice", "decode_tools"]
 
@@ -107,7 +107,7 @@ def decode_tool_choice(raw: Raw) -> ToolChoice | None:
     """
     if not given(raw):
         return None
-    if bytes(raw)[:1] == b'"':
+    if first(raw) == b'"':
         match read(raw, str, "tool_choice"):
             case "auto" | "none" | "required" as mode:
                 return ToolChoice(mode)

@@ -21,7 +21,6 @@ _LIMIT = 1024 * 1024
 _HEAD = 4 * 1024
 _TAIL = 64 * 1024
 
-_ENDS = (b"response.completed", b"response.incomplete", b"response.failed", b"error")
 _TERMINAL = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -122,24 +121,24 @@ class Watcher:
     def _look(self, data: bytes) -> None:
         reader = SSEReader()
         for frame in (*reader.feed(data), *reader.end()):
-            if not _marked(frame.data):
+            if frame.event != b"error" and not _marked(frame.data):
                 continue
             try:
                 event = _event.decode(frame.data)
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 continue
-            self._take(event)
+            self._take(event.type or frame.event.decode("latin-1"), event)
 
-    def _take(self, event: _Event) -> None:
-        if event.type in _TERMINAL:
+    def _take(self, kind: str, event: _Event) -> None:
+        if kind in _TERMINAL:
             self.ended = True
             response = event.response or _Response()
             self.usage = merge(self.usage, decode_usage(response.usage))
             reason = response.incomplete_details.reason if response.incomplete_details else None
-            self.finish = reason or event.type.removeprefix("response.")
-            if event.type == "response.failed":
+            self.finish = reason or kind.removeprefix("response.")
+            if kind == "response.failed":
                 self.failure = failure_from(_value(response.error))
-        elif event.type == "error" or (not event.type and bytes(event.error) not in (b"null", b"false", b'""')):
+        elif kind == "error" or (not kind and bytes(event.error) not in (b"null", b"false", b'""')):
             nested = _value(event.error)
             flat = {"code": event.code, "message": event.message, "param": event.param}
             self.failure = failure_from(nested or flat)
@@ -164,14 +163,9 @@ class Watcher:
 
 
 def _marked(data: bytes) -> bool:
-    completed, incomplete, failed, error = _ENDS
-    # "error" alone would match the null member of every response object; only the event's own name counts.
-    return (
-        completed in data
-        or incomplete in data
-        or failed in data
-        or (error in data and (b'"error"' in data or b"event: error" in data))
-    )
+    """Whether this may hold an event that ends a stream. Quotes inside a text are escaped, so that a text which
+    speaks of responses or errors is seldom taken for one; a closer look decides."""
+    return b'"response"' in data or (b"error" in data and (b'"error"' in data or b"event: error" in data))
 
 
 def _value(raw: Raw) -> object:

@@ -5,7 +5,7 @@ after decoding, so that an unknown type is kept instead of refused. Null and abs
 """
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -22,6 +22,7 @@ __all__ = [
     "ToolDefinition",
     "array",
     "encode",
+    "first",
     "given",
     "read",
     "read_optional",
@@ -154,12 +155,20 @@ class TextConfig(Struct):
     verbosity: str | None = None
 
 
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}
+"""One decoder for each type that is read, made when first needed."""
+
 _WHERE = re.compile(r" - at (?:key in )?`\$(?P<path>[^`]*)`$")
+
+
+def first(raw: Raw) -> bytes:
+    """The first byte of a value, which tells its kind; without copying the value."""
+    return bytes(memoryview(raw)[:1])
 
 
 def given(raw: Raw) -> bool:
     """Whether something other than null was sent."""
-    return bytes(raw) != b"null"
+    return raw is not NOTHING and first(raw) != b"n"
 
 
 def read(raw: Raw | bytes, kind: type[T], path: str) -> T:
@@ -169,14 +178,17 @@ def read(raw: Raw | bytes, kind: type[T], path: str) -> T:
         ClientError: it has another shape; ``param`` is the path of the field at fault.
     """
     try:
-        return msgspec.json.decode(raw, type=kind)
+        decoder = _DECODERS.get(kind)
+        if decoder is None:
+            decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+        return decoder.decode(raw)  # type: ignore[no-any-return]  # the decoder under a type is that type's
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise shape_error(error, path) from None
 
 
-def read_optional(raw: Raw | bytes, kind: type[T], path: str) -> T | None:
+def read_optional(raw: Raw, kind: type[T], path: str) -> T | None:
     """Decode a sub-tree that may be null. Raises as ``read``."""
-    return None if bytes(raw) == b"null" else read(raw, kind, path)
+    return read(raw, kind, path) if given(raw) else None
 
 
 def shape_error(error: Exception, path: str) -> ClientError:
@@ -189,7 +201,8 @@ def shape_error(error: Exception, path: str) -> ClientError:
     where = _WHERE.search(text)
     if where is not None:
         text = text[: where.start()]
-        path = (path + where["path"]) if path else where["path"].lstrip(".")
+        # "[...]" is some member of it; which one is not told.
+        path = (path + where["path"]).lstrip(".").partition("[...]")[0]
     return ClientError(f"{path or 'body'}: {text[:1].lower()}{text[1:]}.", code="invalid_request", param=path or None)
 
 
