@@ -183,7 +183,7 @@ class MessagesEncoder:
         self._message_start(out)
         part = event.part
         match part:
-            case Text() | Refusal():
+            case Text() | Refusal() | Compaction():
                 self._block = _Block("text")
                 if isinstance(part, Text):
                     for said in part.citations:
@@ -199,8 +199,6 @@ class MessagesEncoder:
                 self._arguments(part.arguments if not _has_input(part.raw) else "", out)
             case ServerResult() | Opaque() if part.dialect == "messages" and part.raw is not None:
                 self._whole(_raw(part.raw), out)
-            case Compaction() if part.text:
-                self._whole({"type": "compaction", "content": part.text}, out)
             case Image() | Document() | Audio() | Video():
                 # As in a whole answer: what this API cannot say is at least named.
                 self._block = _Block("text")

@@ -149,7 +149,7 @@ def _blocks(parts: Iterable[Part], mint: Callable[[str], str]) -> Iterable[Any]:
             case Text():
                 if part.text:
                     yield _text(part)
-            case Refusal():
+            case Refusal() | Compaction():
                 if part.text:
                     yield {"type": "text", "text": part.text}
             case Reasoning():
@@ -165,8 +165,6 @@ def _blocks(parts: Iterable[Part], mint: Callable[[str], str]) -> Iterable[Any]:
             case ServerResult() | Opaque():
                 if part.dialect == "messages" and part.raw is not None:
                     yield part.raw
-            case Compaction():
-                yield {"type": "compaction", "content": part.text}
             case Image() | Document() | Audio() | Video():
                 # An answer of this API is text; what was made beside it is at least not passed over in silence.
                 yield {"type": "text", "text": f"[{type(part).__name__.lower()}]"}
