@@ -11,12 +11,13 @@ from asgi_llm.exchange import Exchange
 from asgi_llm.pipeline.handle import handle
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
-from asgi_llm.types import Receive, Scope, Send
+from asgi_llm.types import Headers, Receive, Scope, Send
 
 from .caller import ASGICaller
 from .lifespan import Running, serve_lifespan
 from .paths import local_path
 from .plain import answer_plain
+from .websocket import refuse_websocket
 
 __all__ = ["GatewayApp"]
 
@@ -42,8 +43,7 @@ class GatewayApp:
         elif scope["type"] == "lifespan":
             await serve_lifespan(self._running, receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
+            await refuse_websocket(scope, receive, send)
 
     def knows(self, scope: Scope) -> bool:
         """Whether the request is for one of the gateway's own paths."""
@@ -61,7 +61,7 @@ class GatewayApp:
             return
         endpoint, rest = found
         if scope["method"] not in endpoint.methods:
-            await self._refuse(runtime, caller, _wrong_method(endpoint), _dialect(endpoint, caller), endpoint.name)
+            await self._refuse_method(runtime, caller, endpoint)
             return
         if endpoint.kind != "call":
             await answer_plain(runtime, caller, endpoint, rest, _dialect(endpoint, caller))
@@ -77,11 +77,23 @@ class GatewayApp:
         finally:
             caller.close()
 
+    async def _refuse_method(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint) -> None:
+        dialect = _dialect(endpoint, caller)
+        methods = ", ".join(sorted(endpoint.methods))
+        error = ClientError(f"{endpoint.path} takes {methods}", code="method_not_allowed", kind=Kind.METHOD_NOT_ALLOWED)
+        await self._refuse(runtime, caller, error, dialect, endpoint.name, [(b"allow", methods.encode("ascii"))])
+
     async def _refuse(
-        self, runtime: Runtime, caller: ASGICaller, error: AsgiLLMError, dialect: Dialect, endpoint: str = "unknown"
+        self,
+        runtime: Runtime,
+        caller: ASGICaller,
+        error: AsgiLLMError,
+        dialect: Dialect,
+        endpoint: str = "unknown",
+        more: Headers | None = None,
     ) -> None:
         exchange = Exchange(id=runtime.new_id(), endpoint=endpoint, dialect=dialect, started=runtime.loop.time())
-        await refuse(exchange, error, caller)
+        await refuse(exchange, error, caller, more)
 
 
 def _dialect(endpoint: Endpoint, caller: ASGICaller) -> Dialect:
@@ -99,8 +111,3 @@ def _unknown(path: str | None) -> ClientError:
     return ClientError(
         f"there is no endpoint {path[:200] if path else 'here'}", code="unknown_endpoint", kind=Kind.NOT_FOUND
     )
-
-
-def _wrong_method(endpoint: Endpoint) -> ClientError:
-    methods = ", ".join(sorted(endpoint.methods))
-    return ClientError(f"{endpoint.path} takes {methods}", code="method_not_allowed", kind=Kind.METHOD_NOT_ALLOWED)

@@ -5,6 +5,7 @@ is wrong is the body looked at a second time, to say exactly what.
 """
 
 import threading
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -160,8 +161,8 @@ def _diagnose_members(dialect: DialectName, value: dict[str, Any]) -> ClientErro
         return ClientError(f"stream_options must be an object, not {_kind(options)}", param="stream_options")
     if isinstance(options, dict) and not isinstance(options.get("include_usage"), bool | None):
         return ClientError("stream_options.include_usage must be true or false", param="stream_options.include_usage")
-    turns = "input" if dialect == "responses" else "messages"
-    if not isinstance(value.get(turns), list):
+    turns, kinds = ("input", (list, str, NoneType)) if dialect == "responses" else ("messages", (list,))
+    if not isinstance(value.get(turns), kinds):
         expected = "a list or a text" if dialect == "responses" else "a list"
         said = f"not {_kind(value[turns])}" if turns in value else "and is missing"
         return ClientError(f"{turns} must be {expected}, {said}", param=turns)

@@ -9,8 +9,8 @@ from asgi_llm.types import Headers
 __all__ = ["problem", "refuse"]
 
 
-async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> None:
-    """Ends the exchange with ``error``."""
+async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: Headers | None = None) -> None:
+    """Ends the exchange with ``error``; ``more`` are headers that go with it."""
     exchange.error_code = error.code
     if caller.started:
         await caller.finish(exchange.dialect.encode_failure(error))
@@ -21,6 +21,7 @@ async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> Non
         (b"content-length", b"%d" % len(body)),
         (b"x-llm-request-id", exchange.id.encode("ascii")),
         (b"x-llm-error-code", error.code.encode("ascii", "replace")),
+        *(more or ()),
     ]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
