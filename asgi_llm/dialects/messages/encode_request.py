@@ -171,7 +171,8 @@ class _Draft:
             return
         if not self.model.prefill:
             self.report.lose("prefill", "messages")
-        _trim_end(last)
+        if not _trimmed(last):
+            self.past.messages.pop()
 
     def _system(self) -> list[dict[str, Any]]:
         """Leading instructions, each text a block of its own; what this gateway adds comes last."""
@@ -271,12 +272,14 @@ def _user_id(end_user: str) -> str:
     return sha256(end_user.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _trim_end(message: Message) -> None:
-    """A prefilled text must not end in white space."""
-    block: Block = message.content[-1]
-    if isinstance(block, dict) and block["type"] == "text":
-        text = block["text"].rstrip()
-        if text:
+def _trimmed(message: Message) -> bool:
+    """Take white space off the end of a prefilled text, which must not end in it; whether anything is left."""
+    while message.content:
+        block: Block = message.content[-1]
+        if isinstance(block, Raw) or block["type"] != "text":
+            return True
+        if text := block["text"].rstrip():
             block["text"] = text
-        elif len(message.content) > 1:
-            message.content.pop()
+            return True
+        message.content.pop()
+    return False

@@ -33,6 +33,15 @@ _TYPED_SCHEMAS = {
         b'"timeout_ms":{"type":"integer"},"workdir":{"type":"string"}},"required":["command"]}'
     ),
 }
+_TYPED_SCHEMAS["bash"] = Raw(
+    b'{"type":"object","properties":{"command":{"type":"string"},"restart":{"type":"boolean"}}}'
+)
+_TYPED_SCHEMAS["text_editor"] = Raw(
+    b'{"type":"object","properties":{"command":{"type":"string","enum":["view","create","str_replace","insert"]},'
+    b'"path":{"type":"string"},"file_text":{"type":"string"},"old_str":{"type":"string"},'
+    b'"new_str":{"type":"string"},"insert_line":{"type":"integer"},"insert_text":{"type":"string"},'
+    b'"view_range":{"type":"array","items":{"type":"integer"}}},"required":["command","path"]}'
+)
 _TYPED_SCHEMAS["local_shell"] = _TYPED_SCHEMAS["shell"]
 
 
@@ -80,7 +89,7 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
                 wire.tools.append(_custom(tool))
                 _remember(wire, tool)
             case TypedTool():
-                wire.tools.append(_typed(tool))
+                wire.tools.append(_typed(tool, native=_native(model, profile)))
                 _remember(wire, tool)
             case HostedTool():
                 wire.tools.append(_hosted(tool, model, profile, report, f"tools.{index}"))
@@ -138,15 +147,17 @@ def _custom(tool: CustomTool) -> dict[str, Any]:
     return _marked(wire, tool)
 
 
-def _typed(tool: TypedTool) -> Block:
-    if tool.dialect == "messages" and tool.raw is not None:
+def _typed(tool: TypedTool, *, native: bool) -> Block:
+    """``native``: the provider knows its own typed tools."""
+    if native and tool.dialect == "messages" and tool.raw is not None:
         return tool.raw
-    return _marked({"name": tool_name(tool.name), "input_schema": _TYPED_SCHEMAS.get(tool.kind, OPEN_OBJECT)}, tool)
+    family = next((name for name in _TYPED_SCHEMAS if tool.kind.startswith(name)), None)
+    schema = _TYPED_SCHEMAS[family] if family else OPEN_OBJECT
+    return _marked({"name": tool_name(tool.name), "input_schema": schema}, tool)
 
 
 def _hosted(tool: HostedTool, model: Capabilities, profile: Profile, report: Report, where: str) -> Block:
-    # Other servers behind this API take such tools without a word and never run them, which sends agents in circles.
-    if not model.known and profile.provider != "anthropic":
+    if not _native(model, profile):
         report.lose("tools", where)
     if tool.dialect == "messages" and tool.raw is not None:
         return tool.raw
@@ -162,6 +173,12 @@ def _hosted(tool: HostedTool, model: Capabilities, profile: Profile, report: Rep
         case _:
             report.lose("tools", where)
             return {}
+
+
+def _native(model: Capabilities, profile: Profile) -> bool:
+    """Whether typed tools mean something to the upstream. Other servers behind this API take them without a word and
+    never run them, which sends agents in circles."""
+    return model.known or profile.provider == "anthropic"
 
 
 def _web_search(tool: HostedTool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -271,7 +272,7 @@ class TestConversation:
             for count in (1, 3, 5, 8):
                 got = messages(*turns[:count], model=model)
                 blocks.append([(role, json.dumps(block)) for role, content in got for block in content])
-            for shorter, longer in zip(blocks, blocks[1:], strict=False):
+            for shorter, longer in pairwise(blocks):
                 assert longer[: len(shorter)] == shorter
 
 
@@ -401,7 +402,8 @@ class TestTools:
         assert got["tool_choice"] == {"type": "none"}
 
     def test_web_search_crosses_over(self) -> None:
-        raw = b'{"type":"web_search","filters":{"allowed_domains":["a.b"]},"user_location":{"type":"approximate","city":"Bonn"}}'
+        place = b'"user_location":{"type":"approximate","city":"Bonn"}'
+        raw = b'{"type":"web_search","filters":{"allowed_domains":["a.b"]},' + place + b"}"
         tool = HostedTool("responses", "web_search", raw=Raw(raw))
         assert body(tools=(tool,))["tools"] == [
             {

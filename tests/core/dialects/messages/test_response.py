@@ -1,5 +1,6 @@
 """Whole answers both ways, and their usage."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -33,7 +34,9 @@ def encode(*parts: Part, reason: FinishReason = "end", **fields: Any) -> dict[st
 
 
 def read_by_sdk(body: bytes) -> Message:
-    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=body, headers={"content-type": "application/json"}))
+    transport = httpx2.MockTransport(
+        lambda _: httpx2.Response(200, content=body, headers={"content-type": "application/json"})
+    )
     sdk = anthropic.Anthropic(api_key="k", http_client=httpx2.Client(transport=transport))
     return sdk.messages.create(model="m", max_tokens=1, messages=[{"role": "user", "content": "x"}])
 
@@ -126,10 +129,8 @@ class TestDecode:
     @given(st.binary(max_size=30) | st.text().map(lambda text: json.dumps({"usage": text, "content": text}).encode()))
     def test_nothing_else_is_ever_raised(self, body: bytes) -> None:
         MESSAGES.usage(body)
-        try:
+        with contextlib.suppress(UpstreamError):
             MESSAGES.decode_response(body, Restore())
-        except UpstreamError as error:
-            assert error.message
 
 
 class TestEncode:

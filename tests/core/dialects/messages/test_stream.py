@@ -180,7 +180,8 @@ class TestDecoder:
         assert isinstance(event, Failure)
 
     @pytest.mark.parametrize(
-        "bad", [b"data: {oops\n\n", sse(begin(0, type="text")), sse({"type": "message_start"}), sse(delta(0, "text_delta"))]
+        "bad",
+        [b"data: {oops\n\n", sse(begin(0, type="text")), sse({"type": "message_start"}), sse(delta(0, "text_delta"))],
     )
     def test_broken_events_are_failures_with_cause_content(self, bad: bytes) -> None:
         events = legal(decode(sse(START) + bad + sse(done(), STOP)))
@@ -414,15 +415,19 @@ class TestEncoder:
         (thought,) = read_by_sdk(data).content
         assert thought.type == "thinking"
         assert thought.signature.startswith("asgi-llm.v1.")
-        (back,) = MESSAGES.decode_request(
-            json.dumps(
-                {
-                    "model": "m",
-                    "max_tokens": 1,
-                    "messages": [{"role": "assistant", "content": [thought.model_dump(mode="json")]}],
-                }
-            ).encode()
-        ).turns[0].parts
+        (back,) = (
+            MESSAGES.decode_request(
+                json.dumps(
+                    {
+                        "model": "m",
+                        "max_tokens": 1,
+                        "messages": [{"role": "assistant", "content": [thought.model_dump(mode="json")]}],
+                    }
+                ).encode()
+            )
+            .turns[0]
+            .parts
+        )
         assert back == Reasoning("a")
 
     def test_parts_of_a_summary_are_kept_apart(self) -> None:
@@ -556,7 +561,12 @@ class TestEncoder:
         ],
     )
     def test_stop_reasons(self, reason: FinishReason, word: str) -> None:
-        events = [Start("a", "b"), BlockStart(0, Refusal("no")), BlockStop(0), Finished(Finish(reason, "S", "bio", "why"))]
+        events = [
+            Start("a", "b"),
+            BlockStart(0, Refusal("no")),
+            BlockStop(0),
+            Finished(Finish(reason, "S", "bio", "why")),
+        ]
         message = read_by_sdk(encode(events))
         assert message.stop_reason == word
         assert message.stop_sequence == ("S" if word == "stop_sequence" else None)
@@ -589,7 +599,7 @@ PARTS: st.SearchStrategy[Part] = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PARTS, max_size=5), st.integers(1, 40))
 def test_any_legal_answer_is_written_legally_and_means_the_same(parts: list[Part], size: int) -> None:
-    """Neutral -> stream -> neutral: legal in between, equal in meaning, and equal to the answer that is not streamed."""
+    """Neutral -> stream -> neutral: legal in between, equal in meaning, equal to the answer not streamed."""
     usage = Usage(fresh=1, cache_read=2, visible=3)
     response = Response(id="msg_x", model="m", candidates=(Candidate(tuple(parts), Finish("end")),), usage=usage)
     data = encode(unfold(response))
