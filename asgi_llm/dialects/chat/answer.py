@@ -58,14 +58,22 @@ class AudioPiece(Struct):
 class Said(Struct):
     content: str | list[Any] | None = None
     refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
+    reasoning_content: str | dict[str, Any] | list[Any] | None = None
+    reasoning: str | dict[str, Any] | list[Any] | None = None
     reasoning_details: Raw = Raw()
     tool_calls: list[ToolPiece] | None = None
     function_call: FunctionPiece | None = None
     annotations: Raw = Raw()
     audio: AudioPiece | None = None
     images: Raw = Raw()
+
+    @property
+    def thought(self) -> str:
+        """What can be read of the thoughts, outside ``reasoning_details``."""
+        for said in (self.reasoning_content, self.reasoning):
+            if isinstance(said, str) and said:
+                return said
+        return content_thoughts(self.content)
 
 
 class Choice(Struct):

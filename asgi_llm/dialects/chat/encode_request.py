@@ -10,6 +10,7 @@ from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
 from asgi_llm.neutral.request import OutputFormat, ReasoningConfig, Request
 
 from .losses import report_for
+from .models import thinks
 from .names import wire_name
 from .tools import ToolWriter
 from .turns import MessageWriter
@@ -17,6 +18,9 @@ from .turns import MessageWriter
 __all__ = ["encode_request"]
 
 _MAX_STOP = 4
+_SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs")
+_NEUTRAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "logprobs": False}
+"""Values that are the default anyway, so that leaving them out loses nothing."""
 _TIERS = {
     "auto": "auto",
     "default": "default",
@@ -79,19 +83,18 @@ def _tool_knobs(body: dict[str, Any], request: Request, profile: Profile, report
 
 def _sampling(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
     sampling = request.sampling
-    for name in (
-        "temperature",
-        "top_p",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-    ):
-        if (value := getattr(sampling, name)) is not None:
+    refused = _refuses_sampling(request, profile)
+    for name in _SAMPLING:
+        if (value := getattr(sampling, name)) is None:
+            continue
+        if not refused:
             body[name] = value
+        elif name not in _NEUTRAL or value != _NEUTRAL[name]:
+            report.lose(name)
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed
     if sampling.top_logprobs is not None:
-        if sampling.logprobs:
+        if "logprobs" in body and sampling.logprobs:
             body["top_logprobs"] = sampling.top_logprobs
         else:
             report.lose("top_logprobs")
@@ -103,18 +106,32 @@ def _sampling(body: dict[str, Any], request: Request, profile: Profile, report: 
                 report.lose(name)
 
 
+def _refuses_sampling(request: Request, profile: Profile) -> bool:
+    """Models that reason take sampling parameters only when told not to reason."""
+    if not thinks(profile.provider, request.model):
+        return False
+    return request.reasoning is None or _effort(request.reasoning) != "none"
+
+
 def _limits(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
     if request.max_output is not None:
         body[profile.max_tokens_field] = request.max_output
     if request.stop:
-        body["stop"] = list(request.stop)
-        if len(request.stop) > _MAX_STOP and not profile.engine_sampling:
-            body["stop"] = list(request.stop[:_MAX_STOP])
-            report.lose("stop")
+        _stop(body, request, profile, report)
     if request.n is not None:
         body["n"] = request.n
     if request.max_tool_calls is not None:
         report.lose("max_tool_calls")
+
+
+def _stop(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
+    if _refuses_sampling(request, profile):
+        report.lose("stop")
+        return
+    body["stop"] = list(request.stop)
+    if len(request.stop) > _MAX_STOP and not profile.engine_sampling:
+        body["stop"] = list(request.stop[:_MAX_STOP])
+        report.lose("stop")
 
 
 def _reasoning(body: dict[str, Any], config: ReasoningConfig | None, profile: Profile, report: Report) -> None:

@@ -37,10 +37,12 @@ _chunk = msgspec.json.Decoder(_Chunk)
 class UsageFilter:
     """Bytes of a stream in any chunking -> the same bytes without usage. An event is passed on when it is whole."""
 
-    __slots__ = ("_held", "_open", "_size")
+    __slots__ = ("_held", "_open", "_seam", "_size")
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
+        self._seam = b""
+        """The last bytes held: a blank line may be cut anywhere."""
         self._size = 0
         self._open = False
         """Whether the beginning of the current event has been passed on already, because it is too large."""
@@ -53,16 +55,15 @@ class UsageFilter:
     def end(self) -> bytes:
         """What was held back when the stream ended."""
         rest = b"".join(self._held)
-        self._held, self._size = [], 0
+        self._held, self._size, self._seam = [], 0, b""
         return rest if self._open else _without_usage(rest)
 
     def _feed_cut(self, data: bytes) -> bytes:
-        seam = self._held[-1][-3:] if self._held else b""
-        end = event_end(seam + data) - len(seam)
+        end = event_end(self._seam + data) - len(self._seam)
         if end <= 0:
             return self._hold(data)
         whole = b"".join([*self._held, data[:end]])
-        self._held, self._size = [], 0
+        self._held, self._size, self._seam = [], 0, b""
         passed = b""
         if self._open:
             self._open = False
@@ -74,14 +75,16 @@ class UsageFilter:
     def _hold(self, data: bytes) -> bytes:
         self._held.append(data)
         self._size += len(data)
+        self._seam = (self._seam + data)[-3:]
         if self._size > _LIMIT:
             self._open = True
         if not self._open:
             return b""
         # The last bytes stay: they may be the beginning of the blank line that ends the event.
         rest = b"".join(self._held)
-        self._held, self._size = [rest[-3:]], 3
-        return rest[:-3]
+        keep = len(self._seam)
+        self._held, self._size = [self._seam], keep
+        return rest[:-keep]
 
 
 def _without_usage(data: bytes) -> bytes:

@@ -25,7 +25,7 @@ from asgi_llm.neutral.request import (
 from asgi_llm.neutral.response import Candidate, Response
 
 from .annotations import annotation, read_annotations
-from .answer import Choice, Chunk, Said, ToolPiece, content_text, content_thoughts, stamp
+from .answer import Choice, Chunk, Said, ToolPiece, content_text, stamp
 from .errors import content_error, in_band_error
 from .finish import FAILED, read_finish, write_finish
 from .names import legal_id
@@ -101,8 +101,7 @@ def _broken(reason: str) -> UpstreamError:
 
 
 def _parts(said: Said, restore: Restore) -> list[Part]:
-    readable = said.reasoning_content or said.reasoning or content_thoughts(said.content)
-    parts: list[Part] = [*read_thoughts(readable, said.reasoning_details)]
+    parts: list[Part] = [*read_thoughts(said.thought, said.reasoning_details)]
     if text := content_text(said.content):
         parts.append(Text(text, tuple(read_annotations(said.annotations))))
     if said.refusal:

@@ -29,7 +29,7 @@ from asgi_llm.neutral.events import (
 from asgi_llm.neutral.request import Audio, Inline, Part, Reasoning, Refusal, Text
 
 from .annotations import read_annotations
-from .answer import Choice, Chunk, Said, ToolPiece, content_text, content_thoughts, stamp
+from .answer import Choice, Chunk, Said, ToolPiece, content_text, stamp
 from .errors import content_error, in_band_error
 from .finish import FAILED, read_finish
 from .pieces import Call, Calls
@@ -240,7 +240,7 @@ class _Candidate:
     def _speak(self, said: Said, logprobs: Raw | None) -> None:
         """Everything but tool calls."""
         entries = read_details(said.reasoning_details)
-        thought = said.reasoning_content or said.reasoning or content_thoughts(said.content) or detail_text(entries)
+        thought = said.thought or detail_text(entries)
         if thought:
             self._open("reasoning", Reasoning())
             self._stream.emit(ReasoningDelta(self._block, thought, candidate=self._index))

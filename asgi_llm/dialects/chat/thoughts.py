@@ -133,6 +133,8 @@ def carrier_of(entry: Detail, raw: Raw) -> Carrier | None:
 
 def read_thoughts(readable: str, raw: Raw) -> list[Reasoning]:
     """The thoughts of an assistant message, apart where our own entries tell them apart."""
+    if not raw:
+        return [Reasoning(readable)] if readable else []
     entries = read_details(raw)
     readable = readable or detail_text(entries)
     carried = [(entry, carrier) for entry, source in entries if (carrier := carrier_of(entry, source)) is not None]

@@ -13,6 +13,7 @@ from asgi_llm.neutral.request import (
     TypedTool,
 )
 
+from .models import searches
 from .names import ToolNames
 from .typed_tools import as_function
 
@@ -25,11 +26,12 @@ WRAPPED_ARGUMENT = "input"
 class ToolWriter:
     """Writes the tools of one request and remembers how to undo the changes in the answer."""
 
-    __slots__ = ("_profile", "_report", "custom", "names", "search_options", "shapes")
+    __slots__ = ("_profile", "_report", "_searches", "custom", "names", "search_options", "shapes")
 
     def __init__(self, request: Request, profile: Profile, report: Report) -> None:
         self._profile = profile
         self._report = report
+        self._searches = searches(profile.provider, request.model)
         self.names = ToolNames(request.tools)
         self.shapes: dict[str, ToolShape] = {}
         self.custom: set[str] = set()
@@ -105,6 +107,8 @@ class ToolWriter:
             self._report.lose("tool_search")
         elif tool.kind == "web_search" and tool.dialect == "chat":
             self.search_options = tool.raw
+        elif tool.kind == "web_search" and self._searches:
+            self.search_options = {}
         else:
             self._report.lose("tools.hosted", f"{where}.type")
 

@@ -127,7 +127,7 @@ class MessageWriter:
         self._content(message, "".join(texts), "".join(refusals), bool(calls))
         if calls:
             message["tool_calls"] = [self._call(call, call_id) for _, call, call_id in calls]
-        if len(message) > 2 or message["content"] is not None:
+        if len(message) > 2 or message["content"] or not _only_lost(turn):
             self._messages.append(message)
         if turn.name is not None and self._profile.openai_extras:
             message["name"] = turn.name
@@ -214,6 +214,11 @@ class MessageWriter:
         for call_id, shown in media:
             label = Text(f"[content of the result of tool call {call_id}]")
             self._say("user", self._parts.content([label, *shown], "messages"))
+
+
+def _only_lost(turn: Turn) -> bool:
+    """Whether all that the turn said is of kinds that chat leaves out."""
+    return bool(turn.parts) and not any(isinstance(part, Text | Refusal | ToolCall) for part in turn.parts)
 
 
 def _result(result: ToolResult) -> tuple[str, list[Part]]:

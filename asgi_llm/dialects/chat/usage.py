@@ -4,7 +4,7 @@
 servers (xAI) leave reasoning out of ``completion_tokens``: then only prompt + completion + reasoning make the total.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Raw
@@ -27,8 +27,64 @@ def _count(values: object, *names: str) -> int | None:
     return None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+
+
+class _Read(msgspec.Struct, gc=False):
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+    cache_creation_input_tokens: None = None
+    cache_creation_tokens: None = None
+
+
+class _Made(msgspec.Struct, gc=False):
+    reasoning_tokens: _Count | None = None
+    audio_tokens: _Count | None = None
+
+
+class _Standard(msgspec.Struct, gc=False):
+    """The usage object as OpenAI documents it. The fields that other servers count in are declared so that a value
+    in one of them fails to decode, and the tolerant reader takes over."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count | None = None
+    prompt_tokens_details: _Read | None = None
+    completion_tokens_details: _Made | None = None
+    prompt_cache_hit_tokens: None = None
+    cached_tokens: None = None
+    reasoning_tokens: None = None
+    cost: None = None
+
+
+_standard = msgspec.json.Decoder(_Standard)
+_NO_READ, _NOT_MADE = _Read(), _Made()
+
+
 def read_usage(raw: Raw | bytes) -> Usage | None:
     """The counts of a usage object, or None where it says nothing; never raises."""
+    try:
+        said = _standard.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_any(raw)
+    prompt, read = said.prompt_tokens, said.prompt_tokens_details or _NO_READ
+    made = said.completion_tokens_details or _NOT_MADE
+    cached, written = read.cached_tokens, read.cache_write_tokens
+    return Usage(
+        fresh=max(0, prompt - (cached or 0) - (written or 0)),
+        cache_read=_at_most(cached, prompt),
+        cache_write=_at_most(written, max(0, prompt - (cached or 0))),
+        visible=_visible(prompt, said.completion_tokens, made.reasoning_tokens, said.total_tokens),
+        reasoning=made.reasoning_tokens,
+        audio_in=read.audio_tokens,
+        audio_out=made.audio_tokens,
+        raw=Raw(bytes(raw)),
+    )
+
+
+def _read_any(raw: Raw | bytes) -> Usage | None:
+    """The counts wherever a server puts them."""
     try:
         said = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -33,7 +33,7 @@ def event_end(data: bytes) -> int:
 class ChatWatcher:
     """See ``StreamWatcher``."""
 
-    __slots__ = ("_held", "_size", "_skipping", "ended", "failure", "finish", "usage")
+    __slots__ = ("_held", "_seam", "_size", "_skipping", "ended", "failure", "finish", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -41,6 +41,8 @@ class ChatWatcher:
         self.failure: UpstreamError | None = None
         self.finish: str | None = None
         self._held: list[bytes] = []
+        self._seam = b""
+        """The last bytes held: a blank line may be cut anywhere."""
         self._size = 0
         self._skipping = False
 
@@ -57,22 +59,20 @@ class ChatWatcher:
 
     def end(self) -> None:
         rest = b"".join(self._held)
-        self._held, self._size, self._skipping = [], 0, False
+        self._held, self._size, self._seam, self._skipping = [], 0, b"", False
         if rest and _matters(rest):
             self._look(rest)
 
     def _feed_cut(self, data: bytes) -> None:
         if not data:
             return
-        # The blank line itself may be cut, so the last bytes held are looked at together with the new ones.
-        seam = self._held[-1][-3:] if self._held else b""
-        end = event_end(seam + data) - len(seam)
+        end = event_end(self._seam + data) - len(self._seam)
         if end <= 0:
             self._hold(data)
             return
         whole = b"".join([*self._held, data[:end]])
         skipped, self._skipping = self._skipping, False
-        self._held, self._size = [], 0
+        self._held, self._size, self._seam = [], 0, b""
         if skipped:
             whole = whole[_first_end(whole) :]
         if _matters(whole):
@@ -83,12 +83,11 @@ class ChatWatcher:
     def _hold(self, data: bytes) -> None:
         self._held.append(data)
         self._size += len(data)
+        self._seam = (self._seam + data)[-3:]
         if self._size > _LIMIT:
             self._skipping = True
         if self._skipping:
-            # Only what may be the beginning of a blank line is kept.
-            self._held = [data[-3:]]
-            self._size = 3
+            self._held, self._size = [self._seam], len(self._seam)
 
     def _look(self, data: bytes) -> None:
         reader = SSEReader()

@@ -299,6 +299,29 @@ def test_knobs_follow_the_profile():
     assert lost(generic) == {"metadata", "parallel_tool_calls", "strict"}
 
 
+def test_models_that_reason_get_no_sampling_parameters_unless_told_not_to_reason():
+    def encoded(model, **fields):
+        sampling = Sampling(temperature=0.5, top_p=1)
+        asked = Request(model=model, dialect="messages", sampling=sampling, stop=("x",), **fields)
+        return CHAT.encode_request(asked, OPENAI)
+
+    for model in ("gpt-5-mini", "o3", "gpt-5.1", "gpt-6"):
+        assert not {"temperature", "top_p", "stop"} & json.loads(encoded(model).body).keys()
+        assert lost(encoded(model)) == {"temperature", "stop"}
+        assert not lost(encoded(model, reasoning=ReasoningConfig(effort="none")))
+    for model in ("gpt-4o", "gpt-5-chat-latest", "m"):
+        assert json.loads(encoded(model).body)["temperature"] == 0.5
+
+
+def test_web_search_goes_to_models_that_search():
+    asked = Request(model="gpt-4o-search-preview", dialect="responses", tools=(HostedTool("responses", "web_search"),))
+    assert json.loads(CHAT.encode_request(asked, OPENAI).body)["web_search_options"] == {}
+
+
+def test_an_assistant_turn_of_nothing_but_thoughts_is_left_out():
+    assert messages(user("a"), said(Reasoning("hm")), user("b")) == messages(user("a"), user("b"))
+
+
 def test_empty_things_are_left_out():
     written = body(user("hi"), tool_choice=ToolChoice("auto"), parallel_tools=True, output=OutputFormat("text"))
     assert written == {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

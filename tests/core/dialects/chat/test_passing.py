@@ -76,12 +76,22 @@ def test_the_last_event_may_lack_its_blank_line():
     assert watch(ONE + b"}\n\n", LAST + b"}").finish == "stop"
 
 
-def test_it_is_known_whether_a_keepalive_may_be_put_in():
-    watcher = CHAT.watcher()
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_it_is_known_whether_a_keepalive_may_be_put_in(line_end):
+    watcher, data = CHAT.watcher(), ASKED.replace(b"\n", line_end)
     assert watcher.at_boundary
-    for at in range(len(ASKED)):
-        watcher.feed(ASKED[at : at + 1])
-        assert watcher.at_boundary is ASKED[: at + 1].endswith(b"\n\n")
+    for at in range(len(data)):
+        watcher.feed(data[at : at + 1])
+        assert watcher.at_boundary is data[: at + 1].endswith(line_end * 2)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_events_pass_as_soon_as_they_are_whole(line_end):
+    hidden, data = UsageFilter(), ASKED.replace(b"\n", line_end)
+    first = data.index(line_end * 2) + 2 * len(line_end)
+    passed = [hidden.feed(data[at : at + 1]) for at in range(first)]
+    assert passed[:-1] == [b""] * (first - 1)
+    assert passed[-1] == data[:first].replace(b',"usage":null}' + line_end, b"}" + line_end)
 
 
 @given(st.lists(st.integers(0, 2000), max_size=10), st.sampled_from([b"\n", b"\r\n", b"\r"]))

@@ -1,0 +1,22 @@
+"""What the origin's own models take, where its documentation tells them apart by family ("Reasoning models").
+
+Only names that are known are listed: any other model is taken to accept everything, and the upstream will tell.
+"""
+
+import re
+
+__all__ = ["searches", "thinks"]
+
+_FIRST_PARTY = ("openai", "azure")
+_THINKING = re.compile(r"(?:o[1-9]|gpt-(?:[5-9]|[1-9]\d))(?![\w])(?!.*chat)")
+_SEARCHING = re.compile(r"-search(?:-|$)")
+
+
+def thinks(provider: str, model: str) -> bool:
+    """Whether the model reasons before it answers, and therefore refuses sampling parameters and stop sequences."""
+    return provider in _FIRST_PARTY and _THINKING.match(model) is not None
+
+
+def searches(provider: str, model: str) -> bool:
+    """Whether the model takes ``web_search_options``."""
+    return provider in _FIRST_PARTY and _SEARCHING.search(model) is not None
