@@ -146,8 +146,10 @@ class Decoder:
         match kind:
             case "response.output_text.delta":
                 self._text(event, refusal=False).delta(event.delta or "", event.logprobs)
+                return
             case "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta":
                 self._call(event).delta(event.delta or "")
+                return
             case "response.reasoning_summary_text.delta":
                 self._reasoning(event).delta(event.delta or "", summary=True, part=event.summary_index or 0)
             case "response.reasoning_text.delta":
@@ -262,7 +264,7 @@ class Decoder:
             case "function_call" | "custom_tool_call":
                 self._call_piece(index).named(item)
             case "reasoning":
-                self._reasoning_piece(index).known(item.id)
+                self._reasoning_piece(index, item.id)
             case _:
                 pass
 
@@ -295,7 +297,7 @@ class Decoder:
                 piece.rest(items.call(item, "item").arguments)
                 piece.close()
             case "reasoning":
-                thought = self._reasoning_piece(index)
+                thought = self._reasoning_piece(index, item.id)
                 thought.rest(items.thought(item, "item"))
                 thought.close()
             case _:
@@ -319,11 +321,11 @@ class Decoder:
         return self._text_piece(self._place(event), event.content_index or 0, refusal=refusal)
 
     def _text_piece(self, index: int, number: int, *, refusal: bool) -> TextPiece:
-        seen = self._known(index)
-        seen.refusal = seen.refusal or refusal
         piece = self._pieces.get((index, "text", number))
         if isinstance(piece, TextPiece):
             return piece
+        seen = self._known(index)
+        seen.refusal = seen.refusal or refusal
         if number in seen.parts:
             # Late words about a part that is complete.
             return TextPiece(Text(""))  # nobody reads it
@@ -334,21 +336,26 @@ class Decoder:
         return self._call_piece(self._place(event))
 
     def _call_piece(self, index: int) -> CallPiece:
-        self._known(index).call = True
         piece = self._pieces.get((index, "call", 0))
-        return piece if isinstance(piece, CallPiece) else self._add((index, "call", 0), CallPiece(self._restore))
+        if isinstance(piece, CallPiece):
+            return piece
+        self._known(index).call = True
+        return self._add((index, "call", 0), CallPiece(self._restore))
 
     def _reasoning(self, event: StreamEvent) -> ReasoningPiece:
-        return self._reasoning_piece(self._place(event))
+        return self._reasoning_piece(self._place(event), event.item_id)
 
-    def _reasoning_piece(self, index: int) -> ReasoningPiece:
+    def _reasoning_piece(self, index: int, item_id: str | None) -> ReasoningPiece:
         piece = self._pieces.get((index, "reasoning", 0))
-        return piece if isinstance(piece, ReasoningPiece) else self._add((index, "reasoning", 0), ReasoningPiece())
+        if isinstance(piece, ReasoningPiece):
+            return piece
+        return self._add((index, "reasoning", 0), ReasoningPiece(item_id))
 
     def _add(self, key: tuple[int, str, int], piece: P) -> P:
         piece.key = key
         self._pieces[key] = piece
         self._waiting.append(piece)
+        self._settle()
         return piece
 
     def _settle(self) -> None:

@@ -70,7 +70,7 @@ class History:
             if turn.role == "assistant":
                 self._assistant(turn)
                 if index != last:
-                    self._complete(turn, self._request.turns[index + 1])
+                    self._complete(turn)
             else:
                 self._other(turn)
         return self._without_orphan_thoughts()
@@ -138,11 +138,11 @@ class History:
             ),
             None,
         )
-        if carrier is None and (self._native or not (part.text or part.summary)):
+        known = legal_item_id(part.id or (carrier.item_id if carrier is not None else None), "rs_")
+        if carrier is None and not self._readable(part, known):
             self._report.lose("reasoning")
             return
         proof = carrier.data if carrier is not None else part.text
-        known = legal_item_id(part.id or (carrier.item_id if carrier is not None else None), "rs_")
         item: dict[str, Any] = {
             "type": "reasoning",
             "id": known or derived("rs_", proof, *part.summary),
@@ -153,6 +153,13 @@ class History:
         if carrier is not None:
             item["encrypted_content"] = carrier.data
         self._items.append(item)
+
+    def _readable(self, part: Reasoning, known: str | None) -> bool:
+        """Whether the upstream can make use of a thought without its encrypted content: the origin of one that it
+        stored under its id, an open engine of the plain text."""
+        if self._native:
+            return self._own and known is not None and self._request.state.store is not False
+        return bool(part.text or part.summary)
 
     def _call(self, call: ToolCall) -> None:
         if self._calls[call.id] is not call:
@@ -219,15 +226,12 @@ class History:
         else:
             self._report.lose("opaque")
 
-    def _complete(self, turn: Turn, after: Turn) -> None:
+    def _complete(self, turn: Turn) -> None:
         """An answered call is answered where its result stands; one without any result gets an empty one."""
-        if self._stored:
-            return
-        missing = [part for part in turn.parts if isinstance(part, ToolCall) and part.id not in self._results]
-        for call in missing:
-            if self._calls[call.id] is call:
+        for part in turn.parts:
+            if isinstance(part, ToolCall) and part.id not in self._results and self._calls[part.id] is part:
                 self._report.lose("orphan_call")
-                self._items.append(self._output(call, ToolResult(call.id, (Text(_NO_RESULT),), is_error=True)))
+                self._items.append(self._output(part, ToolResult(part.id, (Text(_NO_RESULT),), is_error=True)))
 
     # What everybody else said
 

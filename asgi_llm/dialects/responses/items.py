@@ -33,7 +33,7 @@ from asgi_llm.neutral.request import (
 )
 
 from . import wire
-from .envelope import Envelope, unpack
+from .envelope import Envelope, is_envelope, unpack
 from .wire import first, given, read, read_optional, text_of
 
 __all__ = [
@@ -129,7 +129,11 @@ def reasoning(item: wire.Item, path: str) -> tuple[Reasoning, Envelope | None]:
     """A reasoning item as a caller sends it back, out of its envelope where it is in one. An envelope with the
     carriers of a tool call is returned with them, since they belong to the call and not to the thought."""
     part = thought(item, path)
-    envelope = unpack(item.encrypted_content) if item.encrypted_content else None
+    data = item.encrypted_content or ""
+    envelope = unpack(data)
+    if envelope is None and is_envelope(data):
+        # Damaged on the way: nobody could read it, and nobody would take it.
+        return msgspec.structs.replace(part, carriers=()), None
     if envelope is None or envelope.call is not None:
         return part, envelope
     text, summary = part.text, part.summary

@@ -108,13 +108,9 @@ class ReasoningPiece(Piece):
 
     __slots__ = ("_told",)
 
-    def __init__(self) -> None:
-        super().__init__(Reasoning())
+    def __init__(self, item_id: str | None) -> None:
+        super().__init__(Reasoning(id=item_id))
         self._told: dict[tuple[bool, int], int] = {}
-
-    def known(self, item_id: str | None) -> None:
-        if not self.opened and item_id:
-            self.header = Reasoning(id=item_id)
 
     def delta(self, text: str, *, summary: bool, part: int) -> None:
         if text:
@@ -124,7 +120,6 @@ class ReasoningPiece(Piece):
 
     def rest(self, whole: Reasoning) -> None:
         """What the whole item has beyond what its deltas told. Its proof is final only here."""
-        self.known(whole.id)
         for index, text in enumerate(whole.summary):
             self.delta(text[self._told.get((True, index), 0) :], summary=True, part=index)
         if not any(not summary for summary, _ in self._told):

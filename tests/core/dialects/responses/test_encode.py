@@ -1,14 +1,17 @@
 """Neutral requests are written as the Responses API takes them: legal, complete, and the same every time."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw, structs
 
+from asgi_llm.dialects import responses
 from asgi_llm.dialects.interface import Encoded, Profile
-from asgi_llm.dialects.responses import RESPONSES
+from asgi_llm.dialects.responses import LOSSES, RESPONSES
 from asgi_llm.errors import TranslationError
 from asgi_llm.neutral.request import (
     Blocks,
@@ -327,6 +330,22 @@ def test_only_own_thoughts_go_back_and_only_before_what_they_led_to():
     }
     assert message["type"] == "message"
     assert [item["type"] for item in items(*turns)].count("reasoning") == 1
+
+
+def test_stored_thoughts_go_back_by_their_id():
+    turn = Turn("assistant", (Reasoning(summary=("s",), id="rs_1"), Text("a")))
+    assert items(turn, dialect="responses")[0]["id"] == "rs_1"
+    assert items(turn, dialect="responses", state=StateRef(store=False))[0]["type"] == "message"
+
+
+def test_every_loss_is_declared():
+    """A loss that is reported without being declared would fail only when it happens."""
+    folder = Path(responses.__file__).parent
+    named = {name for file in folder.glob("*.py") for name in re.findall(r'lose\("(\w+)"', file.read_text())}
+    assert named
+    assert named <= set(LOSSES)
+    computed = {"temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias"}
+    assert set(LOSSES) == named | computed
 
 
 def test_open_engines_get_their_plain_thoughts_back():
