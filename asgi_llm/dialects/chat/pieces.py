@@ -102,31 +102,37 @@ class Call:
 class Calls:
     """The calls of one candidate, in order of their first piece."""
 
-    __slots__ = ("_by_index", "_last", "queue")
+    __slots__ = ("_by_id", "_by_index", "_last", "queue")
 
     def __init__(self) -> None:
-        self._by_index: dict[int | str, Call] = {}
+        self._by_index: dict[int | str | None, Call] = {}
+        self._by_id: dict[tuple[int | str | None, str], Call] = {}
+        """By index and id, for servers that mix calls under one index."""
         self._last: Call | None = None
         self.queue: list[Call] = []
         """Those not closed yet; the first may have its block open."""
 
     def take(self, piece: ToolPiece) -> Call:
         """Find the call that the piece belongs to, or begin one, and add the piece."""
+        call_id = "" if piece.id is None else str(piece.id)
         call = self._last if piece.index is None else self._by_index.get(piece.index)
-        if call is None or _begins(piece, call):
-            call = Call()
-            self.queue.append(call)
-            if piece.index is not None:
-                self._by_index[piece.index] = call
+        if call is None or _begins(piece, call_id, call):
+            call = self._by_id.get((piece.index, call_id))
+            if call is None:
+                call = Call()
+                self.queue.append(call)
+            self._by_index[piece.index] = call
+        if call_id:
+            self._by_id.setdefault((piece.index, call_id), call)
         self._last = call
         call.take(piece)
         return call
 
 
-def _begins(piece: ToolPiece, call: Call) -> bool:
-    """Whether the piece is the start of another call than the one that has its index."""
-    if piece.id not in (None, ""):
-        return bool(call.id) and str(piece.id) != call.id
+def _begins(piece: ToolPiece, call_id: str, call: Call) -> bool:
+    """Whether the piece belongs to another call than the one that has its index."""
+    if call_id:
+        return bool(call.id) and call_id != call.id
     # Without ids, a name after arguments is another call: a different name, or the same one beginning anew.
     if not piece.name or not call.name or not call.said:
         return False

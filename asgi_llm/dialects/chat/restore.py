@@ -119,6 +119,7 @@ def _escape(text: str, at: int) -> int:
 
 
 def _unescape(text: str) -> str:
+    """Models write line ends as they are where JSON wants them escaped; those are let pass."""
     if "\\" not in text:
         return text
     try:

@@ -124,6 +124,11 @@ G = ToolCall("2", "g", "{}")
             id="interleaved",
         ),
         pytest.param(
+            [call(0, "1", "f", '{"a"'), call(0, "2", "g", "{"), call(0, "1", None, ":1}"), call(0, "2", None, "}")],
+            [F, G],
+            id="interleaved-under-one-index",
+        ),
+        pytest.param(
             [call(0, "1", "f", '{"a"'), delta(content="x"), call(0, arguments=":1}")],
             [F, Text("x")],
             id="text-inside-a-call",
