@@ -170,6 +170,7 @@ class _Choice:
         "_reasoned",
         "_refused",
         "_stream",
+        "_summary_part",
         "_taken",
         "_text_end",
         "_thought",
@@ -195,6 +196,8 @@ class _Choice:
         """Code points of content so far, and where the open text block begins among them."""
         self._reasoned = 0
         """Code points of reasoning before the open block's."""
+        self._summary_part = 0
+        """Which part of a summary was last written; a blank line parts it from the next."""
         self._cited: list[Citation] = []
         self._media: list[str] = []
 
@@ -223,9 +226,14 @@ class _Choice:
             out.append(self._content + _json(text) + end)
 
     def reasoning(self, event: ReasoningDelta, out: list[bytes]) -> None:
-        if event.text:
-            self._reasoned += len(event.text)
-            out.append(self._thought + _json(event.text) + self._after)
+        text = event.text
+        if not text:
+            return
+        if event.part != self._summary_part:
+            self._summary_part = event.part
+            text = f"\n\n{text}"
+        self._reasoned += len(text)
+        out.append(self._thought + _json(text) + self._after)
 
     def arguments(self, event: ArgumentsDelta, out: list[bytes]) -> None:
         if event.text and self._arguments:
@@ -242,7 +250,7 @@ class _Choice:
             case Refusal():
                 self.text(TextDelta(event.index, part.text), out)
             case Reasoning():
-                self._offset = self._reasoned
+                self._offset, self._summary_part = self._reasoned, 0
                 whole = part.text or "\n\n".join(part.summary)
                 self.reasoning(ReasoningDelta(event.index, whole), out)
                 for carrier in part.carriers:

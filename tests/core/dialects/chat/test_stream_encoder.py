@@ -232,6 +232,15 @@ def test_images_log_probabilities_and_provider_tools():
     assert len(found) == 4
 
 
+def test_the_parts_of_a_summary_are_parted_as_in_a_whole_answer():
+    thought = Reasoning(summary=("one", "two"))
+    whole = Response(id="", model="m", candidates=(Candidate((thought, Text("x")), Finish("end")),))
+    streamed = chunks(encode(*unfold(whole)))
+    text = "".join(chunk["choices"][0]["delta"].get("reasoning_content", "") for chunk in streamed)
+    said = json.loads(CHAT.encode_response(whole, Answer(model="m")))["choices"][0]["message"]
+    assert text == said["reasoning_content"] == "one\n\ntwo"
+
+
 def test_a_sign_of_life_changes_nothing():
     encoder = CHAT.stream_encoder(Answer(model="m"))
     assert encoder.keepalive() == encoder.feed([Ping()]) == CHAT.keepalive
