@@ -19,38 +19,14 @@ from asgi_llm.neutral.request import Part, Refusal, Text, ToolCall
 
 from . import items, wire
 from .errors import failure_from
-from .pieces import CallPiece, Piece, ReasoningPiece, TextPiece, WholePiece
+from .pieces import CallPiece, Piece, ReasoningPiece, Seen, TextPiece, WholePiece
 from .response import Body, finish_of, item_parts
 from .usage import decode_usage
-from .wire import Item, first, given
+from .wire import Item, StreamEvent, first, given
 
 __all__ = ["Decoder"]
 
 P = TypeVar("P", bound=Piece)
-
-
-class StreamEvent(Struct):
-    """An event of any type, wide for the reason given in ``wire``."""
-
-    type: str = ""
-    delta: str | None = None
-    output_index: int | None = None
-    content_index: int | None = None
-    summary_index: int | None = None
-    item_id: str | None = None
-    item: Raw = wire.NOTHING
-    part: Raw = wire.NOTHING
-    annotation: Raw = wire.NOTHING
-    logprobs: Raw = wire.NOTHING
-    text: str | None = None
-    refusal: str | None = None
-    arguments: str | None = None
-    input: str | None = None
-    response: Raw = wire.NOTHING
-    error: Raw = wire.NOTHING
-    code: str | int | None = None
-    message: str | None = None
-    param: str | None = None
 
 
 class _Kind(Struct):
@@ -67,7 +43,18 @@ _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.fa
 class Decoder:
     """See ``StreamDecoder``."""
 
-    __slots__ = ("_ended", "_index", "_out", "_pieces", "_reader", "_restore", "_seen", "_started", "_waiting")
+    __slots__ = (
+        "_ended",
+        "_index",
+        "_moved",
+        "_out",
+        "_pieces",
+        "_reader",
+        "_restore",
+        "_seen",
+        "_started",
+        "_waiting",
+    )
 
     def __init__(self, restore: Restore) -> None:
         self._reader = SSEReader()
@@ -77,7 +64,9 @@ class Decoder:
         """Pieces that are not closed, by (output index, kind, content index)."""
         self._waiting: deque[Piece] = deque()
         """The same in order of appearance; the first of them is the open block."""
-        self._seen: dict[int, _Seen] = {}
+        self._moved: dict[int, int] = {}
+        """Output indexes that were used twice -> the place that the later item has here."""
+        self._seen: dict[int, Seen] = {}
         """What is known of each output item, a few numbers each."""
         self._index = 0
         self._started = False
@@ -91,17 +80,14 @@ class Decoder:
         except FrameTooLargeError:
             self._fail(UpstreamError("an event of the upstream's stream is too large", cause=Cause.PROTOCOL))
             return self._taken()
-        return self._read(frames)
+        self._read_into(frames)
+        return self._taken()
 
     def end(self) -> list[Event]:
         if not self._ended:
             self._read_into(self._reader.end())
         if not self._ended:
             self._fail(UpstreamError("the upstream's stream ended before its answer did", cause=Cause.TRUNCATED))
-        return self._taken()
-
-    def _read(self, frames: list[Frame]) -> list[Event]:
-        self._read_into(frames)
         return self._taken()
 
     def _taken(self) -> list[Event]:
@@ -198,10 +184,7 @@ class Decoder:
                 self._out.append(UsageUpdate(usage))
             self._fail(failure_from(_value(body.error)))
             return
-        for index, item in enumerate(body.output or ()):
-            # Some servers tell an item nowhere but here.
-            if index not in self._seen or not self._seen[index].done:
-                self._done(index, item)
+        self._catch_up(body.output or [])
         for piece in list(self._waiting):
             piece.close()
         self._settle()
@@ -211,6 +194,17 @@ class Decoder:
             body.status = kind.removeprefix("response.")
         self._out.append(Finished(finish_of(body, self._kinds())))
         self._ended = True
+
+    def _catch_up(self, output: list[Raw]) -> None:
+        """Some servers tell an item nowhere but in the terminal event."""
+        told = sum(seen.done for seen in self._seen.values())
+        for index, raw in enumerate(output if told < len(output) else ()):
+            item = wire.read(raw, Item, "response.output")
+            seen = self._seen.get(index)
+            if seen is not None and not seen.done:
+                self._done(index, raw)
+            elif not any(other.is_of(item) for other in self._seen.values()):
+                self._done(index if seen is None else max(self._seen) + 1, raw)
 
     def _kinds(self) -> list[Part]:
         """One empty part of each kind that decides how the answer ended."""
@@ -240,7 +234,7 @@ class Decoder:
     def _place(self, event: StreamEvent) -> int:
         """The output index; of servers that leave it out, the item's by its id, else the latest one's."""
         if event.output_index is not None:
-            return event.output_index
+            return self._moved.get(event.output_index, event.output_index)
         item_id = event.item_id
         if item_id is None and given(event.item):
             item_id = wire.read(event.item, Item, "item").id
@@ -250,14 +244,17 @@ class Decoder:
         latest = max(self._seen, default=-1)
         return latest + 1 if given(event.item) or latest < 0 else latest
 
-    def _known(self, index: int) -> "_Seen":
+    def _known(self, index: int) -> Seen:
         if index not in self._seen:
-            self._seen[index] = _Seen()
+            self._seen[index] = Seen()
         return self._seen[index]
 
     def _added(self, event: StreamEvent) -> None:
         item = wire.read_optional(event.item, Item, "item") or Item()
         index = self._place(event)
+        if index in self._seen and self._seen[index].done and event.output_index is not None:
+            # A server that counts nothing: the next item comes under the number of a finished one.
+            index = self._moved[event.output_index] = max(self._seen) + 1
         seen = self._known(index)
         seen.id = item.id
         match item.type:
@@ -285,8 +282,7 @@ class Decoder:
         if seen.done or not given(raw):
             return
         item = wire.read(raw, Item, "item")
-        seen.id = item.id
-        seen.done = True
+        seen.id, seen.call_id = item.id, item.call_id
         match item.type:
             case "message":
                 self._message_done(index, item)
@@ -305,6 +301,7 @@ class Decoder:
                 seen.call = any(isinstance(part, ToolCall) for part in parts)
                 for number, part in enumerate(parts):
                     self._add((index, "whole", number), WholePiece(part)).close()
+        seen.done = True
 
     def _message_done(self, index: int, item: Item) -> None:
         if first(item.content) == b"[":
@@ -315,7 +312,7 @@ class Decoder:
         for key in [key for key in self._pieces if key[0] == index]:
             self._pieces[key].close()
 
-    # Pieces
+    # Pieces. Late words about what is complete go to a piece that leads nowhere.
 
     def _text(self, event: StreamEvent, *, refusal: bool) -> TextPiece:
         return self._text_piece(self._place(event), event.content_index or 0, refusal=refusal)
@@ -326,11 +323,11 @@ class Decoder:
             return piece
         seen = self._known(index)
         seen.refusal = seen.refusal or refusal
-        if number in seen.parts:
-            # Late words about a part that is complete.
-            return TextPiece(Text(""))  # nobody reads it
+        piece = TextPiece(Refusal("") if refusal else Text(""))
+        if seen.done or number in seen.parts:
+            return piece
         seen.parts.add(number)
-        return self._add((index, "text", number), TextPiece(Refusal("") if refusal else Text("")))
+        return self._add((index, "text", number), piece)
 
     def _call(self, event: StreamEvent) -> CallPiece:
         return self._call_piece(self._place(event))
@@ -339,8 +336,10 @@ class Decoder:
         piece = self._pieces.get((index, "call", 0))
         if isinstance(piece, CallPiece):
             return piece
-        self._known(index).call = True
-        return self._add((index, "call", 0), CallPiece(self._restore))
+        seen = self._known(index)
+        seen.call = True
+        piece = CallPiece(self._restore)
+        return piece if seen.done else self._add((index, "call", 0), piece)
 
     def _reasoning(self, event: StreamEvent) -> ReasoningPiece:
         return self._reasoning_piece(self._place(event), event.item_id)
@@ -349,7 +348,8 @@ class Decoder:
         piece = self._pieces.get((index, "reasoning", 0))
         if isinstance(piece, ReasoningPiece):
             return piece
-        return self._add((index, "reasoning", 0), ReasoningPiece(item_id))
+        piece = ReasoningPiece(item_id)
+        return piece if self._known(index).done else self._add((index, "reasoning", 0), piece)
 
     def _add(self, key: tuple[int, str, int], piece: P) -> P:
         piece.key = key
@@ -372,20 +372,6 @@ class Decoder:
                 self._out.append(piece.stop())
             self._waiting.popleft()
             del self._pieces[piece.key]
-
-
-class _Seen:
-    """What is known of one output item."""
-
-    __slots__ = ("call", "done", "id", "parts", "refusal")
-
-    def __init__(self) -> None:
-        self.id: str | None = None
-        self.done = False
-        self.call = False
-        self.refusal = False
-        self.parts: set[int] = set()
-        """Content parts that were begun."""
 
 
 def _value(raw: Raw) -> object:

@@ -23,7 +23,7 @@ from .items import citation
 from .restoring import restored, unwrapped
 from .wire import Item
 
-__all__ = ["CallPiece", "Piece", "ReasoningPiece", "TextPiece", "WholePiece"]
+__all__ = ["CallPiece", "Piece", "ReasoningPiece", "Seen", "TextPiece", "WholePiece"]
 
 _NO_LOGPROBS = (b"null", b"[]")
 
@@ -180,3 +180,24 @@ class CallPiece(Piece):
         assert self._held is not None  # noqa: S101 - for the type checker: set by the caller just before
         self._held.extend(event.text for event in self._queue if isinstance(event, ArgumentsDelta))
         self._queue.clear()
+
+
+class Seen:
+    """What is known of one output item."""
+
+    __slots__ = ("call", "call_id", "done", "id", "parts", "refusal")
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.call_id: str | None = None
+        self.done = False
+        self.call = False
+        self.refusal = False
+        self.parts: set[int] = set()
+        """Content parts that were begun."""
+
+    def is_of(self, item: Item) -> bool:
+        """Whether this is the item, by its call id or else its id."""
+        if item.call_id is not None or self.call_id is not None:
+            return item.call_id == self.call_id
+        return item.id is not None and item.id == self.id

@@ -18,6 +18,7 @@ __all__ = [
     "Body",
     "Item",
     "Part",
+    "StreamEvent",
     "TextConfig",
     "ToolDefinition",
     "array",
@@ -153,6 +154,30 @@ class FormatConfig(Struct):
 class TextConfig(Struct):
     format: FormatConfig | None = None
     verbosity: str | None = None
+
+
+class StreamEvent(Struct):
+    """An event of a stream, of any type."""
+
+    type: str = ""
+    delta: str | None = None
+    output_index: int | None = None
+    content_index: int | None = None
+    summary_index: int | None = None
+    item_id: str | None = None
+    item: Raw = NOTHING
+    part: Raw = NOTHING
+    annotation: Raw = NOTHING
+    logprobs: Raw = NOTHING
+    text: str | None = None
+    refusal: str | None = None
+    arguments: str | None = None
+    input: str | None = None
+    response: Raw = NOTHING
+    error: Raw = NOTHING
+    code: str | int | None = None
+    message: str | None = None
+    param: str | None = None
 
 
 _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {}

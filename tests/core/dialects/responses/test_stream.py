@@ -518,6 +518,24 @@ def test_items_that_come_only_in_the_terminal_event_are_read():
     assert [type(part).__name__ for part in folded(sse(done)).parts] == ["Text", "ToolCall"]
 
 
+@pytest.mark.parametrize("indexes", [(0, 0, 0), (1, 2, 3), (0, 1, 2)], ids=["all zero", "from one", "right"])
+def test_output_indexes_may_be_wrong(indexes):
+    calls = [{**CALL, "id": f"fc_{n}", "call_id": f"c{n}"} for n in (1, 2)]
+    events = []
+    for index, item in zip(indexes, [MESSAGE, *calls], strict=True):
+        begun = {**item, "content": []} if item is MESSAGE else {**item, "arguments": ""}
+        events.append({"type": "response.output_item.added", "output_index": index, "item": begun})
+        if item is not MESSAGE:
+            delta = {"output_index": index, "item_id": item["id"], "delta": item["arguments"]}
+            events.append({"type": "response.function_call_arguments.delta", **delta})
+        events.append({"type": "response.output_item.done", "output_index": index, "item": item})
+        events.append({"type": "response.function_call_arguments.delta", "output_index": index, "delta": "late"})
+    done = {"type": "response.completed", "response": {"status": "completed", "output": [MESSAGE, *calls]}}
+    text, *found = folded(sse(*events, done)).parts
+    assert text.text == "hello"
+    assert [(call.id, call.arguments) for call in found] == [("c1", '{"a":1}'), ("c2", '{"a":1}')]
+
+
 def test_deltas_without_index_added_or_part_events_are_read():
     data = sse(
         {"type": "response.output_text.delta", "item_id": "msg_1", "delta": "hel"},
