@@ -8,6 +8,7 @@ that nobody overtakes them.
 
 import asyncio
 from collections import deque
+from contextvars import Context
 
 from .connection import Connection
 from .failures import closed
@@ -102,7 +103,7 @@ class Pool:
         connection.idle_since = self._loop.time()
         self.idle.append(connection)
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(self._keepalive, self._sweep)
+            self._sweeper = self._loop.call_later(self._keepalive, self._sweep, context=Context())
 
     def vacate(self) -> None:
         """A place comes back without a connection."""
@@ -159,4 +160,6 @@ class Pool:
         while self.idle and self.idle[0].idle_since + self._keepalive <= now:
             self._evict()
         if self.idle:
-            self._sweeper = self._loop.call_at(self.idle[0].idle_since + self._keepalive, self._sweep)
+            self._sweeper = self._loop.call_at(
+                self.idle[0].idle_since + self._keepalive, self._sweep, context=Context()
+            )

@@ -2,7 +2,11 @@
 
 import asyncio
 import contextlib
+import contextvars
+import gc
 import random
+import socket
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -160,17 +164,17 @@ async def test_cancelling_anywhere_leaves_nothing_behind(http1, serve, ask, whol
         await one(client)
 
 
-async def test_a_reused_connection_that_was_closed_is_replaced_once(http1, serve, ask, whole):
+async def test_a_reused_connection_that_was_closed_is_replaced_once(backend, serve, ask, whole):
     async def script(peer):
         await peer.request()
         await peer.say(OK)
         await peer.request()  # and close without a word
 
-    async with serve(script) as server, http1.client(server.url) as client:
+    async with serve(script) as server, backend.client(server.url) as client:
         assert await whole(await client.send(ask())) == b"ok"
         assert await whole(await client.send(ask())) == b"ok"
         assert server.accepted == 2
-        assert (client.open, client.idle) == (1, 1)
+        assert client.in_use == 0
 
 
 async def test_the_second_loss_is_not_retried(http1, serve, ask, whole):
@@ -301,24 +305,78 @@ async def test_closing_turns_waiters_away_and_waits_for_the_sockets(http1, serve
                 await asyncio.sleep(0.001)
 
 
-def test_a_client_is_made_without_a_loop_and_moves_on_when_its_loop_has_closed(backend, serve, ask, whole):
-    made = []
+def test_a_client_is_made_without_a_loop_and_moves_on_when_its_loop_has_closed(backend, ask, whole):
+    listener = socket.create_server(("127.0.0.1", 0))
+    client = backend.open(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
-    async def run():
-        async with serve(answer_all) as server:
-            if not made:
-                made.append(backend.open(server.url))
-            # The same client, another port: what counts is that it dials anew in the new loop.
-            client = made[0] if backend.name == "http1" else backend.open(server.url)
-            if client is made[0] and backend.name == "http1":
-                client._dialler = backend.open(server.url)._dialler
+    async def run(*, last):
+        gone = asyncio.Event()
+
+        async def answer(reader, writer):
+            await reader.readuntil(b"\r\n\r\n{}")
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            gone.set()
+
+        server = await asyncio.start_server(answer, sock=listener.dup())
+        async with server:
             assert await whole(await client.send(ask())) == b"ok"
-            await client.send(ask())
-            if client is not made[0] or backend.name == "httpx":
+            if last:
                 await client.aclose()
+            await gone.wait()
 
-    asyncio.run(run())
-    asyncio.run(run())
+    asyncio.run(run(last=False))
+    asyncio.run(run(last=True))
+    listener.close()
+
+
+async def test_a_client_does_not_serve_two_open_loops(backend, serve, ask, whole):
+    def elsewhere():
+        with pytest.raises(RuntimeError, match="event loop"):
+            asyncio.run(client.send(ask()))
+
+    async with serve(answer_all) as server, backend.client(server.url) as client:
+        assert await whole(await client.send(ask())) == b"ok"
+        await asyncio.to_thread(elsewhere)
+
+
+@pytest.mark.asyncio(loop_factories=["asyncio"])
+async def test_a_busy_connection_sets_its_timer_once_in_many_requests(http1, serve, ask, whole, monkeypatch):
+    loop = asyncio.get_running_loop()
+    calls = []
+
+    def call_at(*args, **options):
+        calls.append(args)
+        return type(loop).call_at(loop, *args, **options)
+
+    async with serve(answer_all) as server, http1.client(server.url) as client:
+        assert await whole(await client.send(ask())) == b"ok"
+        monkeypatch.setattr(loop, "call_at", call_at)
+        for _ in range(500):
+            assert await whole(await client.send(ask())) == b"ok"
+        assert len(calls) <= 1
+
+
+async def test_a_connection_keeps_nothing_of_the_context_it_was_opened_in(http1, serve, ask, whole):
+    class Account:
+        pass
+
+    current = contextvars.ContextVar("current")
+
+    async def first(client):
+        account = Account()
+        current.set(account)
+        assert await whole(await client.send(ask())) == b"ok"
+        return weakref.ref(account)
+
+    async with serve(answer_all) as server, http1.client(server.url) as client:
+        account = await asyncio.create_task(first(client))
+        await asyncio.sleep(0)  # the turn that ended the task still holds it
+        gc.collect()
+        assert client.idle == 1
+        assert account() is None
 
 
 async def test_the_representation_shows_figures_and_no_secrets(http1, serve, ask):
