@@ -41,23 +41,29 @@ class _TextBlock(msgspec.Struct):
     text: str = ""
 
 
-class _SearchResult(msgspec.Struct):
+class _Labelled(msgspec.Struct):
+    """Members of Anthropic's ``search_result`` and ``tool_reference`` blocks."""
+
     title: str = ""
     source: str = ""
     content: list[_TextBlock] = []
+    tool_name: str = ""
 
 
-_search_result = msgspec.json.Decoder(_SearchResult)
+_labelled = msgspec.json.Decoder(_Labelled)
 
 
 def opaque_text(part: Opaque) -> str | None:
     """A block of another dialect as text, for the kinds that are text with a label."""
-    if part.kind != "search_result":
+    if part.kind not in ("search_result", "tool_reference"):
         return None
     try:
-        found = _search_result.decode(part.raw)
+        found = _labelled.decode(part.raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    if part.kind == "tool_reference":
+        # All tools are sent, so that the one that was found can be called by its name.
+        return f"Tool: {found.tool_name}"
     body = "\n".join(block.text for block in found.content)
     return f"{found.title}\n{found.source}\n{body}"
 

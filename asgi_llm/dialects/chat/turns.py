@@ -80,6 +80,8 @@ class MessageWriter:
 
     def _instruction(self, level: str, parts: tuple[Part, ...], name: str | None) -> None:
         texts = [part for part in parts if isinstance(part, Text) and not part.text.startswith(_ATTRIBUTION)]
+        if any(not isinstance(part, Text) for part in parts):
+            self._report.lose("instruction_content")
         if not texts:
             return
         role = level if self._profile.developer_role else "system"
@@ -138,8 +140,10 @@ class MessageWriter:
         match part:
             case ServerCall() | ServerResult():
                 self._report.lose("server_tool_history")
-            case Image() | Document() | Audio() | Video():
-                self._report.lose("assistant_media")
+            case Opaque() if (text := opaque_text(part)) is not None:
+                return [text]
+            case Image() | Document() | Audio() | Video() | Opaque():
+                self._report.lose("assistant_content")
             case _:
                 return [item["text"] for item in self._parts.part(part, where) if isinstance(item, dict)]
         return []

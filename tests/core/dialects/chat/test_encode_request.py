@@ -355,6 +355,18 @@ def test_a_search_result_is_shown_as_text():
     assert messages(user(Opaque("messages", "search_result", raw)))[0]["content"] == "T\nS\nx"
 
 
+def test_tools_that_a_search_found_are_named():
+    found = Opaque("messages", "tool_reference", Raw(b'{"type":"tool_reference","tool_name":"f"}'))
+    assert messages(said(ToolCall("1", "search")), user(ToolResult("1", (found,))))[1]["content"] == "Tool: f"
+
+
+def test_what_is_no_text_in_answers_and_instructions_is_left_out_with_a_warning():
+    block = Opaque("messages", "tool_addition", Raw(b"{}"))
+    encoded = encode(user("a"), said(Image(Inline("image/png", "AA")), block, "b"), Turn("system", (block, Text("c"))))
+    assert [m["content"] for m in json.loads(encoded.body)["messages"]] == ["a", "b", "c"]
+    assert lost(encoded) == {"assistant_content", "instruction_content"}
+
+
 @pytest.mark.parametrize(
     "fields",
     [
