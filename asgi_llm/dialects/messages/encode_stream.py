@@ -66,7 +66,7 @@ _END = b"}}\n\n"
 class _Block:
     """The block being written. ``prefix`` is everything of a delta event before its text."""
 
-    __slots__ = ("arguments", "carriers", "held", "index", "kind", "prefix", "summary_part")
+    __slots__ = ("arguments", "carriers", "held", "index", "kind", "prefix", "summary", "summary_part")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -74,6 +74,8 @@ class _Block:
         """Its number on the wire; -1 until it is written (a block without content never is)."""
         self.prefix = b""
         self.carriers: tuple[Carrier, ...] = ()
+        self.summary: bool | None = None
+        """Whether a thought is told by its summary; the first word decides, for the API has one text for it."""
         self.summary_part = 0
         self.arguments = False
         self.held: list[str] | None = None
@@ -211,7 +213,7 @@ class MessagesEncoder:
         block = self._block = _Block("redacted" if part.redacted else "thought")
         block.carriers = part.carriers
         if not part.redacted and (text := part.text or "\n\n".join(part.summary)):
-            self._thought(ReasoningDelta(0, text), out)
+            self._thought(ReasoningDelta(0, text, summary=not part.text), out)
 
     def _open_call(self, part: ToolCall, out: list[bytes]) -> None:
         if part.carriers:
@@ -242,6 +244,10 @@ class MessagesEncoder:
     def _thought(self, event: ReasoningDelta, out: list[bytes]) -> None:
         block = self._block
         if block is None or block.kind != "thought" or not event.text:
+            return
+        if block.summary is None:
+            block.summary = event.summary
+        if block.summary is not event.summary:
             return
         self._begin_thought(block, out)
         text = event.text

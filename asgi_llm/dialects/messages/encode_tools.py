@@ -80,6 +80,8 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
     wire = WireTools()
     deferrable = any(isinstance(tool, HostedTool) and tool.kind == "tool_search" for tool in request.tools)
     for index, tool in enumerate(request.tools):
+        if isinstance(tool, FunctionTool | CustomTool) and tool.namespace_description:
+            report.lose("tools.namespace")
         match tool:
             case FunctionTool():
                 wire.tools.append(_function(tool, model, report, deferrable=deferrable))

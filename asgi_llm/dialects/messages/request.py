@@ -28,9 +28,10 @@ from asgi_llm.neutral.request import (
     TypedTool,
 )
 
+from .blocks import known_parts, parts_of
 from .raws import NULL, given
 from .tools import Tools, decode_choice, decode_tools
-from .wire import CacheControl, Known, cache_mark, fault, known_parts, parts_of, typed
+from .wire import CacheControl, Known, cache_mark, fault, typed
 
 __all__ = ["decode_request"]
 
@@ -224,6 +225,8 @@ def _turns(raw: Raw | None, tools: Tools) -> tuple[Turn, ...]:
         messages = _MESSAGES.decode(raw)
     except msgspec.ValidationError:
         messages = typed(raw, _OPEN_MESSAGES, "messages")
+    if not messages:
+        raise ClientError("messages: List should have at least 1 item", param="messages")
     return tuple(_turn(message, index, tools) for index, message in enumerate(messages))
 
 

@@ -32,6 +32,7 @@ from asgi_llm.neutral.request import (
 from asgi_llm.neutral.response import Candidate, Finish, Response
 from asgi_llm.neutral.usage import Usage
 
+from .blocks import parts_of
 from .errors import in_band
 from .names import call_id, flat_name
 from .parts import server_call_block
@@ -41,7 +42,6 @@ from .schemas import object_text
 from .signatures import seal
 from .stops import StopDetails, finish_of, stop_of
 from .usage import decode_usage, encode_usage, to_neutral
-from .wire import parts_of
 
 __all__ = ["citation_block", "decode_response", "encode_response", "message_id", "signature_of", "usage"]
 

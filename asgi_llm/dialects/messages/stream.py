@@ -8,10 +8,10 @@ whatever came before. Spec: Anthropic Messages API, "Streaming messages".
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from asgi_llm.dialects.interface import Restore
-from asgi_llm.dialects.sse import FrameTooLargeError, SSEReader
+from asgi_llm.dialects.sse import Frame, FrameTooLargeError, SSEReader
 from asgi_llm.errors import Cause, ClientError, UpstreamError
 from asgi_llm.neutral.events import (
     ArgumentsDelta,
@@ -30,95 +30,33 @@ from asgi_llm.neutral.events import (
 )
 from asgi_llm.neutral.request import Carrier, Part, Reasoning, ServerCall, Text, ToolCall
 
+from .blocks import citation, parts_of_block
 from .errors import in_band
-from .raws import NULL
 from .restore import FreeText, restored
 from .signatures import envelope, is_ours
-from .stops import StopDetails, finish_of
+from .stops import finish_of
+from .stream_events import (
+    EVENT,
+    WireBlockDelta,
+    WireBlockStart,
+    WireBlockStop,
+    WireCitation,
+    WireError,
+    WireEvent,
+    WireInput,
+    WireMessage,
+    WireMessageDelta,
+    WireMessageStart,
+    WireMessageStop,
+    WirePing,
+    WireSignature,
+    WireStop,
+    WireText,
+    WireThinking,
+)
 from .usage import WireUsage, decode_usage, fold, to_neutral
-from .wire import citation, parts_of_block
 
 __all__ = ["MessagesDecoder"]
-
-
-class _Delta(Struct, tag_field="type"):
-    pass
-
-
-class _TextDelta(_Delta, tag="text_delta"):
-    text: str
-
-
-class _InputDelta(_Delta, tag="input_json_delta"):
-    partial_json: str
-
-
-class _ThinkingDelta(_Delta, tag="thinking_delta"):
-    thinking: str
-
-
-class _SignatureDelta(_Delta, tag="signature_delta"):
-    signature: str
-
-
-class _CitationsDelta(_Delta, tag="citations_delta"):
-    citation: Raw
-
-
-class _Event(Struct, tag_field="type"):
-    pass
-
-
-class _Message(Struct):
-    id: Any = None
-    model: Any = None
-    usage: Raw = NULL
-
-
-class _MessageStart(_Event, tag="message_start"):
-    message: _Message
-
-
-class _BlockStart(_Event, tag="content_block_start"):
-    content_block: Raw
-    index: int = 0
-
-
-class _BlockDelta(_Event, tag="content_block_delta"):
-    delta: _TextDelta | _InputDelta | _ThinkingDelta | _SignatureDelta | _CitationsDelta
-    index: int = 0
-
-
-class _BlockStop(_Event, tag="content_block_stop"):
-    index: int = 0
-
-
-class _Stop(Struct):
-    stop_reason: Any = None
-    stop_sequence: Any = None
-    stop_details: StopDetails | None = None
-
-
-class _MessageDelta(_Event, tag="message_delta"):
-    delta: _Stop | None = None
-    usage: Raw = NULL
-
-
-class _MessageStop(_Event, tag="message_stop"):
-    pass
-
-
-class _Ping(_Event, tag="ping"):
-    pass
-
-
-class _Error(_Event, tag="error"):
-    pass
-
-
-_EVENT = msgspec.json.Decoder(
-    _MessageStart | _BlockStart | _BlockDelta | _BlockStop | _MessageDelta | _MessageStop | _Ping | _Error
-)
 
 
 class _Peek(Struct):
@@ -156,7 +94,7 @@ _KNOWN_DELTAS = frozenset({"text_delta", "input_json_delta", "thinking_delta", "
 
 
 class MessagesDecoder:
-    """One stream. State does not grow with its length, free-text arguments excepted."""
+    """One stream. State does not grow with its length."""
 
     __slots__ = ("_calls", "_next", "_open", "_over", "_reader", "_restore", "_started", "_stop", "_usage", "_waiting")
 
@@ -168,7 +106,7 @@ class MessagesDecoder:
         self._started = False
         self._over = False
         self._calls = False
-        self._stop = _Stop()
+        self._stop = WireStop()
         self._usage: WireUsage | None = None
         self._waiting: tuple[Carrier, ...] = ()
 
@@ -182,7 +120,7 @@ class MessagesDecoder:
             self._fail(_content(str(error)), events)
             return events
         for frame in frames:
-            if self._take(frame.data, events):
+            if self._take(frame, events):
                 break
         return events
 
@@ -190,7 +128,7 @@ class MessagesDecoder:
         events: list[Event] = []
         if self._over:
             return events
-        if not any(self._take(frame.data, events) for frame in self._reader.end()):
+        if not any(self._take(frame, events) for frame in self._reader.end()):
             truncated = UpstreamError(
                 "The upstream's stream ended before the answer was complete.",
                 cause=Cause.TRUNCATED,
@@ -199,29 +137,30 @@ class MessagesDecoder:
             self._fail(truncated, events)
         return events
 
-    def _take(self, data: bytes, events: list[Event]) -> bool:
-        """Take one event's data; whether the stream is over now."""
+    def _take(self, frame: Frame, events: list[Event]) -> bool:
+        """Take one event; whether the stream is over now. The data says what it is: names may be missing."""
+        data = frame.data
         try:
-            event = _EVENT.decode(data)
-            if type(event) is _BlockDelta:
+            event = EVENT.decode(data)
+            if type(event) is WireBlockDelta:
                 self._delta(event, events)
             else:
                 self._other(event, data, events)
         except (msgspec.ValidationError, ClientError):
-            self._unknown(data, events)
+            self._unknown(frame, events)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if data.strip() not in (b"", b"[DONE]"):
                 self._fail(_content("The upstream sent an event that is not JSON."), events)
         return self._over
 
-    def _unknown(self, data: bytes, events: list[Event]) -> None:
+    def _unknown(self, frame: Frame, events: list[Event]) -> None:
         """Not an event of the union: of a later version (passed over), an error in another shape, or broken."""
         try:
-            peek = _PEEK.decode(data)
+            peek = _PEEK.decode(frame.data)
         except (msgspec.DecodeError, RecursionError):
             peek = _Peek(type="message_start")
-        if peek.error:
-            self._fail(in_band(data), events)
+        if peek.error or frame.event == b"error":
+            self._fail(in_band(frame.data), events)
             return
         known = peek.type in _KNOWN if isinstance(peek.type, str) else False
         if peek.type == "content_block_delta":
@@ -230,26 +169,26 @@ class MessagesDecoder:
         if known:
             self._fail(_content("The upstream sent an event that breaks its protocol."), events)
 
-    def _other(self, event: _Event, data: bytes, events: list[Event]) -> None:
+    def _other(self, event: WireEvent, data: bytes, events: list[Event]) -> None:
         match event:
-            case _BlockStart():
+            case WireBlockStart():
                 self._begin(events)
                 self._close(events)
                 self._start(event, events)
-            case _BlockStop():
+            case WireBlockStop():
                 self._close(events)
-            case _MessageStart():
+            case WireMessageStart():
                 self._message_start(event.message, events)
-            case _MessageDelta():
+            case WireMessageDelta():
                 self._message_delta(event, events)
-            case _MessageStop():
+            case WireMessageStop():
                 self._finish(events)
-            case _Ping():
+            case WirePing():
                 events.append(Ping())
-            case _Error():
+            case WireError():
                 self._fail(in_band(data), events)
 
-    def _message_start(self, message: _Message, events: list[Event]) -> None:
+    def _message_start(self, message: WireMessage, events: list[Event]) -> None:
         if self._started:
             return
         self._started = True
@@ -269,7 +208,7 @@ class MessagesDecoder:
             self._started = True
             events.append(Start("", ""))
 
-    def _message_delta(self, event: _MessageDelta, events: list[Event]) -> None:
+    def _message_delta(self, event: WireMessageDelta, events: list[Event]) -> None:
         self._begin(events)
         self._close(events)
         if event.delta is not None and (event.delta.stop_reason is not None or self._stop.stop_reason is None):
@@ -279,7 +218,7 @@ class MessagesDecoder:
             if (known := to_neutral(self._usage)) is not None:
                 events.append(UsageUpdate(known))
 
-    def _start(self, event: _BlockStart, events: list[Event]) -> None:
+    def _start(self, event: WireBlockStart, events: list[Event]) -> None:
         parts = parts_of_block(event.content_block, "content_block")
         part = parts[0] if parts else Reasoning()
         match part:
@@ -300,7 +239,7 @@ class MessagesDecoder:
             case _:
                 self._opened(event.index, "whole", part, events)
 
-    def _start_thought(self, event: _BlockStart, events: list[Event]) -> None:
+    def _start_thought(self, event: WireBlockStart, events: list[Event]) -> None:
         said = msgspec.json.decode(event.content_block, type=_Thought)
         block = self._opened(event.index, "thought", Reasoning(), events)
         if isinstance(said.thinking, str) and said.thinking:
@@ -328,34 +267,34 @@ class MessagesDecoder:
         events.append(BlockStart(block.index, part))
         return block
 
-    def _delta(self, event: _BlockDelta, events: list[Event]) -> None:
+    def _delta(self, event: WireBlockDelta, events: list[Event]) -> None:
         block, delta = self._open, event.delta
         if block is None or block.wire != event.index:
             block = self._missing(event, events)
             if block is None:
                 return
-        if type(delta) is _TextDelta:
+        if type(delta) is WireText:
             if block.mode == "text" and delta.text:
                 events.append(TextDelta(block.index, delta.text))
-        elif type(delta) is _InputDelta:
+        elif type(delta) is WireInput:
             self._arguments(block, delta.partial_json, events)
-        elif type(delta) is _ThinkingDelta:
+        elif type(delta) is WireThinking:
             if block.mode == "thought" and delta.thinking:
                 events.append(ReasoningDelta(block.index, delta.thinking))
-        elif type(delta) is _SignatureDelta:
+        elif type(delta) is WireSignature:
             if block.mode == "thought" and delta.signature:
                 self._sign(block, delta.signature, events)
-        elif type(delta) is _CitationsDelta and block.mode == "text":
+        elif type(delta) is WireCitation and block.mode == "text":
             events.append(CitationAdd(block.index, citation(delta.citation)))
 
-    def _missing(self, event: _BlockDelta, events: list[Event]) -> _Open | None:
+    def _missing(self, event: WireBlockDelta, events: list[Event]) -> _Open | None:
         """A delta of a block that was never opened: text and thoughts open one (some servers send no start)."""
         delta = event.delta
-        if type(delta) is _TextDelta and delta.text:
+        if type(delta) is WireText and delta.text:
             self._begin(events)
             self._close(events)
             return self._opened(event.index, "text", Text(""), events)
-        if type(delta) is _ThinkingDelta and delta.thinking:
+        if type(delta) is WireThinking and delta.thinking:
             self._begin(events)
             self._close(events)
             return self._opened(event.index, "thought", Reasoning(), events)

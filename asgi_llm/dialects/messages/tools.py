@@ -12,8 +12,9 @@ from msgspec import Raw, Struct
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import FunctionTool, HostedTool, Tool, ToolChoice, TypedTool
 
+from .blocks import server_kind
 from .raws import NULL, given
-from .wire import CacheControl, cache_mark, server_kind, typed
+from .wire import CacheControl, cache_mark, typed
 
 __all__ = ["Tools", "decode_choice", "decode_tools"]
 

@@ -1,53 +1,36 @@
-"""The content blocks of the Messages API as typed structs, and their translation to neutral parts.
+"""The content blocks of the Messages API as typed structs, and how a wrong field is complained about.
 
-Blocks that are known decode in one pass as a tagged union. Where a list holds anything else (server tools, MCP, blocks
-of a later version), each block is looked at by itself, and what stays unknown is kept raw as ``Opaque``.
-Spec: Anthropic Messages API, content blocks and citations.
+Blocks that are known decode in one pass as a tagged union; ``blocks`` makes neutral parts of them.
+Spec: Anthropic Messages API, content blocks.
 """
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llm.errors import ClientError
-from asgi_llm.neutral.request import (
-    Blocks,
-    CacheMark,
-    Carrier,
-    Citation,
-    Compaction,
-    Document,
-    FileId,
-    Image,
-    Inline,
-    Opaque,
-    Part,
-    PlainText,
-    Reasoning,
-    ServerCall,
-    ServerResult,
-    Source,
-    Text,
-    ToolCall,
-    ToolResult,
-    Url,
-)
-
-from .raws import NULL, given
-from .signatures import envelope, is_ours
+from asgi_llm.neutral.request import CacheMark
 
 __all__ = [
+    "Base64Source",
     "CacheControl",
+    "ContentSource",
+    "DocumentBlock",
+    "FileSource",
+    "ImageBlock",
     "Known",
+    "RedactedBlock",
+    "SearchResultBlock",
+    "TextBlock",
+    "TextSource",
+    "ThinkingBlock",
+    "ToolResultBlock",
+    "ToolUseBlock",
+    "UrlSource",
     "cache_mark",
     "fault",
-    "known_parts",
-    "parts_of",
-    "parts_of_block",
-    "server_kind",
     "typed",
 ]
 
@@ -61,25 +44,25 @@ class _Block(Struct, tag_field="type"):
     pass
 
 
-class _Base64(_Block, tag="base64"):
+class Base64Source(_Block, tag="base64"):
     media_type: str
     data: str
 
 
-class _Url(_Block, tag="url"):
+class UrlSource(_Block, tag="url"):
     url: str
 
 
-class _File(_Block, tag="file"):
+class FileSource(_Block, tag="file"):
     file_id: str
 
 
-class _PlainText(_Block, tag="text"):
+class TextSource(_Block, tag="text"):
     data: str
     media_type: str = "text/plain"
 
 
-class _Content(_Block, tag="content"):
+class ContentSource(_Block, tag="content"):
     content: "str | list[TextBlock | ImageBlock]"
 
 
@@ -94,19 +77,19 @@ class TextBlock(_Block, tag="text"):
 
 
 class ImageBlock(_Block, tag="image"):
-    source: _Base64 | _Url | _File
+    source: Base64Source | UrlSource | FileSource
     cache_control: CacheControl | None = None
 
 
-class _DocumentBlock(_Block, tag="document"):
-    source: _Base64 | _Url | _File | _PlainText | _Content
+class DocumentBlock(_Block, tag="document"):
+    source: Base64Source | UrlSource | FileSource | TextSource | ContentSource
     title: str | None = None
     context: str | None = None
     citations: _Cite | None = None
     cache_control: CacheControl | None = None
 
 
-class _SearchResult(_Block, tag="search_result"):
+class SearchResultBlock(_Block, tag="search_result"):
     source: str
     title: str
     content: list[TextBlock]
@@ -114,79 +97,39 @@ class _SearchResult(_Block, tag="search_result"):
     cache_control: CacheControl | None = None
 
 
-class _Thinking(_Block, tag="thinking"):
+class ThinkingBlock(_Block, tag="thinking"):
     thinking: str
     signature: str | None = None
 
 
-class _Redacted(_Block, tag="redacted_thinking"):
+class RedactedBlock(_Block, tag="redacted_thinking"):
     data: str
 
 
-class _ToolUse(_Block, tag="tool_use"):
+class ToolUseBlock(_Block, tag="tool_use"):
     name: str
     id: str = ""
     input: Raw = Raw(b"{}")
     cache_control: CacheControl | None = None
 
 
-class _ToolResult(_Block, tag="tool_result"):
+class ToolResultBlock(_Block, tag="tool_result"):
     tool_use_id: str
-    content: "str | list[TextBlock | ImageBlock | _DocumentBlock | _SearchResult] | None" = None
+    content: "str | list[TextBlock | ImageBlock | DocumentBlock | SearchResultBlock] | None" = None
     is_error: bool | None = None
     cache_control: CacheControl | None = None
 
 
-class _OpenToolResult(Struct):
-    """A tool result that holds blocks outside the closed union."""
-
-    tool_use_id: str
-    content: Raw = NULL
-    is_error: bool | None = None
-    cache_control: CacheControl | None = None
-
-
-Known = TextBlock | ImageBlock | _DocumentBlock | _SearchResult | _Thinking | _Redacted | _ToolUse | _ToolResult
-
-_KNOWN_TYPES = frozenset(
-    {"text", "image", "document", "search_result", "thinking", "redacted_thinking", "tool_use", "tool_result"}
+Known = (
+    TextBlock
+    | ImageBlock
+    | DocumentBlock
+    | SearchResultBlock
+    | ThinkingBlock
+    | RedactedBlock
+    | ToolUseBlock
+    | ToolResultBlock
 )
-
-
-class _Head(Struct):
-    """What is read of a block outside the union."""
-
-    type: str
-    id: Any = None
-    name: Any = None
-    tool_use_id: Any = None
-    server_name: Any = None
-    input: Raw = NULL
-    content: Raw = NULL
-
-
-class _CitationWire(Struct):
-    url: Any = None
-    source: Any = None
-    title: Any = None
-    document_title: Any = None
-    cited_text: Any = None
-
-
-class _Hit(Struct):
-    title: Any = None
-    url: Any = None
-    text: Any = None
-
-
-_LIST = msgspec.json.Decoder(list[Known])
-_RAWS = msgspec.json.Decoder(list[Raw])
-_ONE: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
-_HEAD = msgspec.json.Decoder(_Head)
-_OPEN_RESULT = msgspec.json.Decoder(_OpenToolResult)
-_CITATION = msgspec.json.Decoder(_CitationWire)
-_HITS = msgspec.json.Decoder(list[_Hit])
-_STRING = msgspec.json.Decoder(str)
 
 _WHERE = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
 _MISSING = re.compile(r"Object missing required field `([^`]+)`")
@@ -218,217 +161,3 @@ def typed(raw: Raw, decoder: "msgspec.json.Decoder[Any]", path: str) -> Any:
 
 def cache_mark(control: CacheControl | None) -> CacheMark | None:
     return None if control is None else CacheMark(control.ttl)
-
-
-def parts_of(content: str | Raw, path: str) -> tuple[Part, ...]:
-    """The parts of a message's ``content``: a string, or a list of blocks as raw JSON.
-
-    Raises:
-        ClientError: a block is not what its type says; the error names the field.
-    """
-    if isinstance(content, str):
-        return (Text(content),)
-    head = bytes(memoryview(content)[:1])
-    if head == b'"':
-        return (Text(typed(content, _STRING, path)),)
-    try:
-        return known_parts(_LIST.decode(content))
-    except msgspec.ValidationError:
-        return _each(content, path)
-
-
-def known_parts(blocks: Iterable[Known]) -> tuple[Part, ...]:
-    """The parts of blocks that are all of the union."""
-    return join(map(part_of, blocks))
-
-
-def parts_of_block(raw: Raw, path: str) -> tuple[Part, ...]:
-    """One block, which may be of any kind, as parts (one of our own signatures may yield none).
-
-    Raises:
-        ClientError: it is not what its type says.
-    """
-    return join([_any_part(raw, path)])
-
-
-def _each(content: Raw, path: str) -> tuple[Part, ...]:
-    blocks = typed(content, _RAWS, path)
-    return join([_any_part(raw, f"{path}.{index}") for index, raw in enumerate(blocks)])
-
-
-def _any_part(raw: Raw, path: str) -> "Part | _Carried":
-    head: _Head = typed(raw, _HEAD, path)
-    if head.type == "tool_result":
-        return _open_result(raw, path)
-    if head.type in _KNOWN_TYPES:
-        return part_of(typed(raw, _ONE, path))
-    return _server_part(head, raw)
-
-
-def _open_result(raw: Raw, path: str) -> ToolResult:
-    wire: _OpenToolResult = typed(raw, _OPEN_RESULT, path)
-    content = given(wire.content)
-    parts = () if content is None else parts_of(content, f"{path}.content")
-    return ToolResult(wire.tool_use_id, parts, is_error=wire.is_error, cache=cache_mark(wire.cache_control))
-
-
-class _Carried(Struct, frozen=True):
-    """Not a part: carriers, kept in a thinking block, that belong to the tool call beside it."""
-
-    carriers: tuple[Carrier, ...]
-    to: str
-
-
-def join(parts: "Iterable[Part | _Carried]") -> tuple[Part, ...]:
-    """The parts, with carriers put on the tool calls they belong to."""
-    joined: list[Part] = []
-    waiting: tuple[Carrier, ...] = ()
-    for part in parts:
-        if isinstance(part, _Carried):
-            if part.to == "next":
-                waiting = part.carriers
-            elif joined and isinstance(joined[-1], ToolCall):
-                joined[-1] = msgspec.structs.replace(joined[-1], carriers=part.carriers)
-            continue
-        if waiting and isinstance(part, ToolCall):
-            part, waiting = msgspec.structs.replace(part, carriers=waiting), ()
-        joined.append(part)
-    return tuple(joined)
-
-
-def part_of(block: Known) -> "Part | _Carried":
-    """A block of the union as a part."""
-    match block:
-        case TextBlock():
-            citations = tuple(citation(raw) for raw in block.citations) if block.citations else ()
-            return Text(block.text, citations, cache_mark(block.cache_control))
-        case _ToolUse():
-            return ToolCall(block.id, block.name, bytes(block.input).decode(), cache=cache_mark(block.cache_control))
-        case _ToolResult():
-            content = block.content
-            parts = (Text(content),) if isinstance(content, str) else join(map(part_of, content or ()))
-            return ToolResult(block.tool_use_id, parts, is_error=block.is_error, cache=cache_mark(block.cache_control))
-        case ImageBlock():
-            return Image(_source(block.source), cache=cache_mark(block.cache_control))
-        case _Thinking():
-            return _thought(block.thinking, block.signature)
-        case _Redacted():
-            return _redacted(block.data)
-        case _DocumentBlock():
-            cite = None if block.citations is None else block.citations.enabled
-            return Document(
-                _source(block.source),
-                title=block.title,
-                context=block.context,
-                cite=cite,
-                cache=cache_mark(block.cache_control),
-            )
-        case _SearchResult():
-            return Document(
-                Blocks(tuple(Text(text.text) for text in block.content)),
-                title=block.title,
-                context=f"Source: {block.source}",
-                cite=None if block.citations is None else block.citations.enabled,
-                cache=cache_mark(block.cache_control),
-            )
-
-
-def _source(source: _Base64 | _Url | _File | _PlainText | _Content) -> Source:
-    match source:
-        case _Base64():
-            return Inline(source.media_type, source.data)
-        case _Url():
-            return Url(source.url)
-        case _File():
-            return FileId("messages", source.file_id)
-        case _PlainText():
-            return PlainText(source.data, source.media_type)
-        case _Content():
-            content = source.content
-            parts = (Text(content),) if isinstance(content, str) else join(map(part_of, content))
-            return Blocks(parts)
-
-
-def _thought(text: str, signature: str | None) -> "Part | _Carried":
-    if not signature:
-        return Reasoning(text)
-    if not is_ours(signature):
-        return Reasoning(text, carriers=(Carrier("anthropic.signature", signature, provider="anthropic"),))
-    held = envelope(signature)
-    if held.to != "thought":
-        return _Carried(held.carriers, held.to)
-    return Reasoning(text, carriers=held.carriers)
-
-
-def _redacted(data: str) -> Reasoning:
-    if is_ours(data):
-        return Reasoning(carriers=envelope(data).carriers, redacted=True)
-    return Reasoning(carriers=(Carrier("anthropic.redacted", data, provider="anthropic"),), redacted=True)
-
-
-def citation(raw: Raw) -> Citation:
-    """A citation, as far as it can be read. It covers the whole block that carries it."""
-    try:
-        wire = _CITATION.decode(raw)
-    except msgspec.DecodeError:
-        return Citation("messages", raw=raw)
-    return Citation(
-        "messages",
-        url=_text(wire.url) or _text(wire.source),
-        title=_text(wire.title) or _text(wire.document_title),
-        cited_text=_text(wire.cited_text),
-        raw=raw,
-    )
-
-
-_SERVER_KINDS = (
-    ("web_search", "web_search"),
-    ("web_fetch", "web_fetch"),
-    ("bash_code_execution", "code"),
-    ("text_editor_code_execution", "code"),
-    ("code_execution", "code"),
-    ("tool_search", "tool_search"),
-    ("mcp", "mcp"),
-)
-
-
-def server_kind(name: str) -> str:
-    """The neutral word for a provider-run tool, by its name or type; the name itself where there is none."""
-    return next((kind for prefix, kind in _SERVER_KINDS if name.startswith(prefix)), name)
-
-
-def _server_part(head: _Head, raw: Raw) -> Part:
-    match head.type:
-        case "server_tool_use" | "mcp_tool_use":
-            name = _text(head.name)
-            kind = "mcp" if head.type == "mcp_tool_use" else server_kind(name or "server_tool")
-            arguments = "" if given(head.input) is None else bytes(head.input).decode()
-            return ServerCall("messages", kind, id=_text(head.id), name=name, arguments=arguments, raw=raw)
-        case kind if kind.endswith("_tool_result"):
-            found = _found(head.content)
-            return ServerResult("messages", server_kind(kind), call_id=_text(head.tool_use_id), text=found, raw=raw)
-        case "compaction" if summary := _plain(head.content):
-            return Compaction(summary)
-        case kind:
-            return Opaque("messages", kind, raw)
-
-
-def _found(content: Raw) -> str:
-    """What a provider-run tool found, readable: titles and addresses, or texts."""
-    try:
-        hits = _HITS.decode(content)
-    except msgspec.DecodeError:
-        return _plain(content)
-    lines = (" ".join(filter(None, (_text(hit.title), _text(hit.url), _text(hit.text)))) for hit in hits)
-    return "\n".join(line for line in lines if line)
-
-
-def _plain(content: Raw) -> str:
-    try:
-        return _STRING.decode(content)
-    except msgspec.DecodeError:
-        return ""
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

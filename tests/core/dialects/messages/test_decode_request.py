@@ -266,6 +266,7 @@ GOOD = {"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": 
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"messages": None}, "messages"),
         ({"messages": "hi"}, "messages"),
+        ({"messages": []}, "messages"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
         ({"messages": [{"role": "user"}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content"),

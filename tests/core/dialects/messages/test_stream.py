@@ -195,6 +195,7 @@ class TestDecoder:
         [
             {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}},
             {"error": {"type": "overloaded_error", "message": "busy"}},
+            {"object": "error", "type": "overloaded_error", "message": "busy"},
         ],
     )
     def test_an_error_event_ends_everything(self, error: dict[str, Any]) -> None:
@@ -324,7 +325,7 @@ def frames(data: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def check_grammar(data: bytes) -> list[dict[str, Any]]:
     """The protocol's rules, checked one by one."""
-    seen = []
+    seen: list[dict[str, Any]] = []
     opened: int | None = None
     following = 0
     for name, event in frames(data):
@@ -561,7 +562,7 @@ class TestEncoder:
         ],
     )
     def test_stop_reasons(self, reason: FinishReason, word: str) -> None:
-        events = [
+        events: list[Event] = [
             Start("a", "b"),
             BlockStart(0, Refusal("no")),
             BlockStop(0),
