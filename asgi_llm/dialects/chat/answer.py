@@ -104,12 +104,12 @@ class Chunk(Struct):
     @property
     def reported(self) -> Raw | None:
         """The usage object, wherever servers put it."""
-        if (usage := given(self.usage)) is not None:
+        if self.usage and (usage := given(self.usage)) is not None:
             return usage
         if self.x_groq is not None and (usage := given(self.x_groq.usage)) is not None:
             return usage
         for choice in self.choices or ():
-            if (usage := given(choice.usage)) is not None:
+            if choice.usage and (usage := given(choice.usage)) is not None:
                 return usage
         return None
 

@@ -63,7 +63,7 @@ class ChatStreamDecoder:
         self._out = out
         if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n" and self._at_start:
             # One whole event of one line, as most reads bring: there is nothing to frame.
-            self._frame(Frame(b"", data[6:-2]))
+            self._event(b"", data[6:-2])
             return out
         try:
             self._frames(self._reader.feed(data))
@@ -87,22 +87,21 @@ class ChatStreamDecoder:
         for frame in frames:
             if self._done:
                 return
-            self._frame(frame)
+            self._event(frame.event, frame.data)
 
-    def _frame(self, frame: Frame) -> None:
-        data = frame.data
+    def _event(self, name: bytes, data: bytes) -> None:
         if data[:6] == b"[DONE]":
             self._close(terminated=True)
             return
-        if not data.strip():
+        if not data or data.isspace():
             return
         try:
             chunk = _chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            failed = frame.event == b"error" or b'"error"' in data
+            failed = name == b"error" or b'"error"' in data
             self._fail(in_band_error(data) if failed else content_error("The upstream's stream holds no chat chunk."))
             return
-        if chunk.failed or (frame.event == b"error" and not chunk.choices):
+        if chunk.failed or (name == b"error" and not chunk.choices):
             self._fail(in_band_error(data))
         else:
             self._take(chunk)
