@@ -9,7 +9,7 @@ from collections import deque
 from typing import TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from asgi_llm.dialects.interface import Restore
 from asgi_llm.dialects.sse import Frame, FrameTooLargeError, SSEReader
@@ -29,12 +29,8 @@ __all__ = ["Decoder"]
 P = TypeVar("P", bound=Piece)
 
 
-class _Kind(Struct):
-    type: str = ""
-
-
 _event = msgspec.json.Decoder(StreamEvent)
-_kind = msgspec.json.Decoder(_Kind)
+_kind = msgspec.json.Decoder(wire.Typed)
 _body = msgspec.json.Decoder(Body)
 
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
@@ -119,7 +115,7 @@ class Decoder:
     def _misshapen(self, data: bytes) -> None:
         """An event whose members have other types than documented: fatal only where it carries the answer."""
         try:
-            kind = _kind.decode(data).type
+            kind = _kind.decode(data).type or ""
         except (msgspec.MsgspecError, ValueError, RecursionError):
             kind = "response.completed"
         if kind in _TERMINAL or kind.endswith((".delta", "output_item.done")):
@@ -199,7 +195,7 @@ class Decoder:
         """Some servers tell an item nowhere but in the terminal event."""
         told = sum(seen.done for seen in self._seen.values())
         for index, raw in enumerate(output if told < len(output) else ()):
-            item = wire.read(raw, Item, "response.output")
+            item = items.read_item(raw, "response.output")
             seen = self._seen.get(index)
             if seen is not None and not seen.done:
                 self._done(index, raw)
@@ -237,7 +233,7 @@ class Decoder:
             return self._moved.get(event.output_index, event.output_index)
         item_id = event.item_id
         if item_id is None and given(event.item):
-            item_id = wire.read(event.item, Item, "item").id
+            item_id = items.read_item(event.item, "item").id
         for index, seen in self._seen.items():
             if item_id is not None and seen.id == item_id:
                 return index
@@ -250,7 +246,7 @@ class Decoder:
         return self._seen[index]
 
     def _added(self, event: StreamEvent) -> None:
-        item = wire.read_optional(event.item, Item, "item") or Item()
+        item = items.read_item(event.item, "item") if given(event.item) else Item()
         index = self._place(event)
         if index in self._seen and self._seen[index].done and event.output_index is not None:
             # A server that counts nothing: the next item comes under the number of a finished one.
@@ -281,7 +277,7 @@ class Decoder:
         seen = self._known(index)
         if seen.done or not given(raw):
             return
-        item = wire.read(raw, Item, "item")
+        item = items.read_item(raw, "item")
         seen.id, seen.call_id = item.id, item.call_id
         match item.type:
             case "message":

@@ -46,6 +46,7 @@ __all__ = [
     "hosted",
     "input_parts",
     "output_parts",
+    "read_item",
     "reasoning",
     "result",
     "thought",
@@ -80,8 +81,37 @@ TYPED_CALLS = {
 
 TYPED_OUTPUTS = {f"{item}_output": tool for item, tool in TYPED_CALLS.items()}
 
+_READ = frozenset(
+    {
+        "message",
+        "reasoning",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "compaction",
+        "item_reference",
+        *TYPED_CALLS,
+        *TYPED_OUTPUTS,
+    }
+)
+"""Item types that are understood; all others are kept as they are."""
+
+_READ_PARTS = frozenset({"input_text", "input_image", "input_file", "input_audio", "output_text", "refusal", "text"})
+
 _DATA_URL = re.compile(r"data:(?P<type>[^;,]*)(?:;[^;,]*)*?;base64,", re.IGNORECASE)
 _BAD = "invalid_request"
+
+
+def read_item(raw: Raw, path: str) -> wire.Item:
+    """An item. Of a type that is only kept, nothing but the type must be as expected."""
+    try:
+        return read(raw, wire.Item, path)
+    except ClientError:
+        kind = _kind(raw)
+        if kind is None or kind in _READ:
+            raise
+        return wire.Item(type=kind)
 
 
 def input_parts(content: Raw, path: str) -> tuple[Part, ...]:
@@ -212,8 +242,21 @@ def _citations(annotations: list[Raw] | None) -> tuple[Citation, ...]:
     return tuple(found for raw in annotations or () if (found := citation(raw)) is not None)
 
 
+def _kind(raw: Raw) -> str | None:
+    try:
+        return read(raw, wire.Typed, "").type
+    except ClientError:
+        return None
+
+
 def _input_part(raw: Raw, path: str) -> Part:
-    part = read(raw, wire.Part, path)
+    try:
+        part = read(raw, wire.Part, path)
+    except ClientError:
+        kind = _kind(raw)
+        if kind is None or kind in _READ_PARTS:
+            raise
+        return Opaque("responses", kind, raw)
     mark = part.prompt_cache_breakpoint
     cache = CacheMark(mark.ttl) if mark is not None else None
     match part.type:

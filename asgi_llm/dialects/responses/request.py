@@ -186,7 +186,7 @@ def _turns(raws: list[Raw], path: str) -> list[Turn]:
     grouping = _Grouping()
     for index, raw in enumerate(raws):
         where = f"{path}[{index}]"
-        grouping.add(read(raw, wire.Item, where), raw, where)
+        grouping.add(items.read_item(raw, where), raw, where)
     grouping.close()
     return grouping.turns
 

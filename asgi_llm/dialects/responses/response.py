@@ -22,7 +22,7 @@ from .encoder import Encoder
 from .errors import failure_from
 from .restoring import restored
 from .usage import decode_usage
-from .wire import Item, given
+from .wire import given
 
 __all__ = ["Body", "decode_response", "encode_response", "finish_of", "item_parts"]
 
@@ -85,7 +85,7 @@ def item_parts(raw: Raw, restore: Restore) -> list[Part]:
     Raises:
         ClientError: the item is malformed; the caller of this knows whose fault that is.
     """
-    item = wire.read(raw, Item, "output")
+    item = items.read_item(raw, "output")
     match item.type:
         case "message" | None:
             return list(items.output_parts(item.content, "output.content"))

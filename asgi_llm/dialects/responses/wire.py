@@ -21,6 +21,7 @@ __all__ = [
     "StreamEvent",
     "TextConfig",
     "ToolDefinition",
+    "Typed",
     "array",
     "encode",
     "first",
@@ -94,6 +95,12 @@ class Part(Struct):
     annotations: list[Raw] | None = None
     logprobs: Raw = NOTHING
     prompt_cache_breakpoint: CacheBreakpoint | None = None
+
+
+class Typed(Struct):
+    """Anything that has a type."""
+
+    type: str | None = None
 
 
 class Item(Struct):

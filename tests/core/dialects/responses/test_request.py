@@ -174,6 +174,13 @@ def test_unknown_content_and_items_are_kept_for_this_dialect():
     assert (type(part), part.kind, bytes(part.raw)) == (Opaque, "acme:thing", b'{"type": "acme:thing", "x": [1]}')
 
 
+def test_unknown_types_may_use_known_fields_in_their_own_way():
+    (part,) = decode([{"type": "acme:thing", "id": 7, "name": {}}]).turns[0].parts
+    assert part.kind == "acme:thing"
+    (part,) = parts_of({"type": "acme:part", "text": [1]})
+    assert part.kind == "acme:part"
+
+
 def test_hosted_items_are_server_calls_and_results():
     request = decode(
         [
