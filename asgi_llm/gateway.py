@@ -8,7 +8,9 @@ from typing import Any
 
 from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.endpoints import Table
+from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.target import compile_targets
+from asgi_llm.neutral.request import DialectName
 from asgi_llm.routing.resolve import Ladder, Route
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
@@ -84,6 +86,10 @@ class Gateway:
         if runtime is not None:
             await runtime.aclose()
             self._runtimes.pop(runtime.loop, None)
+
+    def explain(self, model: str, dialect: DialectName = "chat", target: str | None = None) -> Explanation:
+        """Where a request for ``model`` would go and why; ``target`` is one the host would name. Sends nothing."""
+        return explain(self._blueprint.ladder, self._blueprint.targets, model, dialect, target)
 
     def __repr__(self) -> str:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"

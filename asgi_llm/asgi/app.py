@@ -77,6 +77,18 @@ class GatewayApp:
         finally:
             caller.close()
 
+    async def refuse(self, scope: Scope, receive: Receive, send: Send, error: AsgiLLMError) -> None:
+        """Answers one HTTP request with ``error`` in its caller's dialect: how a host says no before the gateway is
+        asked."""
+        runtime = self._runtime()
+        caller = ASGICaller(runtime, scope, receive, send)
+        path = local_path(scope) or ""
+        endpoint, _ = self.table.find(path) or (None, "")
+        if endpoint is None:
+            await self._refuse(runtime, caller, error, _guess(caller, path))
+        else:
+            await self._refuse(runtime, caller, error, _dialect(endpoint, caller), endpoint.name)
+
     async def _refuse_method(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint) -> None:
         dialect = _dialect(endpoint, caller)
         methods = ", ".join(sorted(endpoint.methods))

@@ -14,7 +14,7 @@ from asgi_llm.neutral.request import DialectName
 from asgi_llm.routing.resolve import Resolution
 from asgi_llm.runtime import Runtime
 
-__all__ = ["Leg", "Mode", "Plan", "make_plan"]
+__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "make_plan"]
 
 Mode = Literal["verbatim", "translated"]
 
@@ -76,7 +76,10 @@ def _plan(runtime: Runtime, dialect: DialectName, model: str, named: str | None)
 
 
 def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
-    spoken = crew.target.dialects
-    if dialect in spoken:
-        return Leg(crew, model, DIALECTS[dialect], "verbatim")
-    return Leg(crew, model, DIALECTS[spoken[0]], "translated")
+    spoken, mode = choose_dialect(crew.target.dialects, dialect)
+    return Leg(crew, model, DIALECTS[spoken], mode)
+
+
+def choose_dialect(spoken: tuple[DialectName, ...], dialect: DialectName) -> tuple[DialectName, Mode]:
+    """What a target that speaks ``spoken`` is spoken to in when the caller speaks ``dialect``."""
+    return (dialect, "verbatim") if dialect in spoken else (spoken[0], "translated")

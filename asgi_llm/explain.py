@@ -1,0 +1,99 @@
+"""Says where a request for a model would go and why, without sending anything."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from asgi_llm.errors import AsgiLLMError, Kind
+from asgi_llm.fleet.target import Target
+from asgi_llm.neutral.request import DialectName
+from asgi_llm.pipeline.plan import choose_dialect
+from asgi_llm.routing.catalog import compile_glob
+from asgi_llm.routing.resolve import Ladder
+
+__all__ = ["ExplainedLeg", "Explanation", "explain"]
+
+Use = Literal["first", "fallback", "never"]
+
+
+class ExplainedLeg(Struct, frozen=True):
+    """A target that the request could be sent to.
+
+    ``model`` is its own name for the model, ``dialect`` what it is spoken to in; ``denied`` is the reason why its
+    catalog does not permit the model, or None. ``use`` is ``never`` for a leg that is denied and for those behind a
+    denied first one, since that refusal is final.
+    """
+
+    target: str
+    provider: str
+    model: str
+    dialect: DialectName
+    mode: Literal["verbatim", "translated"]
+    workers: tuple[str, ...]
+    use: Use
+    denied: str | None
+
+
+class Explanation(Struct, frozen=True):
+    """``rung`` of the ladder that decided (None: no rung did), ``route`` the pattern that matched if one did;
+    ``status`` and ``code`` of the refusal the caller would get, or None."""
+
+    model: str
+    dialect: DialectName
+    rung: str | None
+    route: str | None
+    legs: tuple[ExplainedLeg, ...]
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+def explain(
+    ladder: Ladder, targets: Mapping[str, Target], model: str, dialect: DialectName, named: str | None = None
+) -> Explanation:
+    """The way of a request for ``model`` in ``dialect``; ``named`` is the target that the host chose for it."""
+    try:
+        resolution = ladder.resolve(model, named)
+    except AsgiLLMError as error:
+        return Explanation(model, dialect, None, None, (), error.status, error.code, error.message)
+    denials = [_denial(targets[name], model) for name in resolution.targets]
+    legs = tuple(
+        _leg(targets[name], model, dialect, _use(position, denials), denials[position])
+        for position, name in enumerate(resolution.targets)
+    )
+    found = Explanation(model, dialect, resolution.rung, resolution.route, legs)
+    if denials[0] is None:
+        return found
+    kind, message = Kind.PERMISSION, f'the model "{model}" is not permitted here'
+    return Explanation(model, dialect, found.rung, found.route, legs, kind.status, "model_not_permitted", message)
+
+
+def _use(position: int, denials: list[str | None]) -> Use:
+    if denials[0] is not None or denials[position] is not None:
+        return "never"
+    return "fallback" if position else "first"
+
+
+def _leg(target: Target, model: str, dialect: DialectName, use: Use, denied: str | None) -> ExplainedLeg:
+    spoken, mode = choose_dialect(target.dialects, dialect)
+    return ExplainedLeg(
+        target=target.name,
+        provider=target.provider.name,
+        model=target.upstream_model(model),
+        dialect=spoken,
+        mode=mode,
+        workers=() if target.provider.embedded else tuple(options.base_url for options in target.options),
+        use=use,
+        denied=denied,
+    )
+
+
+def _denial(target: Target, model: str) -> str | None:
+    upstream_model = target.upstream_model(model)
+    if target.catalog.permits(upstream_model):
+        return None
+    for pattern in target.settings.deny:
+        if compile_glob(pattern)(upstream_model):
+            return f'"{upstream_model}" matches "{pattern}" in deny'
+    return f'"{upstream_model}" matches nothing in allow ({", ".join(target.settings.allow)})'

@@ -1,0 +1,133 @@
+"""What the endpoints look like in an OpenAPI 3.1 document. Describes only; nothing is checked against it.
+
+Schemas stand inline, since frameworks that take an operation from here do not merge components. They name the fields
+most callers use; the dialects' own references have the rest.
+"""
+
+from typing import Any, TypeAlias
+
+from asgi_llm.endpoints import Endpoint
+
+__all__ = ["operation"]
+
+Schema: TypeAlias = dict[str, Any]
+
+
+def operation(endpoint: Endpoint) -> dict[str, Any]:
+    """The operation object of ``endpoint``, a new one each time: summary, description, request body and responses."""
+    found: dict[str, Any] = {"summary": endpoint.summary, "responses": _responses(endpoint)}
+    if endpoint.name in _ABOUT:
+        found["description"] = _ABOUT[endpoint.name]
+    if (body := _REQUESTS.get(endpoint.name)) is not None:
+        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body()}}}
+    return found
+
+
+def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.kind != "call":
+        return {"200": {"description": "The answer", "content": _json({"type": "object"})}} | (
+            {"503": {"description": "It is shutting down", "content": _json({"type": "object"})}}
+            if endpoint.kind == "ready"
+            else {"4XX": _error(endpoint)}
+            if endpoint.kind == "models"
+            else {}
+        )
+    whole = _json({"type": "object", "description": f"The {endpoint.dialect} dialect's whole answer"})
+    events = {"text/event-stream": {"schema": {"type": "string", "description": "Events, where `stream` is true"}}}
+    return {
+        "200": {"description": "The answer, whole or as a stream of events", "content": whole | events},
+        "4XX": _error(endpoint),
+        "5XX": _error(endpoint),
+    }
+
+
+def _error(endpoint: Endpoint) -> dict[str, Any]:
+    error = _object({"type": _text(), "message": _text()}, ["type", "message"])
+    schema = _object({"error": error}, ["error"])
+    if endpoint.dialect == "messages":
+        schema["properties"]["type"] = {"const": "error"}
+    else:
+        error["properties"] |= {"code": {"type": ["string", "null"]}, "param": {"type": ["string", "null"]}}
+    return {"description": "An error in the endpoint's dialect", "content": _json(schema)}
+
+
+def _json(schema: Schema) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _object(properties: dict[str, Schema], required: list[str]) -> Schema:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": True}
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _text(description: str = "") -> Schema:
+    return {"type": "string", "description": description} if description else {"type": "string"}
+
+
+def _integer(description: str) -> Schema:
+    return {"type": "integer", "minimum": 1, "description": description}
+
+
+def _common() -> dict[str, Schema]:
+    return {
+        "model": _text("Decides which upstream answers"),
+        "stream": {"type": "boolean", "default": False, "description": "Answer with server-sent events"},
+        "temperature": {"type": "number", "minimum": 0},
+        "tools": _array({"type": "object", "additionalProperties": True}),
+    }
+
+
+def _said(*roles: str) -> Schema:
+    """A turn: who says it, and a string or a list of parts."""
+    parts = _array({"type": "object", "additionalProperties": True})
+    content = {"anyOf": [_text(), parts, {"type": "null"}]}
+    return _object({"role": {"type": "string", "enum": list(roles)}, "content": content}, ["role"])
+
+
+def _chat() -> Schema:
+    fields = _common() | {
+        "messages": _array(_said("developer", "system", "user", "assistant", "tool")),
+        "max_completion_tokens": _integer("Most tokens of the answer, thinking included"),
+        "reasoning_effort": _text("How hard to think: none, minimal, low, medium, high, ..."),
+        "response_format": {"type": "object", "additionalProperties": True},
+    }
+    return _object(
+        fields | {"tool_choice": {"anyOf": [_text(), {"type": "object"}]}},
+        ["model", "messages"],
+    ) | {"examples": [{"model": "echo", "messages": [{"role": "user", "content": "Hello"}]}]}
+
+
+def _messages() -> Schema:
+    fields = _common() | {
+        "messages": _array(_said("user", "assistant")),
+        "max_tokens": _integer("Most tokens of the answer, thinking included"),
+        "system": {"anyOf": [_text(), _array({"type": "object"})]},
+        "thinking": {"type": "object", "additionalProperties": True},
+        "tool_choice": {"type": "object", "additionalProperties": True},
+    }
+    return _object(fields, ["model", "max_tokens", "messages"]) | {
+        "examples": [{"model": "echo", "max_tokens": 1024, "messages": [{"role": "user", "content": "Hello"}]}]
+    }
+
+
+def _responses_request() -> Schema:
+    fields = _common() | {
+        "input": {"anyOf": [_text(), _array({"type": "object", "additionalProperties": True})]},
+        "instructions": {"type": ["string", "null"]},
+        "max_output_tokens": _integer("Most tokens of the answer, thinking included"),
+        "reasoning": {"type": "object", "additionalProperties": True},
+        "tool_choice": {"anyOf": [_text(), {"type": "object"}]},
+    }
+    return _object(fields, ["model", "input"]) | {"examples": [{"model": "echo", "input": "Hello"}]}
+
+
+_REQUESTS = {"chat_completions": _chat, "messages": _messages, "responses": _responses_request}
+_ABOUT = {
+    "chat_completions": "Takes and gives what the OpenAI Chat Completions API does.",
+    "messages": "Takes and gives what the Anthropic Messages API does.",
+    "responses": "Takes and gives what the OpenAI Responses API does.",
+    "models": "In Anthropic's shape where the request has an `anthropic-version` header, else in OpenAI's.",
+}
