@@ -189,7 +189,8 @@ def part_of(block: Known) -> "Part | _Carried":
             citations = tuple(citation(raw) for raw in block.citations) if block.citations else ()
             return Text(block.text, citations, cache_mark(block.cache_control))
         case ToolUseBlock():
-            return ToolCall(block.id, block.name, bytes(block.input).decode(), cache=cache_mark(block.cache_control))
+            arguments = "" if given(block.input) is None else bytes(block.input).decode()
+            return ToolCall(block.id, block.name, arguments, cache=cache_mark(block.cache_control))
         case ToolResultBlock():
             content = block.content
             parts = (Text(content),) if isinstance(content, str) else join(map(part_of, content or ()))

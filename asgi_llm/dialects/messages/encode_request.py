@@ -160,7 +160,7 @@ class _Draft:
             which = f"the tool {choice['name']}" if choice["type"] == "tool" else "one of the tools"
             self.sentences.append(f"In this turn you must call {which} before you answer.")
             self.choice = {**{k: v for k, v in choice.items() if k != "name"}, "type": "auto"}
-        elif self.wish.budgeted and self.model.known:
+        elif self.wish.budgeted and self.model.forced_tools == "without_budget":
             self.report.lose("reasoning")
             self.wish = Thinking(self.wish.max_tokens, effort=self.wish.effort)
 

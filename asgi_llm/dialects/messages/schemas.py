@@ -75,12 +75,12 @@ def _as_object(schema: bytes) -> bytes:
         return bytes(OPEN_OBJECT)
     if not isinstance(root, dict) or root.get("type", "object") not in ("object", ["object"], ["object", "null"]):
         return bytes(OPEN_OBJECT)
-    merged: dict[str, Any] = {"type": "object", "properties": {}}
-    for branch in [branch for key in ("allOf", "anyOf", "oneOf") for branch in _branches(root.pop(key, None))]:
-        merged["properties"].update(_properties(branch))
-    properties = {**merged["properties"], **_properties(root)}
-    rest = {key: value for key, value in root.items() if key not in ("type", "properties")}
-    return msgspec.json.encode({"type": "object", "properties": properties, **rest})
+    properties: dict[str, Any] = {}
+    for key in ("allOf", "anyOf", "oneOf"):
+        for branch in _branches(root.pop(key, None)):
+            properties.update(_properties(branch))
+    properties.update(_properties(root))
+    return msgspec.json.encode({**root, "type": "object", "properties": properties})
 
 
 def _branches(value: Any) -> list[Any]:
@@ -101,9 +101,9 @@ def closed_schema(schema: bytes) -> bytes:
     try:
         value = msgspec.json.decode(schema)
         closed = _closed(value)
+        return schema if closed == value else msgspec.json.encode(closed)
     except (msgspec.DecodeError, RecursionError):
         return schema
-    return schema if closed == value else msgspec.json.encode(closed)
 
 
 _LIMITS = (

@@ -94,6 +94,12 @@ def test_arguments_keep_numbers_and_key_order() -> None:
     assert MESSAGES.decode_request(body.encode()).turns[0].parts == (ToolCall("t", "f", raw),)
 
 
+def test_a_call_without_input_has_no_arguments() -> None:
+    for block in ({"input": None}, {}):
+        (call,) = parts({"type": "tool_use", "id": "t", "name": "f", **block}, role="assistant")
+        assert call.arguments in ("", "{}")
+
+
 def test_tool_results_have_three_values_of_is_error() -> None:
     got = parts(
         {"type": "tool_result", "tool_use_id": "1", "content": "x"},

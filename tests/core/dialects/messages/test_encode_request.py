@@ -363,6 +363,13 @@ class TestTools:
         assert second["input_schema"] == {"type": "object", "properties": {}}
         assert {warning.field for warning in encoded.warnings} == {"tool_schema"}
 
+    def test_schemas_of_absurd_depth_do_no_harm(self) -> None:
+        for depth in (500, 5000):
+            deep = b'{"anyOf":[' * depth + b"{}" + b"]}" * depth
+            encode(tools=(FunctionTool("f", schema=Raw(deep)),))
+            closed = b'{"type":"object","anyOf":[' * depth + b"{}" + b"]}" * depth
+            encode(output=OutputFormat("schema", schema=Raw(closed)))
+
     def test_names_are_made_legal_in_tools_choice_and_history(self) -> None:
         odd = "mcp.server/" + "n" * 140
         encoded = encode(
