@@ -1,0 +1,136 @@
+"""What follows a failed attempt: the table of verdicts, and the bounds of the wait."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_llm.errors import Cause, Kind, UpstreamError
+from asgi_llm.routing.retry import Verdict, blames_worker, delay, judge
+
+RETRY, NEXT, FINAL = Verdict.RETRY, Verdict.NEXT_LEG, Verdict.FINAL
+
+
+def answered(status: int) -> UpstreamError:
+    kind = next((kind for kind in Kind if kind.status == status), Kind.BAD_REQUEST)
+    return UpstreamError("it said no", cause=Cause.STATUS, kind=kind, upstream_status=status)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "blamed"),
+    [
+        (400, FINAL, False),
+        (401, NEXT, False),
+        (402, NEXT, False),
+        (403, NEXT, False),
+        (404, NEXT, False),
+        (405, FINAL, False),
+        (408, RETRY, False),
+        (409, RETRY, False),
+        (413, FINAL, False),
+        (415, FINAL, False),
+        (418, FINAL, False),
+        (422, FINAL, False),
+        (425, RETRY, False),
+        (429, RETRY, False),
+        (500, RETRY, True),
+        (501, RETRY, False),
+        (502, RETRY, True),
+        (503, RETRY, True),
+        (504, RETRY, True),
+        (529, RETRY, True),
+        (599, RETRY, False),
+    ],
+)
+def test_verdict_by_status(status: int, verdict: Verdict, blamed: bool) -> None:
+    assert (judge(answered(status)), blames_worker(answered(status))) == (verdict, blamed)
+
+
+@pytest.mark.parametrize(
+    ("cause", "verdict", "blamed"),
+    [
+        (Cause.CONNECT, RETRY, True),
+        (Cause.TLS, RETRY, True),
+        (Cause.CONNECT_TIMEOUT, RETRY, True),
+        (Cause.POOL_TIMEOUT, RETRY, False),
+        (Cause.FIRST_BYTE_TIMEOUT, RETRY, True),
+        (Cause.IDLE_TIMEOUT, RETRY, True),
+        (Cause.TOTAL_TIMEOUT, FINAL, True),
+        (Cause.RESET, RETRY, True),
+        (Cause.PROTOCOL, RETRY, True),
+        (Cause.CONTENT, RETRY, True),
+        (Cause.TRUNCATED, RETRY, True),
+        (Cause.UNAVAILABLE, RETRY, False),
+    ],
+)
+def test_verdict_by_cause(cause: Cause, verdict: Verdict, blamed: bool) -> None:
+    error = UpstreamError("it broke", cause=cause)
+    assert (judge(error), blames_worker(error)) == (verdict, blamed)
+
+
+def test_every_cause_is_in_one_of_the_tables() -> None:
+    marks = test_verdict_by_cause.pytestmark  # type: ignore[attr-defined]  # pytest puts it there
+    assert {row[0] for row in marks[0].args[1]} | {Cause.STATUS, Cause.IN_BAND} == set(Cause)
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdict", "blamed"),
+    [
+        (Kind.OVERLOADED, RETRY, True),
+        (Kind.SERVER, RETRY, True),
+        (Kind.BAD_GATEWAY, RETRY, True),
+        (Kind.TIMEOUT, RETRY, True),
+        (Kind.RATE_LIMIT, RETRY, False),
+        (Kind.AUTHENTICATION, NEXT, False),
+        (Kind.NOT_FOUND, NEXT, False),
+        (Kind.BAD_REQUEST, FINAL, False),
+        (Kind.CONTEXT_LENGTH, FINAL, False),
+    ],
+)
+def test_an_error_inside_a_good_answer_counts_by_its_kind_not_by_the_200(
+    kind: Kind, verdict: Verdict, blamed: bool
+) -> None:
+    error = UpstreamError("in a 200", cause=Cause.IN_BAND, kind=kind, upstream_status=200)
+    assert (judge(error), blames_worker(error)) == (verdict, blamed)
+
+
+WAITS = {"base": 0.05, "factor": 2.0, "cap": 1.0, "jitter": 0.0, "spread": 0.5, "retry_after": None}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "changed", "seconds"),
+    [
+        (2, {}, 0.05),
+        (3, {}, 0.1),
+        (4, {}, 0.2),
+        (20, {}, 1.0),
+        (2, {"retry_after": 0.5}, 0.5),
+        (2, {"retry_after": 30.0}, 1.0),
+        (20, {"retry_after": 0.5}, 1.0),
+        (2, {"retry_after": 0.0}, 0.05),
+        (2, {"jitter": 0.2, "spread": 0.0}, 0.04),
+        (2, {"jitter": 0.2, "spread": 1.0}, 0.06),
+        (2, {"base": 0.0}, 0.0),
+        (2, {"cap": 0.0, "retry_after": 5.0}, 0.0),
+    ],
+)
+def test_the_wait_grows_to_its_cap_and_honours_the_upstreams_own(
+    attempt: int, changed: dict[str, float], seconds: float
+) -> None:
+    assert delay(attempt, **(WAITS | changed)) == pytest.approx(seconds)  # type: ignore[arg-type]  # numbers and None
+
+
+@given(
+    attempt=st.integers(2, 20),
+    base=st.floats(0, 100),
+    factor=st.floats(1, 10),
+    cap=st.floats(0, 100),
+    jitter=st.floats(0, 1),
+    spread=st.floats(0, 1),
+    retry_after=st.none() | st.floats(0, 1e6),
+)
+def test_no_wait_is_negative_or_longer_than_the_cap(
+    attempt: int, base: float, factor: float, cap: float, jitter: float, spread: float, retry_after: float | None
+) -> None:
+    wait = delay(attempt, base=base, factor=factor, cap=cap, jitter=jitter, spread=spread, retry_after=retry_after)
+    assert 0 <= wait <= cap
+    assert wait >= min(cap, retry_after or 0)

@@ -1,0 +1,94 @@
+"""The table of endpoints: which spellings of a path lead where."""
+
+import pytest
+
+from asgi_llm.endpoints import ENDPOINTS, Table
+from asgi_llm.settings import EndpointSettings
+
+CALLS = {
+    "/v1/chat/completions": "chat_completions",
+    "/v1/messages": "messages",
+    "/v1/responses": "responses",
+}
+
+
+def table(**settings: object) -> Table:
+    return Table(EndpointSettings.model_validate(settings))
+
+
+def name(found: object) -> str | None:
+    return None if found is None else found[0].name  # type: ignore[index]  # a pair, or None
+
+
+@pytest.mark.parametrize("prefix", ["", "/openai", "/anthropic"])
+@pytest.mark.parametrize(("path", "endpoint"), CALLS.items())
+def test_calls_are_found_with_and_without_version_behind_every_prefix(prefix: str, path: str, endpoint: str) -> None:
+    assert name(table().find(prefix + path)) == endpoint
+    assert name(table().find(prefix + path.removeprefix("/v1"))) == endpoint
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/v1",
+        "/v2/messages",
+        "/v1/v1/messages",
+        "/v1/message",
+        "/v1/messages/",
+        "/v1/messages/count_tokens",
+        "/V1/messages",
+        "/openai/openai/v1/messages",
+        "/v1/openai/messages",
+        "/other/v1/messages",
+        "/v1/modelsx",
+        "/v1/health",
+        "//v1/messages",
+    ],
+)
+def test_other_paths_are_not_found(path: str) -> None:
+    assert table().find(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "rest"),
+    [
+        ("/v1/models", ""),
+        ("/models", ""),
+        ("/v1/models/gpt-5", "gpt-5"),
+        ("/anthropic/v1/models/claude-x", "claude-x"),
+        ("/openai/models/org/model:tag", "org/model:tag"),
+    ],
+)
+def test_a_model_stands_behind_the_list_of_models(path: str, rest: str) -> None:
+    found = table().find(path)
+    assert found is not None
+    assert (found[0].name, found[1]) == ("models", rest)
+
+
+def test_the_root_answers_below_every_prefix() -> None:
+    assert [name(table().find(path)) for path in ("/", "/openai", "/anthropic")] == ["root", "root", "root"]
+
+
+def test_prefixes_are_the_settings() -> None:
+    own = table(prefixes={"openai": "/compat/v9"})
+    assert name(own.find("/compat/v9/v1/messages")) == "messages"
+    assert name(own.find("/v1/messages")) == "messages"
+    assert own.find("/openai/v1/messages") is None
+    assert table(prefixes={}).find("/anthropic/v1/messages") is None
+
+
+@pytest.mark.parametrize("disabled", ["chat_completions", "messages", "responses", "models", "health"])
+def test_a_disabled_endpoint_is_gone_in_every_spelling_and_alone(disabled: str) -> None:
+    rest = table(disable=[disabled])
+    assert [item.name for item in rest.served] == [item.name for item in ENDPOINTS if item.name != disabled]
+    for item in ENDPOINTS:
+        for path in (item.path, "/openai" + item.path.rstrip("/"), item.path.removeprefix("/v1")):
+            assert name(rest.find(path)) == (None if item.name == disabled else item.name)
+    assert (rest.find("/v1/models/x") is None) == (disabled == "models")
+
+
+def test_calls_are_posted_and_everything_else_is_read() -> None:
+    for item in ENDPOINTS:
+        assert item.methods == ({"POST"} if item.kind == "call" else {"GET", "HEAD"})
+        assert (item.dialect is not None) == (item.kind == "call")
