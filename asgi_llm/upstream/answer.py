@@ -6,7 +6,6 @@ connection may already serve another request.
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import Cause, UpstreamError
@@ -46,7 +45,7 @@ class Answer:
         connection = self._connection
         if connection is None:
             return self._last()
-        if connection.total_at != inf and connection.total_is_over():
+        if connection.alarm.total_is_over():
             connection.time_out(Cause.TOTAL_TIMEOUT)
             return self._last()
         if not connection.pieces:

@@ -3,14 +3,9 @@
 llhttp, in its strict mode, refuses bare CR or LF, folded lines, control characters, both or several
 Content-Lengths, Content-Length beside Transfer-Encoding and bad chunks. This module adds what it leaves open: limits,
 versions, interim answers, codings other than ``chunked``, answers to HEAD, ends by closing, and bytes after the end.
-
-Time is kept by at most one timer a connection: waiting only notes a deadline, and the timer, when it fires early,
-is set again to what is then the deadline. A busy connection thus touches the loop's timers once in many requests.
 """
 
 import asyncio
-from contextvars import Context
-from math import inf
 from typing import Protocol, cast
 
 import httptools
@@ -19,6 +14,7 @@ from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.types import Headers
 
 from . import failures
+from .alarm import Alarm
 from .answer import Answer
 from .interface import Timeouts
 
@@ -28,9 +24,6 @@ _BUFFERED = 256 * 1024
 """Reading pauses when so many bytes wait for a reader."""
 
 _MAX_HEADERS = 256
-
-_EMPTY_CONTEXT = Context()
-"""Timers outlive requests, and must not keep alive what some request put into its context variables."""
 
 
 class Owner(Protocol):
@@ -50,19 +43,17 @@ class Connection(asyncio.Protocol):
     """Created by dialling; ``begin`` starts an exchange, ``wait_for_head`` and the answer's ``read`` await its parts.
 
     Attributes:
+        alarm: its sense of time.
         idle: it lies in the pool.
         idle_since: loop time.
         pieces: the body that has arrived and was not read yet.
-        total_at: loop time at which the exchange must be over, or inf.
     """
 
     __slots__ = (
         "_answer",
         "_buffered",
-        "_cause",
         "_codings",
         "_complete",
-        "_deadline",
         "_first_byte",
         "_head_pending",
         "_headers",
@@ -78,18 +69,16 @@ class Connection(asyncio.Protocol):
         "_reading_paused",
         "_silent",
         "_starts_with_http11",
-        "_timer",
-        "_timer_at",
         "_transport",
         "_unsent",
         "_used",
         "_waiter",
         "_writing_paused",
+        "alarm",
         "idle",
         "idle_since",
         "on_body",
         "pieces",
-        "total_at",
     )
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, max_head: int) -> None:
@@ -101,9 +90,6 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._lost = False
         self._used = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = self._deadline = self.total_at = inf
-        self._cause = Cause.TOTAL_TIMEOUT
         self._first_byte = self._idle_limit = 0.0
         self._writing_paused = self._reading_paused = False
         self._unsent = 0
@@ -113,6 +99,7 @@ class Connection(asyncio.Protocol):
         self._headers: Headers = []
         self.pieces: list[bytes] = []
         self.on_body = self.pieces.append  # the parser calls this for every piece: the list itself is fastest
+        self.alarm = Alarm(loop, self._ring)
         self.idle = False
         self.idle_since = 0.0
         self._parser = self._new_parser()
@@ -137,7 +124,7 @@ class Connection(asyncio.Protocol):
         self._overhead = self._buffered = self._codings = 0
         self._first_byte = timeouts.first_byte
         self._idle_limit = timeouts.idle
-        self.total_at = total_at
+        self.alarm.total_at = total_at
         self._transport.write(first)
         if rest:
             # Not writelines: some versions of asyncio do not pause the protocol in it.
@@ -148,15 +135,15 @@ class Connection(asyncio.Protocol):
         """Done when the answer has its head or its error. First byte is counted from the request's last."""
         if self._writing_paused:
             self._unsent = self._transport.get_write_buffer_size()
-            self._expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+            self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
         else:
-            self._expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
+            self.alarm.expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
     def wait_for_body(self) -> "asyncio.Future[None]":
         """Done when there are pieces, or the answer has ended."""
-        self._expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+        self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
@@ -171,10 +158,6 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
-    def total_is_over(self) -> bool:
-        """A reader that never has to wait is held to the total time as well."""
-        return self._loop.time() >= self.total_at
-
     def fail(self, error: UpstreamError) -> None:
         """End the exchange and the connection."""
         self._end(error, reusable=False)
@@ -186,7 +169,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once; nothing is flushed."""
         self._lost = True
-        self._stop_timer()
+        self.alarm.stop()
         self._transport.abort()
 
     # What the transport tells it
@@ -235,7 +218,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever the reason, an exchange that is still open was cut off."""
         self._lost = True
-        self._stop_timer()
+        self.alarm.stop()
         if self._answer is not None:
             self._cut_off()
         elif self.idle:
@@ -250,7 +233,7 @@ class Connection(asyncio.Protocol):
         """The request is out: from here the upstream's time runs."""
         self._writing_paused = False
         if self._head_pending and self._waiter is not None:
-            self._expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
+            self.alarm.expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
 
     # What the parser tells it
 
@@ -389,41 +372,13 @@ class Connection(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _expect(self, limit: float, cause: Cause) -> None:
-        """Something must happen within ``limit`` seconds (0: any time), and before the total is over."""
-        deadline = self.total_at
-        self._cause = Cause.TOTAL_TIMEOUT
-        if limit:
-            at = self._loop.time() + limit
-            if at < deadline:
-                deadline = at
-                self._cause = cause
-        self._deadline = deadline
-        if deadline < self._timer_at:
-            self._stop_timer()
-            self._start_timer(deadline)
-
-    def _start_timer(self, at: float) -> None:
-        self._timer_at = at
-        self._timer = self._loop.call_at(at, self._on_timer, context=_EMPTY_CONTEXT)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self._timer_at = inf
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_at = inf
+    def _ring(self, cause: Cause) -> None:
         if self._waiter is None:
             return
-        if self._loop.time() < self._deadline:
-            self._start_timer(self._deadline)
-        elif self._writing_paused and self._cause is Cause.IDLE_TIMEOUT and self._still_sending():
-            self._expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+        if self._writing_paused and cause is Cause.IDLE_TIMEOUT and self._still_sending():
+            self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
         else:
-            self.time_out(self._cause)
+            self.time_out(cause)
 
     def _still_sending(self) -> bool:
         before, self._unsent = self._unsent, self._transport.get_write_buffer_size()

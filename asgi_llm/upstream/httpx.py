@@ -37,7 +37,8 @@ class HttpxClient:
 
     Args:
         options: as for the other backend.
-        transport: an ``AsyncBaseTransport`` of httpx or httpx2; pool, TLS and proxy are then its own business.
+        transport: an ``AsyncBaseTransport`` of httpx or httpx2; pool, TLS and proxy are then its own
+            business. It is closed with the client.
 
     Raises:
         ValueError: options that cannot work.
@@ -111,6 +112,8 @@ class HttpxClient:
             self._transport = self._given
         if self._transport is None:
             self._context = self._context or await asyncio.to_thread(client_context)
+            if self._closed:
+                raise failures.closed()
         if self._transport is None:  # still: another request may have been faster
             self._transport = self._new_transport(self._context)
         return self._transport

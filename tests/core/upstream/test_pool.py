@@ -75,10 +75,8 @@ async def test_waiters_are_served_in_order_and_the_limit_holds(http1, serve, ask
             await peer.say(OK)
 
     async with serve(script) as server, http1.client(server.url, max_connections=limit) as client:
-        tasks = []
-        for number in range(20):
-            tasks.append(asyncio.create_task(client.send(ask(b"%d" % number))))
-            await asyncio.sleep(0)
+        tasks = [asyncio.create_task(client.send(ask(b"%d" % number))) for number in range(20)]
+        await asyncio.sleep(0)
         assert client.waiting == 20 - limit
         await asyncio.gather(*tasks)
         assert sorted(served) == list(range(20))
