@@ -1,0 +1,70 @@
+"""The seam between FastAPI's routing and the gateway.
+
+FastAPI resolves a route's dependencies and then sends the response while they are still open. Here the response sends
+nothing: it only notes that the dependencies let the request pass. Once they have all been closed the gateway answers,
+so that no database session of a dependency, at whatever depth, is held for as long as a model talks.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from asgi_llm import Gateway
+from asgi_llm.identity import IDENTITY_KEY, Identity
+from asgi_llm.types import Receive, Scope, Send
+
+from .refusal import as_error, as_raised
+
+__all__ = ["Admitted", "route_class"]
+
+_ADMITTED = "asgi_llm_fastapi.admitted"
+
+
+class Admitted(Response):
+    """The dependencies let the request pass. ``identity`` is who calls, or None where the application does not say."""
+
+    def __init__(self, identity: Identity | None) -> None:
+        super().__init__()
+        self.identity = identity
+        self.receive: Receive | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A limit on the body's size, where this route has one, is in this receive and not in the server's.
+        self.receive = receive
+        scope[_ADMITTED] = self
+
+
+def route_class(gateway: Gateway, tails: Mapping[Callable[..., Any], str]) -> type[APIRoute]:
+    """The class of the routes that lead to ``gateway``. ``tails`` has the path below the router that each endpoint
+    function stands for; the one that is missing takes all other paths and has theirs as its parameter ``path``."""
+
+    class LLMRoute(APIRoute):
+        async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+            # What dependencies leave in request.state must be where the application's middleware looks for it.
+            scope.setdefault("state", {})
+            inner = dict(scope)
+            # Without handlers, what a dependency raises comes out here, through the clean-up of all of them.
+            inner["starlette.exception_handlers"] = ({}, {})
+            mount = scope["path"].removesuffix(tails.get(self.endpoint) or f"/{scope['path_params']['path']}")
+            try:
+                await super().handle(inner, receive, send)
+                admitted: Admitted | None = inner.get(_ADMITTED)
+                if admitted is None:
+                    return
+                inner |= {"root_path": mount, IDENTITY_KEY: admitted.identity}
+                await gateway.asgi(inner, admitted.receive or receive, send)
+            except (HTTPException, RequestValidationError) as raised:
+                if isinstance(raised, HTTPException) and raised.status_code < 400:
+                    raise
+                await gateway.asgi.refuse(
+                    dict(scope, root_path=mount), receive, as_raised(send, raised), as_error(raised)
+                )
+                return
+            if admitted.background is not None:
+                await admitted.background()
+
+    return LLMRoute

@@ -1,0 +1,111 @@
+"""``llm_router``: the gateway's endpoints as routes of a FastAPI application."""
+
+import inspect
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.params import Depends as Dependency
+from fastapi.responses import Response
+
+from asgi_llm import Gateway, Identity
+from asgi_llm.endpoints import Endpoint
+from asgi_llm.openapi import operation
+
+from .identity import ToIdentity, default_identity
+from .route import Admitted, route_class
+
+__all__ = ["llm_router"]
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_Forward = Callable[..., Any]
+
+
+def llm_router(
+    gateway: Gateway,
+    *,
+    identity: Callable[..., Any] | Dependency | None = None,
+    dependencies: Sequence[Dependency] = (),
+    to_identity: ToIdentity | None = None,
+    tags: Sequence[str | Enum] = ("llm",),
+    include_in_schema: bool = True,
+    **router_options: Any,
+) -> APIRouter:
+    """A router with one documented route for each endpoint of ``gateway``, and a hidden one for all other paths below
+    it, which the gateway answers as well. Include it under a prefix.
+
+    Every dependency, ``identity`` or not, is closed before the first byte of the answer is sent. FastAPI never reads
+    the body. The gateway runs for as long as the application does.
+
+    Args:
+        gateway: what answers.
+        identity: the application's dependency that knows the user, or ``Depends``/``Security`` of it. Where it returns
+            None, or is not given, the gateway's own keys decide. Health, readiness and root do not ask for it.
+        dependencies: further ones that let the request pass or raise ``HTTPException``.
+        to_identity: makes an ``Identity`` (or its subject) of what ``identity`` returns; ``default_identity`` says what
+            is done without it.
+        tags, include_in_schema: for the OpenAPI document.
+        router_options: passed on to ``APIRouter``.
+    """
+    if "max_body_size" in inspect.signature(APIRouter).parameters:
+        # The gateway has a limit of its own and says so in the caller's dialect; the application's is for forms.
+        router_options.setdefault("max_body_size", sys.maxsize)
+    tails: dict[_Forward, str] = {}
+    router = APIRouter(
+        tags=list(tags),
+        dependencies=list(dependencies),
+        include_in_schema=include_in_schema,
+        lifespan=_lifespan(gateway),
+        route_class=route_class(gateway, tails),
+        **router_options,
+    )
+    who = identity if isinstance(identity, Dependency) else Depends(identity or _nobody)
+    convert = to_identity or default_identity
+    for endpoint in gateway.asgi.table.served:
+        # Probes come without a user.
+        forward = _forward(who if endpoint.kind in ("call", "models") else Depends(_nobody), convert)
+        tails[forward] = endpoint.path
+        router.add_api_route(endpoint.path, forward, response_class=Response, **_documentation(endpoint))
+    anything = _forward(who, convert)
+    router.add_api_route("/{path:path}", anything, methods=_METHODS, include_in_schema=False, name="llm")
+    return router
+
+
+async def _nobody() -> None:
+    """The application does not say who calls."""
+
+
+def _forward(who: Dependency, convert: ToIdentity) -> _Forward:
+    async def forward(user: Any = who) -> Response:
+        found = convert(user) if user is not None else None
+        return Admitted(Identity(subject=found, source="fastapi") if isinstance(found, str) else found)
+
+    return forward
+
+
+def _lifespan(gateway: Gateway) -> Callable[[Any], Any]:
+    @asynccontextmanager
+    async def lifespan(_app: Any) -> AsyncIterator[None]:
+        async with gateway.running():
+            yield
+
+    return lifespan
+
+
+def _documentation(endpoint: Endpoint) -> dict[str, Any]:
+    """Arguments of ``add_api_route``. The id of the operation is FastAPI's, which is unique however often the router is
+    included."""
+    described = operation(endpoint)
+    body = described.get("requestBody")
+    return {
+        "name": endpoint.name,
+        # Only these are documented; HEAD is answered by the route for all other paths.
+        "methods": sorted(endpoint.methods - {"HEAD"}),
+        "summary": described["summary"],
+        "description": described.get("description", ""),
+        "responses": {int(code) if code.isdigit() else code: said for code, said in described["responses"].items()},
+        "openapi_extra": {"requestBody": body} if body else None,
+    }
