@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
-from asgi_llm.dialects.interface import Dialect, Restore, Warned
+from asgi_llm.dialects.interface import Dialect, Warned
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
 from asgi_llm.neutral.request import Request
@@ -32,20 +32,15 @@ class Caller(Protocol):
     ``start``, ``send`` and ``finish`` are called in this order, one at a time. ``gone`` becomes true when the caller
     has left. Then, as the settings have it, the exchange's task is cancelled, or goes on with nobody listening, and is
     cancelled after a while.
+
+    ``headers`` are all headers in order; ``fields`` has the last value of each name, for look-ups.
     """
 
+    scope: Scope
+    headers: Headers
+    fields: dict[bytes, bytes]
     started: bool
     gone: bool
-
-    @property
-    def scope(self) -> Scope: ...
-
-    @property
-    def headers(self) -> Headers: ...
-
-    def header(self, name: bytes) -> bytes | None:
-        """The last header called ``name`` (lower case)."""
-        ...
 
     async def body(self, limit: int) -> bytes:
         """The whole body.
@@ -54,6 +49,10 @@ class Caller(Protocol):
             ClientError: larger than ``limit`` bytes.
             CallerGone: it left meanwhile.
         """
+        ...
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """``start`` and ``finish`` in one."""
         ...
 
     async def start(self, status: int, headers: Headers) -> None: ...
@@ -92,7 +91,6 @@ class Exchange(Struct, kw_only=True, eq=False):
     worker: "Worker | None" = None
     attempts: tuple[Attempt, ...] = ()
     warnings: tuple[Warned, ...] = ()
-    restore: Restore = Restore()
     status: int = 0
     outcome: Outcome | None = None
     error_code: str | None = None

@@ -114,7 +114,7 @@ def _dialect(endpoint: Endpoint, caller: ASGICaller) -> Dialect:
 
 def _guess(caller: ASGICaller, path: str) -> Dialect:
     """Whose error shape a caller of an unknown or shared path understands: its headers and the path give it away."""
-    if caller.header(b"anthropic-version") is not None or "/messages" in path or path.startswith("/anthropic"):
+    if caller.fields.get(b"anthropic-version") is not None or "/messages" in path or path.startswith("/anthropic"):
         return DIALECTS["messages"]
     return DIALECTS["responses" if "/responses" in path else "chat"]
 

@@ -24,7 +24,6 @@ class ASGICaller:
 
     __slots__ = (
         "_breaking_off",
-        "_found",
         "_receive",
         "_runtime",
         "_send",
@@ -32,6 +31,7 @@ class ASGICaller:
         "_task",
         "_timer",
         "_watch",
+        "fields",
         "gone",
         "headers",
         "scope",
@@ -42,22 +42,16 @@ class ASGICaller:
         self._runtime = runtime
         self._receive = receive
         self._send = send
-        self._found: dict[bytes, bytes] | None = None
         self._task = asyncio.current_task(runtime.loop)
         self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
         self.scope = scope
         self.headers: Headers = scope["headers"]
+        self.fields: dict[bytes, bytes] = dict(self.headers)
         self.started = False
         self.gone = False
         self._sending = False
         self._breaking_off = False
-
-    def header(self, name: bytes) -> bytes | None:
-        found = self._found
-        if found is None:
-            found = self._found = dict(self.headers)
-        return found.get(name)
 
     async def body(self, limit: int) -> bytes:
         self._check_declared_length(limit)
@@ -80,6 +74,10 @@ class ASGICaller:
             if not more:
                 self._watch_later()
                 return b"".join(pieces)
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        await self.start(status, headers)
+        await self._tell({"type": "http.response.body", "body": body, "more_body": False})
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
@@ -120,7 +118,7 @@ class ASGICaller:
         self._task = None
 
     def _check_declared_length(self, limit: int) -> None:
-        declared = self.header(b"content-length")
+        declared = self.fields.get(b"content-length")
         # An absurdly long number must not be parsed at all: that takes quadratic time.
         if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
             raise _too_large(limit)

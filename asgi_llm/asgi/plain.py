@@ -34,8 +34,7 @@ async def answer_plain(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint,
         (b"content-length", b"%d" % len(body)),
         (b"x-llm-request-id", request_id.encode("ascii")),
     ]
-    await caller.start(status, headers)
-    await caller.finish(b"" if caller.scope["method"] == "HEAD" else body)
+    await caller.answer(status, headers, b"" if caller.scope["method"] == "HEAD" else body)
 
 
 async def _answer(

@@ -55,14 +55,14 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
 
 def _key(caller: Caller) -> bytes | None:
     """The key shown. Every dialect's clients use either header, and the key's own header wins."""
-    if key := caller.header(b"x-api-key"):
+    if key := caller.fields.get(b"x-api-key"):
         return key
-    scheme, _, key = (caller.header(b"authorization") or b"").partition(b" ")
+    scheme, _, key = (caller.fields.get(b"authorization") or b"").partition(b" ")
     return key.strip() if scheme.lower() == b"bearer" and key.strip() else None
 
 
 def _check_type(caller: Caller) -> None:
-    declared = caller.header(b"content-type")
+    declared = caller.fields.get(b"content-type")
     if declared and declared != b"application/json":
         media_type = declared.partition(b";")[0].strip().lower()
         if media_type != b"application/json" and not media_type.endswith(b"+json"):
@@ -72,7 +72,7 @@ def _check_type(caller: Caller) -> None:
                 param="content-type",
                 kind=Kind.UNSUPPORTED_MEDIA_TYPE,
             )
-    if (encoding := caller.header(b"content-encoding")) and encoding.strip().lower() != b"identity":
+    if (encoding := caller.fields.get(b"content-encoding")) and encoding.strip().lower() != b"identity":
         raise ClientError(
             f"the content encoding {encoding.decode('latin-1')[:100]} is not supported; send the body as it is",
             code="unsupported_content_encoding",

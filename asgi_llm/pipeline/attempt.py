@@ -5,23 +5,22 @@ leg. Never by the worker that just failed.
 """
 
 import asyncio
-import random
 
 from msgspec import Struct
 
 from asgi_llm.dialects.interface import Restore
-from asgi_llm.errors import Cause, Kind, UpstreamError
+from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Attempt, Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
-from asgi_llm.routing.retry import Verdict, delay, judge
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamResponse
 
+from .course import Course
 from .inspect import check_first, check_whole
 from .plan import Leg
-from .prepare import Outgoing, prepare
+from .prepare import Outgoing
 
 __all__ = ["Reply", "attempt"]
 
@@ -42,55 +41,23 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     """Fills in leg, worker, attempts and warnings.
 
     Raises:
-        UpstreamError: the failure of the last attempt, when no leg is left or none can help.
-        ClientError: the request cannot be expressed in any leg's dialect.
+        UpstreamError: the failure of the last attempt, when nothing is left to try or nothing could help.
+        ClientError: the request cannot be expressed in a leg's dialect.
     """
-    assert exchange.plan is not None  # noqa: S101  # make_plan() filled it in
-    failure: UpstreamError | None = None
-    for leg in exchange.plan.legs:
-        exchange.leg = leg
-        outgoing = prepare(exchange, leg, caller)
-        result = await _try_leg(runtime, exchange, leg, outgoing, failure)
-        if isinstance(result, Reply):
-            exchange.warnings, exchange.restore = outgoing.warnings, outgoing.restore
-            return result
-        failure = result
-        if judge(failure) is Verdict.FINAL:
-            break
-    assert failure is not None  # noqa: S101  # a plan has at least one leg
-    raise failure
-
-
-async def _try_leg(
-    runtime: Runtime, exchange: Exchange, leg: Leg, outgoing: Outgoing, before: UpstreamError | None
-) -> Reply | UpstreamError:
-    """The reply of one of the leg's workers, or the failure after which this leg has no more to offer."""
-    retry = leg.crew.target.settings.retry
-    tried: list[Worker] = []
-    failure: UpstreamError | None = None
-    for number in range(1, retry.attempts + 1):
-        worker = leg.crew.pick(tried, runtime.loop.time())
-        if worker is None:
-            break
-        if failure is not None:
-            wait = delay(
-                number,
-                base=retry.base,
-                factor=retry.factor,
-                cap=retry.cap,
-                jitter=retry.jitter,
-                spread=random.random(),  # noqa: S311  # spreads load, keeps no secret
-                retry_after=None,
-            )
-            await asyncio.sleep(wait)
-        tried.append(worker)
+    course = Course(runtime, exchange, caller)
+    while (worker := course.next_worker()) is not None:
+        if course.wait:
+            await asyncio.sleep(course.wait)
         try:
-            return await _try_worker(runtime, exchange, leg, worker, outgoing)
+            reply = await _try_worker(runtime, exchange, course.leg, worker, course.outgoing)
         except UpstreamError as error:
-            failure = error
-            if judge(error) is not Verdict.RETRY:
+            if not course.failed(error):
                 break
-    return failure or before or _unavailable()
+        else:
+            exchange.warnings = course.outgoing.warnings
+            return reply
+    assert course.failure is not None  # noqa: S101  # one was noted, or no worker was found
+    raise course.failure
 
 
 async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing) -> Reply:
@@ -187,13 +154,3 @@ def _is_stream(headers: Headers) -> bool:
 
 def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None) -> None:
     exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status),)
-
-
-def _unavailable() -> UpstreamError:
-    return UpstreamError(
-        "no worker is available for this model now; try again later",
-        cause=Cause.UNAVAILABLE,
-        kind=Kind.OVERLOADED,
-        code="no_available_workers",
-        retry_after=5,
-    )

@@ -30,13 +30,12 @@ async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: 
     if exchange.dialect.name == "messages":
         headers.append((b"request-id", exchange.id.encode("ascii")))
     exchange.status = status
-    await caller.start(status, headers)
-    await caller.finish(body)
+    await caller.answer(status, headers, body)
 
 
 def _render(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> tuple[int, bytes, bytes]:
     """Status, content type and body. An upstream of the caller's dialect speaks for itself: clients go by its words."""
-    if b"application/problem+json" in (caller.header(b"accept") or b""):
+    if b"application/problem+json" in (caller.fields.get(b"accept") or b""):
         status, _ = exchange.dialect.encode_error(error, exchange.id)
         return status, b"application/problem+json", problem(error, status)
     leg = exchange.leg

@@ -69,8 +69,7 @@ async def _send_whole(exchange: Exchange, caller: Caller, reply: Reply, leg: Leg
     else:
         body = exchange.dialect.encode_response(response, answer_for(exchange))
         exchange.usage = response.usage
-    await caller.start(exchange.status, whole_head(exchange, reply.response.headers, len(body)))
-    await caller.finish(body)
+    await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
 
 
 async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg) -> None:

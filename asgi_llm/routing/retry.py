@@ -51,14 +51,8 @@ def blames_worker(error: UpstreamError) -> bool:
     return True
 
 
-def delay(
-    attempt: int, *, base: float, factor: float, cap: float, jitter: float, spread: float, retry_after: float | None
-) -> float:
-    """Seconds to wait before attempt number ``attempt`` (the first retry is 2).
-
-    ``spread`` is a random number from 0 to 1. An upstream's own ``retry_after`` is honoured as a minimum as far as
-    ``cap`` allows; a longer one is not worth a caller's waiting, so the attempt goes on with ``cap``.
-    """
+def delay(attempt: int, *, base: float, factor: float, cap: float, jitter: float, spread: float) -> float:
+    """Seconds to wait before attempt number ``attempt`` (the first retry is 2). ``spread`` is a random number from 0
+    to 1. An upstream's ``retry-after`` is not waited for here: another worker is asked, and it may be free."""
     wait = min(cap, base * factor ** (attempt - 2))
-    wait *= 1 - jitter + 2 * jitter * spread
-    return min(cap, max(wait, retry_after or 0.0))
+    return min(cap, wait * (1 - jitter + 2 * jitter * spread))
