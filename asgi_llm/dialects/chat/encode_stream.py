@@ -40,6 +40,7 @@ from .finish import write_finish
 from .names import legal_id
 from .response import chat_id, fresh_id, old_form
 from .thoughts import detail, extra_content
+from .tools import NO_ARGUMENTS
 from .usage import write_usage
 
 __all__ = ["KEEPALIVE", "ChatStreamEncoder"]
@@ -155,6 +156,7 @@ class _Choice:
     __slots__ = (
         "_after",
         "_annotations",
+        "_argued",
         "_arguments",
         "_before",
         "_call_end",
@@ -187,6 +189,8 @@ class _Choice:
         self._content = self._before + b'"content":'
         self._thought = self._before + b'"reasoning_content":'
         self._arguments, self._call_end = b"", b""
+        self._argued = False
+        """Whether the open call has had arguments."""
         self._part: object = None
         """The header of the open block."""
         self._tools = self._details = self._annotations = self._images = 0
@@ -237,11 +241,13 @@ class _Choice:
 
     def arguments(self, event: ArgumentsDelta, out: list[bytes]) -> None:
         if event.text and self._arguments:
+            self._argued = True
             out.append(self._arguments + _json(event.text) + self._call_end)
 
     def block_start(self, event: BlockStart, out: list[bytes]) -> None:
         part = event.part
         self._part = part
+        self._argued = False
         match part:
             case Text():
                 self._offset = self._chars
@@ -267,6 +273,7 @@ class _Choice:
                 pass  # what provider-run tools do has no place here
 
     def _tool_start(self, call: ToolCall, out: list[bytes]) -> None:
+        self._argued = bool(call.arguments)
         name = f"{call.namespace}__{call.name}" if call.namespace else call.name
         kind, member = ("custom", "input") if call.kind == "text" else ("function", "arguments")
         if self._stream.deprecated and kind == "function":
@@ -297,6 +304,8 @@ class _Choice:
         self._say({"function_call": {"name": name, "arguments": call.arguments}}, out)
 
     def block_stop(self, out: list[bytes]) -> None:
+        if isinstance(self._part, ToolCall) and self._part.kind == "json" and not self._argued:
+            self.arguments(ArgumentsDelta(0, NO_ARGUMENTS), out)
         if self._cited:
             self._cite(out)
         if self._media:

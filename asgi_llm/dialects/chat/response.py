@@ -31,6 +31,7 @@ from .finish import FAILED, read_finish, write_finish
 from .names import legal_id
 from .restore import restored, unwrapped
 from .thoughts import call_carriers, detail, extra_content, read_thoughts
+from .tools import NO_ARGUMENTS
 from .usage import read_usage, write_usage
 from .wire import given
 
@@ -283,7 +284,7 @@ class _Message:
         if part.kind == "text":
             self.calls.append({"id": call_id, "type": "custom", "custom": {"name": name, "input": part.arguments}})
             return
-        function = {"name": name, "arguments": part.arguments}
+        function = {"name": name, "arguments": part.arguments if part.arguments.strip() else NO_ARGUMENTS}
         call: dict[str, Any] = {"id": call_id, "type": "function", "function": function}
         if (extra := extra_content(part.carriers)) is not None:
             call["extra_content"] = extra

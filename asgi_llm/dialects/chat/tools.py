@@ -17,7 +17,10 @@ from .models import searches
 from .names import ToolNames
 from .typed_tools import as_function
 
-__all__ = ["WRAPPED_ARGUMENT", "ToolWriter"]
+__all__ = ["NO_ARGUMENTS", "WRAPPED_ARGUMENT", "ToolWriter"]
+
+NO_ARGUMENTS = "{}"
+"""What stands for no arguments: the origin never writes an empty string, and readers parse what they get."""
 
 WRAPPED_ARGUMENT = "input"
 """Name of the one string that a wrapped free text tool takes."""

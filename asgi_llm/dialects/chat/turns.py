@@ -34,7 +34,7 @@ from .history import History, Place
 from .names import wire_id
 from .parts import PartWriter, opaque_text
 from .thoughts import detail, extra_content
-from .tools import WRAPPED_ARGUMENT, ToolWriter
+from .tools import NO_ARGUMENTS, WRAPPED_ARGUMENT, ToolWriter
 
 __all__ = ["MessageWriter"]
 
@@ -190,9 +190,9 @@ class MessageWriter:
         name = self._tools.names.wire(call.name, call.namespace)
         if call.kind == "text" and self._profile.custom_tools:
             return {"id": call_id, "type": "custom", "custom": {"name": name, "input": call.arguments}}
-        arguments = call.arguments
+        arguments = call.arguments if call.arguments.strip() else NO_ARGUMENTS
         if call.kind == "text":
-            arguments = msgspec.json.encode({WRAPPED_ARGUMENT: arguments}).decode()
+            arguments = msgspec.json.encode({WRAPPED_ARGUMENT: call.arguments}).decode()
         written: dict[str, Any] = {
             "id": call_id,
             "type": "function",

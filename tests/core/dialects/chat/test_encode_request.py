@@ -95,7 +95,7 @@ def test_parallel_results_follow_in_call_order_before_the_text_of_their_turn():
             "content": "let me",
             "tool_calls": [
                 {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
-                {"id": "2", "type": "function", "function": {"name": "g", "arguments": ""}},
+                {"id": "2", "type": "function", "function": {"name": "g", "arguments": "{}"}},
             ],
         },
         {"role": "tool", "tool_call_id": "1", "content": "one"},

@@ -232,6 +232,18 @@ def test_images_log_probabilities_and_provider_tools():
     assert len(found) == 4
 
 
+def test_a_call_without_arguments_has_an_empty_object():
+    call = ToolCall("1", "f")
+    whole = Response(id="", model="m", candidates=(Candidate((call,), Finish("tool_calls")),))
+    message = json.loads(CHAT.encode_response(whole, Answer(model="m")))["choices"][0]["message"]
+    assert message["tool_calls"][0]["function"]["arguments"] == "{}"
+    streamed = chunks(encode(*unfold(whole)))
+    assert [chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] for chunk in streamed[1:3]] == [
+        "",
+        "{}",
+    ]
+
+
 def test_the_parts_of_a_summary_are_parted_as_in_a_whole_answer():
     thought = Reasoning(summary=("one", "two"))
     whole = Response(id="", model="m", candidates=(Candidate((thought, Text("x")), Finish("end")),))
