@@ -16,6 +16,7 @@ from .models import Capabilities
 __all__ = ["Thinking", "thinking"]
 
 _LEAST_BUDGET = 1024
+_ANSWER = 4096
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32000}
 _EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -55,7 +56,7 @@ def thinking(request: Request, model: Capabilities, profile: Profile, report: Re
     if model.adaptive and not _wants_budget(asked, model, request):
         return _adaptive(asked, limit, model, request, report)
     if model.budget:
-        return _budgeted(asked, limit, model, request, profile, report)
+        return _budgeted(asked, limit, model, request, report)
     report.lose("reasoning")
     return Thinking(limit, effort=_effort(asked.effort, model, report) if model.efforts else None)
 
@@ -107,19 +108,19 @@ def _is_between_tools(asked: ReasoningConfig, request: Request) -> bool:
     return msgspec.json.decode(asked.raw, type=_Kind).type == "between_tools"
 
 
-def _budgeted(
-    asked: ReasoningConfig, limit: int, model: Capabilities, request: Request, profile: Profile, report: Report
-) -> Thinking:
+def _budgeted(asked: ReasoningConfig, limit: int, model: Capabilities, request: Request, report: Report) -> Thinking:
     budget = _budget(asked)
     if request.max_output is None:
         ceiling = model.max_output
-        most = limit + budget if budget is not None else profile.default_max_tokens + _BUDGETS["xhigh"]
-        limit = most if ceiling is None else min(most, ceiling)
+        wanted = limit + (_BUDGETS["xhigh"] if budget is None else budget)
+        limit = wanted if ceiling is None else min(wanted, ceiling)
     if limit <= _LEAST_BUDGET:
         # No thinking fits under so low a limit, and the caller's limit stands.
         report.lose("reasoning")
         return Thinking(limit)
-    budget = max(_LEAST_BUDGET, min(limit - 1 if budget is None else budget, limit - 1))
+    # A named budget is the caller's; one made from an effort leaves room for the answer.
+    most = limit - 1 if asked.budget or budget is None else limit - min(limit // 4, _ANSWER)
+    budget = max(_LEAST_BUDGET, most if budget is None else min(budget, most))
     field: dict[str, Any] = {"type": "enabled", "budget_tokens": budget}
     if model.adaptive and asked.visible is not None:
         field["display"] = "summarized" if asked.visible else "omitted"
@@ -146,10 +147,7 @@ def _effort(wished: str | None, model: Capabilities, report: Report) -> str | No
     """The nearest effort that the model knows, not above the one wished."""
     if wished is None:
         return None
-    if not model.efforts:
-        report.lose("reasoning")
-        return None
-    if wished not in _EFFORTS:
+    if not model.efforts or wished not in _EFFORTS:
         report.lose("reasoning")
         return None
     lower = [effort for effort in model.efforts if _EFFORTS.index(effort) <= _EFFORTS.index(wished)]

@@ -537,7 +537,9 @@ class TestThinking:
 
     def test_the_callers_limit_stands_above_the_budget(self) -> None:
         got = body(model=OLD, reasoning=ReasoningConfig(effort="high"), max_output=3000)
-        assert (got["max_tokens"], got["thinking"]["budget_tokens"]) == (3000, 2999)
+        assert (got["max_tokens"], got["thinking"]["budget_tokens"]) == (3000, 2250)
+        named = body(model=OLD, reasoning=ReasoningConfig(budget=9000), max_output=3000)
+        assert (named["max_tokens"], named["thinking"]["budget_tokens"]) == (3000, 2999)
         tiny = encode(model=OLD, reasoning=ReasoningConfig(effort="high"), max_output=500)
         assert "thinking" not in json.loads(tiny.body)
         assert {warning.field for warning in tiny.warnings} == {"reasoning"}
