@@ -53,7 +53,9 @@ BASE_URL_OPTIONAL = frozenset({"anthropic", "echo", "openai"})
 """Providers with an address of their own; all others must be told one."""
 
 _REFERENCE = re.compile(r"^(env|file)://(.+)$", re.DOTALL)
-_GLOB = re.compile(r"^(?:[^\s\[\]{}\x00-\x1f]|\[!?\]?[^\[\]\s]+\])+$")
+_TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+_FRAMING = frozenset({"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"})
+_GLOB = re.compile(r"^(?:[^\s\[\]{}\x00-\x1f]|\[!?\]?[^\[\]\s]+\])+\Z")
 
 
 def _resolve_secret(value: Any) -> Any:
@@ -85,6 +87,25 @@ Secret = Annotated[SecretStr, BeforeValidator(_resolve_secret)]
 """A literal, or ``env://NAME`` or ``file:///path``, read once at load; shown as asterisks everywhere."""
 
 HeaderSecret = Annotated[SecretStr, BeforeValidator(_resolve_secret), AfterValidator(_visible_ascii)]
+
+
+def _header_value(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text or text != text.strip(" ") or any(not 0x20 <= ord(char) <= 0x7E for char in text):
+        raise ValueError("must be visible ASCII characters, with spaces only between them")
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not _TOKEN.match(value):
+        raise ValueError("is not the name of a header")
+    if value.lower() in _FRAMING:
+        raise ValueError("is a header that the gateway writes itself")
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[SecretStr, BeforeValidator(_resolve_secret), AfterValidator(_header_value)]
 
 
 def _check_glob(value: str) -> str:
@@ -215,7 +236,7 @@ class TargetSettings(_Model):
     pool: PoolSettings = PoolSettings()
     tls: TLSSettings | None = None
     proxy: Secret | None = None
-    headers: dict[str, HeaderSecret] = Field(default_factory=dict)
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     forward_headers: tuple[Glob, ...] = ()
     stream_usage: bool | None = None
 

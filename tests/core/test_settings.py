@@ -18,6 +18,7 @@ HUSH = "sk-hush-4711"
 URL = "http://10.0.0.1:8000/v1"
 
 NO_HEADER = "must be visible ASCII characters without spaces, since it is sent in a header"
+NO_VALUE = "must be visible ASCII characters, with spaces only between them"
 NO_GLOB = "is not a glob: use *, ? and [abc] or [!abc], no spaces and no braces"
 NO_ADDRESS = "must be an http:// or https:// address with a host"
 NO_PORT = "has a port that is not a number from 1 to 65535"
@@ -83,9 +84,23 @@ ONE_MISTAKE: list[tuple[dict[str, Any], str]] = [
         target(api_key="file:///absent/key"),
         "targets.t.api_key: the file /absent/key cannot be read: No such file or directory",
     ),
+    (target(headers={"two words": "v"}), "targets.t.headers.two words: is not the name of a header"),
+    (target(headers={"x\r\ny": "v"}), "targets.t.headers.x\r\ny: is not the name of a header"),
+    (target(headers={"x\n": "v"}), "targets.t.headers.x\n: is not the name of a header"),
+    (target(headers={"é": "v"}), "targets.t.headers.é: is not the name of a header"),
+    (target(headers={"": "v"}), "targets.t.headers.: is not the name of a header"),
+    (
+        target(headers={"Content-Length": "3"}),
+        "targets.t.headers.Content-Length: is a header that the gateway writes itself",
+    ),
+    (target(headers={"x-a": "b\r\nx-c: d"}), f"targets.t.headers.x-a: {NO_VALUE}"),
+    (target(headers={"x-a": ""}), f"targets.t.headers.x-a: {NO_VALUE}"),
+    (target(headers={"x-a": " b"}), f"targets.t.headers.x-a: {NO_VALUE}"),
+    (target(headers={"x-a": "é"}), f"targets.t.headers.x-a: {NO_VALUE}"),
     (target(allow=["gpt-{4,5}"]), f"targets.t.allow[0]: {NO_GLOB}"),
     (target(deny=["ok", "two words"]), f"targets.t.deny[1]: {NO_GLOB}"),
     (target(deny=["[abc"]), f"targets.t.deny[0]: {NO_GLOB}"),
+    (target(deny=["gpt\n"]), f"targets.t.deny[0]: {NO_GLOB}"),
     (target(allow=[""]), f"targets.t.allow[0]: {NO_GLOB}"),
     (target(max_tokens=0), "targets.t.max_tokens: Input should be greater than or equal to 1"),
     (target(timeouts={"connect": -1}), "targets.t.timeouts.connect: Input should be greater than or equal to 0"),
@@ -202,6 +217,15 @@ def test_settings_are_frozen() -> None:
 def test_names_in_the_settings_are_the_providers() -> None:
     assert set(get_args(ProviderName)) == PROVIDERS.keys()
     assert {name for name, provider in PROVIDERS.items() if provider.base_url is not None} == BASE_URL_OPTIONAL
+
+
+def test_a_header_of_a_target_may_have_spaces_and_be_a_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAM", "Basic a team")
+    headers = Settings.load(target(headers={"Authorization": "env://TEAM", "x_y": "b c"})).targets["t"].headers
+    assert {name: value.get_secret_value() for name, value in headers.items()} == {
+        "Authorization": "Basic a team",
+        "x_y": "b c",
+    }
 
 
 @pytest.mark.parametrize("url", [URL, "https://host", "http://[::1]:8000/v1", "http://host:65535/a/b"])
