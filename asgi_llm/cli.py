@@ -1,0 +1,244 @@
+"""The command line: ``asgi-llm demo | serve | check | explain``.
+
+Answers go to standard output, everything else to standard error. Exit codes: 0, 1 for a problem, 2 for wrong usage.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import asgi_llm
+from asgi_llm.asgi.middleware import LLMMiddleware
+from asgi_llm.errors import ConfigError
+from asgi_llm.explain import ExplainedLeg, Explanation
+from asgi_llm.gateway import Gateway
+from asgi_llm.loopback import LoopbackOnly, is_loopback
+from asgi_llm.providers.registry import PROVIDERS
+from asgi_llm.serving import NoServerError, bind, run, speed
+from asgi_llm.settings import Settings, literal_secrets
+from asgi_llm.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ["main"]
+
+_INSTALL_SERVER = 'this needs a server: pip install "asgi-llm[server]"'
+_INSTALL_DEMO = 'the demo needs FastAPI and a server: pip install "asgi-llm[demo]"'
+
+
+class _Problem(Exception):  # noqa: N818  # said to the user in one line, never shown as an exception
+    """Ends the command with exit code 1."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+    except ConfigError as error:
+        for problem in error.problems:
+            _say(str(problem))
+        return 1
+    except _Problem as problem:
+        _say(str(problem))
+        return 1
+    except NoServerError:
+        _say(_INSTALL_SERVER)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has read enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="asgi-llm", description="An LLM gateway for web applications.")
+    parser.add_argument("--version", action="version", version=f"asgi-llm {asgi_llm.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="try it in the browser: no key, no network")
+    demo.set_defaults(run=_demo)
+    serve = commands.add_parser("serve", help="run a gateway of its own")
+    serve.set_defaults(run=_serve)
+    serve.add_argument("file", metavar="FILE.toml", type=Path)
+    serve.add_argument("--prefix", default="/", type=_prefix, help='where it answers (default: "/")')
+    for command in (demo, serve):
+        command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        command.add_argument("--port", default=8000, type=_port, help="default: %(default)s")
+
+    check = commands.add_parser("check", help="look for mistakes in the settings")
+    check.set_defaults(run=_check)
+    check.add_argument("file", metavar="FILE.toml", type=Path)
+
+    explain = commands.add_parser("explain", help="say where a request would go and why")
+    explain.set_defaults(run=_explain)
+    explain.add_argument("file", metavar="FILE.toml", type=Path)
+    explain.add_argument("--model", required=True, help="as the caller names it")
+    explain.add_argument("--dialect", choices=("chat", "messages", "responses"), default="chat")
+    explain.add_argument("--target", help="the target that the host application names for the request")
+    explain.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _port(text: str) -> int:
+    if text.isdigit() and len(text) < 6 and int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError("must be a number from 0 to 65535")
+
+
+def _prefix(text: str) -> str:
+    if not text.startswith("/"):
+        raise argparse.ArgumentTypeError('must begin with a slash, as in "/llm"')
+    return text.rstrip("/")
+
+
+def _say(line: str) -> None:
+    print(f"asgi-llm: {line}", file=sys.stderr, flush=True)
+
+
+# demo
+
+
+def _demo(options: argparse.Namespace) -> int:
+    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
+        raise _Problem(_INSTALL_DEMO)
+    demo: Any = importlib.import_module("asgi_llm_fastapi.demo")
+    settings = Settings.load(demo.settings(os.environ))
+    local = is_loopback(options.host)
+    if not local and len(settings.targets) > 1:
+        raise _Problem(
+            f"the demo asks nobody for a key and would spend yours: unset {' and '.join(demo.keys(os.environ))} "
+            f"to show it on {options.host}"
+        )
+    with _listen(options.host, options.port, search=True) as listener:
+        port = listener.getsockname()[1]
+        if options.port not in (0, port):
+            _say(f"port {options.port} is taken, so this is port {port}")
+        for line in demo.welcome(_address(options.host, port), settings):
+            print(line, flush=True)
+        app = demo.create_app(settings)
+        return 0 if run(LoopbackOnly(app) if local else app, listener, grace=1) else 1
+
+
+# serve
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = Settings.load(options.file)
+    undecided = not settings.auth.keys and not settings.auth.anonymous
+    if undecided:
+        if not is_loopback(options.host):
+            raise _Problem(
+                f"nobody could call it on {options.host}: add [[auth.keys]] to {options.file}, "
+                "or set auth.anonymous = true to let everybody in who can reach it"
+            )
+        settings = settings.model_copy(update={"auth": settings.auth.model_copy(update={"anonymous": True})})
+        _say("warning: no keys are configured, so every program on this machine may call it")
+    gateway = Gateway(settings)
+    app: ASGIApp = gateway.asgi
+    if options.prefix:
+        app = LLMMiddleware(_nothing, gateway, options.prefix, forward_lifespan=False)
+    if undecided:
+        app = LoopbackOnly(app)
+    with _listen(options.host, options.port) as listener:
+        missing = speed()
+        loop = "asyncio" if "uvloop" in missing else "uvloop"
+        address = _address(options.host, listener.getsockname()[1])
+        print(f"serving {', '.join(settings.targets)} on {address}{options.prefix} ({loop})", flush=True)
+        if missing:
+            _say(f"warning: it would be faster with {' and '.join(missing)}: pip install {' '.join(missing)}")
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        return 0 if run(app, listener, grace=settings.limits.shutdown_grace) else 1
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """What is served beside the prefix."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+
+def _listen(host: str, port: int, *, search: bool = False) -> Any:
+    try:
+        return bind(host, port, search=search)
+    except OSError as error:
+        raise _Problem(f"{host}:{port} cannot be listened on: {error.strerror or error}") from None
+
+
+def _address(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+# check
+
+
+def _check(options: argparse.Namespace) -> int:
+    gateway = Gateway(options.file)
+    for path in literal_secrets(tomllib.loads(options.file.read_text(encoding="utf-8"))):
+        _say(f"warning: {path}: the secret itself is in the file; refer to it, as in env://NAME or file:///path")
+    settings = gateway.settings
+    print(f"ok: {_count(len(settings.targets), 'target')}, {_count(len(settings.routes), 'route')}")
+    for name, target in settings.targets.items():
+        dialects = target.dialects or PROVIDERS[target.provider].dialects
+        print(f"  {name}: {target.provider}, speaks {', '.join(dialects)}")
+    for route in settings.routes:
+        print(f"  {route.model} -> {' -> '.join((route.target, *route.fallback))}")
+    if settings.default_target or len(settings.targets) == 1:
+        print(f"  everything else -> {settings.default_target or next(iter(settings.targets))}")
+    return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+# explain
+
+
+def _explain(options: argparse.Namespace) -> int:
+    explanation = Gateway(options.file).explain(options.model, options.dialect, options.target)
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(explanation)).decode())
+    else:
+        for line in _told(explanation):
+            print(line)
+    return 1 if explanation.code else 0
+
+
+_RUNGS = {
+    "host": "the host application named the target",
+    "default": "no route matches, so the default target decides",
+    "single": "no route matches, and there is only one target",
+}
+
+
+def _told(explanation: Explanation) -> list[str]:
+    lines = [f"model {explanation.model}, {explanation.dialect} dialect"]
+    if explanation.rung is not None:
+        lines.append(_RUNGS.get(explanation.rung, f'the route "{explanation.route}" matches'))
+    for number, leg in enumerate(explanation.legs, 1):
+        lines += _told_leg(number, leg)
+    if explanation.code is not None:
+        lines.append(f"refused with {explanation.status} {explanation.code}: {explanation.message}")
+    return lines
+
+
+def _told_leg(number: int, leg: ExplainedLeg) -> list[str]:
+    how = "the caller's bytes pass as they are" if leg.mode == "verbatim" else f"translated to {leg.dialect}"
+    state = {"first": "", "fallback": " (fallback)", "never": " (never asked)"}[leg.use]
+    lines = [f"  {number}. {leg.target}{state}: {leg.provider}, as {leg.model}, {how}"]
+    if leg.denied is not None:
+        lines.append(f"     not permitted: {leg.denied}")
+    return lines + [f"     worker {url}" for url in leg.workers]

@@ -1,0 +1,64 @@
+"""Runs an ASGI application with uvicorn, one process, on a socket that is bound before anything is said about it."""
+
+import importlib.util
+import math
+import socket
+
+from asgi_llm.types import ASGIApp
+
+__all__ = ["NoServerError", "bind", "run", "speed"]
+
+_ATTEMPTS = 20
+
+
+class NoServerError(Exception):
+    """uvicorn is not installed."""
+
+
+def bind(host: str, port: int, *, search: bool = False) -> socket.socket:
+    """A listening socket on ``port``, or with ``search`` on the first free one of the twenty from there on.
+
+    Raises:
+        OSError: there is none, or ``host`` is no address of this machine.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    last = min(port + _ATTEMPTS - 1, 65535) if search and port else port
+    for candidate in range(port, last):
+        try:
+            return socket.create_server((host, candidate), family=family, backlog=2048)
+        except OSError:
+            continue
+    return socket.create_server((host, last), family=family, backlog=2048)
+
+
+def speed() -> list[str]:
+    """Names of the packages that would make the server fast and are missing."""
+    return [name for name in ("uvloop", "httptools") if importlib.util.find_spec(name) is None]
+
+
+def run(app: ASGIApp, listener: socket.socket, *, grace: float) -> bool:
+    """Serves ``app`` until it is told to stop; requests that run then get ``grace`` seconds. False when its start
+    failed, which uvicorn's log tells about.
+
+    Raises:
+        NoServerError: uvicorn is not installed.
+    """
+    try:
+        import uvicorn
+    except ImportError:
+        raise NoServerError from None
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(grace),
+        ws="none",
+    )
+    server = uvicorn.Server(config)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        # uvicorn has shut down in good order and only passes the signal on.
+        return True
+    return server.started
