@@ -12,7 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import anthropic
 import httpx2
@@ -327,9 +327,13 @@ class ChatSpeaker:
     """A provider of Chat Completions."""
 
     name = "chat"
-    settings = {"provider": "openai_compatible", "dialects": ["chat"]}
-    finishes = {"end": "stop", "max_tokens": "length", "stop_sequence": "stop", "tools": "tool_calls"}
-    finishes["refusal"] = "content_filter"
+    settings: ClassVar[dict[str, Any]] = {"provider": "openai_compatible", "dialects": ["chat"]}
+    finishes: ClassVar = {
+        "end": "stop",
+        "max_tokens": "length",
+        "stop_sequence": "stop",
+        "refusal": "content_filter",
+    }
 
     def answer(self, stream: bool, pieces: Sequence[Any] = ("Hel", "lo!"), **options: Any) -> Answer:
         split = options.pop("split", 0)
@@ -365,9 +369,13 @@ class MessagesSpeaker:
     """A provider of Messages."""
 
     name = "messages"
-    settings = {"provider": "anthropic", "dialects": ["messages"]}
-    finishes = {"end": "end_turn", "max_tokens": "max_tokens", "stop_sequence": "stop_sequence", "tools": "tool_use"}
-    finishes["refusal"] = "refusal"
+    settings: ClassVar[dict[str, Any]] = {"provider": "anthropic", "dialects": ["messages"]}
+    finishes: ClassVar = {
+        "end": "end_turn",
+        "max_tokens": "max_tokens",
+        "stop_sequence": "stop_sequence",
+        "refusal": "refusal",
+    }
 
     def answer(self, stream: bool, pieces: Sequence[Any] = ("Hel", "lo!"), **options: Any) -> Answer:
         split = options.pop("split", 0)
@@ -402,9 +410,8 @@ class MessagesSpeaker:
             if message["role"] == "assistant":
                 heard.append(self._assistant(blocks))
                 continue
-            for block in blocks:
-                if block["type"] == "tool_result":
-                    heard.append(("result", block["tool_use_id"], self._result(block.get("content", ""))))
+            results = [block for block in blocks if block["type"] == "tool_result"]
+            heard += [("result", one["tool_use_id"], self._result(one.get("content", ""))) for one in results]
             if rest := [self._part(block) for block in blocks if block["type"] != "tool_result"]:
                 heard.append(("user", rest))
         return heard
@@ -431,7 +438,7 @@ class ResponsesSpeaker:
     """A provider of Responses."""
 
     name = "responses"
-    settings = {"provider": "openai", "dialects": ["responses"]}
+    settings: ClassVar[dict[str, Any]] = {"provider": "openai", "dialects": ["responses"]}
 
     def answer(self, stream: bool, pieces: Sequence[Any] = ("Hel", "lo!"), **options: Any) -> Answer:
         split = options.pop("split", 0)
@@ -457,6 +464,15 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         await self.stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Without uvicorn's tenth of a second for the clients: here they have closed their connections already."""
+        for server in self.servers:
+            server.close()
+        async with asyncio.timeout(5):
+            while self.server_state.connections:
+                await asyncio.sleep(0)
+        await self.lifespan.shutdown()
 
 
 @asynccontextmanager
@@ -527,7 +543,7 @@ class Desk:
 
 @pytest.fixture
 async def open_desk() -> AsyncIterator[Any]:
-    """``await open_desk(speaker, script, ...)`` serves a gateway in front of a scripted upstream, till the test ends."""
+    """``await open_desk(speaker, script, ...)`` serves a gateway in front of a scripted upstream."""
     async with AsyncExitStack() as stack:
 
         async def open_desk(speaker: Any, script: Any = (), host: str = "middleware", **more: Any) -> Desk:
