@@ -14,7 +14,8 @@ __all__ = ["ask_for_usage", "member_span", "replace_member", "set_model"]
 
 _STRING = rb'"(?:[^"\\]|\\.)*"'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\],:]", re.DOTALL)
-_MODEL = re.compile(rb'"model"\s*:\s*(' + _STRING + rb")", re.DOTALL)
+# A quote behind a backslash opens no key: it stands inside one, as in {"x\"model": ...}.
+_MODEL = re.compile(rb'(?<!\\)"model"\s*:\s*(' + _STRING + rb")", re.DOTALL)
 _OPEN = re.compile(rb"\s*\{")
 
 
@@ -86,7 +87,7 @@ def member_span(body: bytes, name: str) -> list[tuple[int, int]]:
         elif mark in b"}]" or (mark == b"," and depth == 1):
             depth -= mark in b"}]"
             if start >= 0 and (depth == 0 or (depth == 1 and mark == b",")):
-                spans += _trimmed(body, start, token.start()) if json.loads(key) == name else []
+                spans += _trimmed(body, start, token.start()) if _spells(key, name) else []
                 key, start = b"", -1
         elif depth == 1 and mark == b":":
             start = token.end()
@@ -95,6 +96,13 @@ def member_span(body: bytes, name: str) -> list[tuple[int, int]]:
         if depth == 0:
             break
     return spans
+
+
+def _spells(key: bytes, name: str) -> bool:
+    try:
+        return bool(json.loads(key) == name)
+    except ValueError:  # an upstream's answer may be no JSON after all
+        return False
 
 
 def _trimmed(body: bytes, start: int, end: int) -> list[tuple[int, int]]:
