@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asgi_llm.fleet.worker import Worker
     from asgi_llm.pipeline.plan import Leg, Plan
 
-__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "Outcome"]
+__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "HostRefusal", "Outcome"]
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
 """How an exchange ended. ``upstream_error``: no answer could be had. ``interrupted``: an answer broke off.
@@ -24,6 +24,15 @@ Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted
 
 class CallerGone(Exception):  # noqa: N818  # an event, not an error of anybody's
     """The caller left before its request was whole."""
+
+
+class HostRefusal(Exception):  # noqa: N818  # passes on another's error and is none itself
+    """The host raised ``raised`` while the body was read: some enforce a limit of their own in this way. What it is
+    and how it is answered only the host knows."""
+
+    def __init__(self, raised: Exception) -> None:
+        super().__init__(raised)
+        self.raised = raised
 
 
 class Caller(Protocol):
@@ -48,6 +57,7 @@ class Caller(Protocol):
         Raises:
             ClientError: larger than ``limit`` bytes.
             CallerGone: it left meanwhile.
+            HostRefusal: the host does not let the body be read.
         """
         ...
 

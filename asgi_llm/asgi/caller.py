@@ -3,7 +3,7 @@
 import asyncio
 
 from asgi_llm.errors import ClientError, Kind
-from asgi_llm.exchange import CallerGone
+from asgi_llm.exchange import CallerGone, HostRefusal
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers, Message, Receive, Scope, Send
 
@@ -58,7 +58,10 @@ class ASGICaller:
         pieces: list[bytes] = []
         size = 0
         while True:
-            message = await self._receive()
+            try:
+                message = await self._receive()
+            except Exception as error:
+                raise HostRefusal(error) from error
             if message["type"] == "http.disconnect":
                 self.gone = True
                 raise CallerGone

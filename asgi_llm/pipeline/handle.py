@@ -14,7 +14,7 @@ import asyncio
 import logging
 
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError
-from asgi_llm.exchange import Caller, CallerGone, Exchange, Outcome
+from asgi_llm.exchange import Caller, CallerGone, Exchange, HostRefusal, Outcome
 from asgi_llm.runtime import Runtime
 
 from .admit import admit
@@ -31,7 +31,8 @@ logger = logging.getLogger("asgi_llm")
 
 
 async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
-    """Serves one request. Raises nothing, except a cancellation that is not about its own caller."""
+    """Serves one request. Raises nothing, except a cancellation that is not about its own caller, and what the host
+    itself raised while the body was read."""
     heartbeat: Heartbeat | None = None
     runtime.enter()
     try:
@@ -45,6 +46,9 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         await _refuse(exchange, error, caller, heartbeat)
     except CallerGone:
         exchange.outcome = "disconnected"
+    except HostRefusal as refusal:
+        exchange.outcome = "denied"
+        raise refusal.raised from None
     except asyncio.CancelledError:
         exchange.outcome = "disconnected"
         if not caller.gone:
