@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 
 import asgi_llm
+from asgi_llm.asgi.loopback import LoopbackOnly, is_loopback
 from asgi_llm.asgi.middleware import LLMMiddleware
 from asgi_llm.errors import ConfigError
 from asgi_llm.explain import ExplainedLeg, Explanation
 from asgi_llm.gateway import Gateway
-from asgi_llm.loopback import LoopbackOnly, is_loopback
 from asgi_llm.providers.registry import PROVIDERS
 from asgi_llm.serving import NoServerError, bind, run, speed
 from asgi_llm.settings import Settings, literal_secrets

@@ -1,8 +1,10 @@
 """Runs an ASGI application with uvicorn, one process, on a socket that is bound before anything is said about it."""
 
+import importlib
 import importlib.util
 import math
 import socket
+from typing import Any
 
 from asgi_llm.types import ASGIApp
 
@@ -44,7 +46,7 @@ def run(app: ASGIApp, listener: socket.socket, *, grace: float) -> bool:
         NoServerError: uvicorn is not installed.
     """
     try:
-        import uvicorn
+        uvicorn: Any = importlib.import_module("uvicorn")
     except ImportError:
         raise NoServerError from None
     config = uvicorn.Config(
@@ -61,4 +63,4 @@ def run(app: ASGIApp, listener: socket.socket, *, grace: float) -> bool:
     except KeyboardInterrupt:
         # uvicorn has shut down in good order and only passes the signal on.
         return True
-    return server.started
+    return bool(server.started)

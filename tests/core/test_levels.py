@@ -41,11 +41,12 @@ LEVELS = {
     "asgi": 7,
     "dashboard": 7,
     "endpoints": 7,
+    "explain": 7,
     "openapi": 7,
+    "serving": 7,
     "": 8,
     "__main__": 8,
     "cli": 8,
-    "explain": 8,
     "gateway": 8,
     "testing": 8,
 }
@@ -59,9 +60,7 @@ SIBLINGS = {
     ("", "gateway"): "public name",
     ("__main__", "cli"): "the same command",
     ("cli", ""): "works with the public names, as a user would",
-    ("cli", "explain"): "prints the explanation",
     ("cli", "gateway"): "serves a gateway",
-    ("explain", "gateway"): "explains what a gateway would do",
 }
 """Rooms on one level of which the first may import the second, and why."""
 
