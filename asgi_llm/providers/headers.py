@@ -14,11 +14,12 @@ __all__ = ["TRACE", "Allowed", "passed_back", "request_headers"]
 TRACE = frozenset({b"traceparent", b"tracestate", b"baggage"})
 
 _OPENAI = frozenset(
-    {b"openai-beta", b"originator", b"session-id", b"session_id", b"thread-id", b"x-client-request-id", b"user-agent"}
-)
+    {b"openai-beta", b"originator", b"session-id", b"session_id", b"thread-id", b"x-client-request-id", b"user-agent",
+     b"x-session-affinity", b"x-session-id"}
+)  # fmt: skip
 _REQUEST: Mapping[str, tuple[frozenset[bytes], tuple[bytes, ...]]] = {
-    "chat": (_OPENAI, (b"x-stainless-", b"x-session-")),
-    "responses": (_OPENAI, (b"x-stainless-", b"x-codex-", b"x-session-")),
+    "chat": (_OPENAI, (b"x-stainless-",)),
+    "responses": (_OPENAI, (b"x-stainless-", b"x-codex-")),
     "messages": (frozenset({b"x-app", b"user-agent"}), (b"anthropic-", b"x-claude-code-", b"x-stainless-")),
     "gemini": (frozenset({b"x-goog-api-client", b"user-agent"}), ()),
 }
