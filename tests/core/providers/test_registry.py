@@ -1,0 +1,61 @@
+"""What every provider must offer, and how each completes an address."""
+
+from typing import get_args
+
+import pytest
+
+from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.providers.provider import Provider
+from asgi_llm.providers.registry import PROVIDERS
+from asgi_llm.settings import ProviderName
+
+ALL = pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS.keys())
+
+
+def test_the_names_are_those_of_the_settings() -> None:
+    assert sorted(PROVIDERS) == sorted(get_args(ProviderName))
+
+
+@ALL
+def test_it_has_a_path_and_a_codec_for_every_dialect_it_speaks(provider: Provider) -> None:
+    assert provider.dialects
+    assert set(provider.dialects) <= provider.paths.keys() <= DIALECTS.keys()
+    assert all(path.startswith(b"/") for path in provider.paths.values())
+
+
+@ALL
+def test_a_key_becomes_at_most_one_header_that_never_passes_from_a_caller(provider: Provider) -> None:
+    expected = {"anthropic": [(b"x-api-key", b"k")], "echo": []}
+    assert provider.credentials("k") == expected.get(provider.name, [(b"authorization", b"Bearer k")])
+
+
+@ALL
+def test_losses_are_told_under_its_own_name(provider: Provider) -> None:
+    assert provider.profile.provider == provider.name
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "rebased"),
+    [
+        ("openai", "https://proxy.example", "https://proxy.example/v1"),
+        ("openai", "https://proxy.example/openai/v1", "https://proxy.example/openai/v1"),
+        ("vllm", "http://10.0.0.1:8000", "http://10.0.0.1:8000/v1"),
+        ("sglang", "http://10.0.0.1:8000/v1", "http://10.0.0.1:8000/v1"),
+        ("openai_compatible", "http://host/api/paas/v4", "http://host/api/paas/v4"),
+        ("anthropic", "https://proxy.example", "https://proxy.example/v1"),
+        ("anthropic", "https://proxy.example/anthropic", "https://proxy.example/anthropic/v1"),
+        ("anthropic", "https://proxy.example/v1", "https://proxy.example/v1"),
+    ],
+)
+def test_an_address_is_completed_the_way_the_providers_sdk_does(provider: str, url: str, rebased: str) -> None:
+    assert PROVIDERS[provider].rebase(url) == rebased
+
+
+@ALL
+def test_its_own_address_needs_no_completion(provider: Provider) -> None:
+    if provider.base_url is not None:
+        assert provider.rebase(provider.base_url) == provider.base_url
+
+
+def test_only_the_echo_runs_in_process() -> None:
+    assert [name for name, provider in PROVIDERS.items() if provider.embedded] == ["echo"]
