@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.target import Target
+from asgi_llm.lookout import Lookout
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
@@ -54,6 +55,7 @@ class Runtime:
 
     Attributes:
         active: exchanges in flight.
+        lookout: tells callers that they wait for long.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
@@ -68,6 +70,7 @@ class Runtime:
         "blueprint",
         "fleet",
         "listing",
+        "lookout",
         "loop",
         "plans",
         "stopping",
@@ -79,6 +82,7 @@ class Runtime:
         self.blueprint = blueprint
         self.fleet = Fleet(blueprint.targets)
         self.listing = Listing(self.fleet)
+        self.lookout = Lookout(self.loop)
         self.active = 0
         self.stopping = False
         self.users = 0
@@ -130,6 +134,7 @@ class Runtime:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.lookout.close()
         await self.fleet.aclose()
 
     def _ended(self, task: asyncio.Task[None]) -> None:

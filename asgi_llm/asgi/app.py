@@ -39,7 +39,7 @@ class GatewayApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self.serve(scope, receive, send)
+            await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
             await serve_lifespan(self._running, receive, send)
         elif scope["type"] == "websocket":
@@ -50,7 +50,7 @@ class GatewayApp:
         path = local_path(scope)
         return path is not None and self.table.find(path) is not None
 
-    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
         runtime = self._runtime()
         caller = ASGICaller(runtime, scope, receive, send)

@@ -9,14 +9,15 @@ from asgi_llm.types import Headers, Message, Receive, Scope, Send
 
 __all__ = ["ASGICaller"]
 
-_PATIENCE = 0.05
-"""Seconds before the watch is set up. Most JSON answers are there by then, and never pay for a task of their own."""
+_PAUSE = 0.05
+"""Seconds between two looks at a host that does not wait in ``receive``."""
 
 
 class ASGICaller:
     """Implements ``exchange.Caller``.
 
-    Once the body is read a timer runs; when it fires, a task waits in ``receive()`` for ``http.disconnect``. Servers
+    Once the body is read the runtime's lookout is asked to say when the answer takes long (most JSON answers do not);
+    then a task waits in ``receive()`` for ``http.disconnect``. Servers
     differ in whether ``send()`` fails after a disconnect, so this watch is the only way to know. What follows is the
     settings' choice: ``cancel`` cancels the task that serves the request; ``drain`` lets it go on, with sends that go
     nowhere, for as long as ``drain_timeout`` allows.
@@ -29,7 +30,6 @@ class ASGICaller:
         "_send",
         "_sending",
         "_task",
-        "_timer",
         "_watch",
         "fields",
         "gone",
@@ -43,7 +43,6 @@ class ASGICaller:
         self._receive = receive
         self._send = send
         self._task = asyncio.current_task(runtime.loop)
-        self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.Task[None] | None = None
         self.scope = scope
         self.headers: Headers = scope["headers"]
@@ -71,16 +70,19 @@ class ASGICaller:
             if size > limit:
                 raise _too_large(limit)
             if not more and not pieces:
-                self._watch_later()
+                self._runtime.lookout.add(self)
                 return piece
             pieces.append(piece)
             if not more:
-                self._watch_later()
+                self._runtime.lookout.add(self)
                 return b"".join(pieces)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        await self.start(status, headers)
-        await self._tell({"type": "http.response.body", "body": body, "more_body": False})
+        self.started = True
+        await self._tell(
+            {"type": "http.response.start", "status": status, "headers": headers},
+            {"type": "http.response.body", "body": body, "more_body": False},
+        )
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
@@ -92,12 +94,13 @@ class ASGICaller:
     async def finish(self, data: bytes = b"") -> None:
         await self._tell({"type": "http.response.body", "body": data, "more_body": False})
 
-    async def _tell(self, message: Message) -> None:
+    async def _tell(self, *messages: Message) -> None:
         if self.gone:
             return
         self._sending = True
         try:
-            await self._send(message)
+            for message in messages:
+                await self._send(message)
         except asyncio.CancelledError:
             # A send that nobody takes any more was broken off, so that draining can go on.
             if not self._breaking_off:
@@ -114,8 +117,7 @@ class ASGICaller:
 
     def close(self) -> None:
         """Ends the watch. After this the serving task is not cancelled any more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._runtime.lookout.remove(self)
         if self._watch is not None:
             self._watch.cancel()
         self._task = None
@@ -126,17 +128,14 @@ class ASGICaller:
         if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
             raise _too_large(limit)
 
-    def _watch_later(self) -> None:
-        self._timer = self._runtime.loop.call_later(_PATIENCE, self._begin_watch)
-
-    def _begin_watch(self) -> None:
-        self._timer = None
+    def is_taking_long(self) -> None:
+        """Told by the lookout: from now on it pays to listen for the caller's leaving."""
         self._watch = self._runtime.spawn(self._await_disconnect(), "disconnect watch")
 
     async def _await_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110  # it is no polling
             # Nothing else can come after the body; a host that keeps saying so must not keep the loop busy.
-            await asyncio.sleep(_PATIENCE)
+            await asyncio.sleep(_PAUSE)
         self.gone = True
         stream = self._runtime.blueprint.settings.stream
         if stream.on_disconnect == "drain":

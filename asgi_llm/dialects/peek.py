@@ -102,7 +102,7 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
 
 def _peek_chat(body: bytes, models: list[Any]) -> Envelope | None:
     found = _chat.decode(body)
-    if not _single(models) or bytes(found.messages)[:1] != b"[":
+    if not _single(models) or not _is_list(found.messages):
         return None
     options = bytes(found.stream_options)
     include_usage = bool(options) and options != b"null" and bool(_options.decode(options).include_usage)
@@ -111,22 +111,27 @@ def _peek_chat(body: bytes, models: list[Any]) -> Envelope | None:
 
 def _peek_messages(body: bytes, models: list[Any]) -> Envelope | None:
     found = _messages.decode(body)
-    if not _single(models) or bytes(found.messages)[:1] != b"[":
+    if not _single(models) or not _is_list(found.messages):
         return None
     return Envelope(models[0], bool(found.stream))
 
 
 def _peek_responses(body: bytes, models: list[Any]) -> Envelope | None:
     found = _responses.decode(body)
-    if not _single(models) or bytes(found.input)[:1] not in _INPUT_STARTS:
+    if not _single(models) or (found.input and memoryview(found.input)[0] not in _INPUT_STARTS):
         return None
     return Envelope(models[0], bool(found.stream))
 
 
-_INPUT_STARTS = (b"[", b'"', b"", b"n")
-"""A list, a text, absent (a stored prompt or an earlier response can stand in), null."""
+_INPUT_STARTS = b'["n'
+"""A list, a text, or null; it may be absent too, since a stored prompt or an earlier response can stand in."""
 
 _READERS = {"chat": _peek_chat, "messages": _peek_messages, "responses": _peek_responses}
+
+
+def _is_list(raw: Raw) -> bool:
+    # Looked at in place: the bytes of a long conversation are not copied for it.
+    return bool(raw) and memoryview(raw)[0] == 0x5B
 
 
 def _single(models: list[Any]) -> bool:
