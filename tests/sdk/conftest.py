@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import anthropic
@@ -504,14 +505,10 @@ async def site(scope: Any, receive: Any, send: Any) -> None:
 
 def _fastapi(gateway: Gateway) -> Any:
     fastapi = pytest.importorskip("fastapi")
+    from asgi_llm_fastapi import llm_router
 
-    @asynccontextmanager
-    async def lifespan(_app: Any) -> AsyncIterator[None]:
-        async with gateway.running():
-            yield
-
-    app = fastapi.FastAPI(lifespan=lifespan)
-    app.mount("/llm", gateway.asgi)
+    app = fastapi.FastAPI()
+    app.include_router(llm_router(gateway), prefix="/llm")
     return app
 
 
@@ -520,6 +517,8 @@ HOSTS: dict[str, tuple[Callable[[Gateway], Any], str]] = {
     "middleware": (lambda gateway: LLMMiddleware(site, gateway, prefix="/llm"), "/llm"),
     "bare": (lambda gateway: gateway.asgi, ""),
 }
+_USUAL = "fastapi" if find_spec("fastapi") else "middleware"
+"""What hosts the gateway where a test does not say: FastAPI as its users mount it, where it is installed."""
 
 
 @dataclass
@@ -546,7 +545,7 @@ async def open_desk() -> AsyncIterator[Any]:
     """``await open_desk(speaker, script, ...)`` serves a gateway in front of a scripted upstream."""
     async with AsyncExitStack() as stack:
 
-        async def open_desk(speaker: Any, script: Any = (), host: str = "middleware", **more: Any) -> Desk:
+        async def open_desk(speaker: Any, script: Any = (), host: str = _USUAL, **more: Any) -> Desk:
             upstream = await stack.enter_async_context(ScriptedUpstream(script))
             target = {"base_url": f"{upstream.url}/v1", "api_key": "sk-provider", **speaker.settings, **more}
             return await _open(stack, {"targets": {"main": target}, "auth": {"anonymous": True}}, upstream, host)
@@ -559,7 +558,7 @@ async def open_gateway() -> AsyncIterator[Any]:
     """``await open_gateway(settings)`` serves a gateway with these settings, till the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def open_gateway(settings: dict[str, Any], host: str = "middleware") -> Desk:
+        async def open_gateway(settings: dict[str, Any], host: str = _USUAL) -> Desk:
             return await _open(stack, settings, ScriptedUpstream(), host)
 
         yield open_gateway
@@ -590,8 +589,13 @@ def chat_caller() -> ChatCaller:
 
 
 @pytest.fixture
-def responses_speaker() -> ResponsesSpeaker:
-    return ResponsesSpeaker()
+def messages_caller() -> MessagesCaller:
+    return MessagesCaller()
+
+
+@pytest.fixture
+def speakers() -> dict[str, Any]:
+    return {"chat": ChatSpeaker(), "messages": MessagesSpeaker(), "responses": ResponsesSpeaker()}
 
 
 @pytest.fixture(params=["whole", "plain", "helper"])
@@ -607,9 +611,6 @@ def kit() -> Any:
     class Kit:
         picture = Picture
         result = Result
-        said = Said
         tools = (ADD, WEATHER)
-        served = staticmethod(served)
-        hosts = HOSTS
 
     return Kit
