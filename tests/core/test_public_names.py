@@ -1,6 +1,9 @@
 """The names that others build upon. A change here is a change for users, and belongs in the changelog."""
 
+import ast
 import importlib
+import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +65,17 @@ def test_the_root_has_these_names() -> None:
 
 def test_the_test_kit_has_these_names() -> None:
     assert importlib.import_module("asgi_llm.testing").__all__ == TESTING
+
+
+def test_the_fastapi_integration_has_these_names() -> None:
+    """Read, not imported: the framework need not be there."""
+    found = importlib.util.find_spec("asgi_llm_fastapi")
+    source = found.origin if found and found.origin else "integrations/asgi_llm_fastapi/__init__.py"
+    tree = ast.parse(Path(source).read_text(encoding="utf-8"))
+    (names,) = [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert ast.literal_eval(names) == ["llm_router"]
 
 
 @pytest.mark.parametrize("module", ["asgi_llm", "asgi_llm.testing"])
