@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import socket
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from asgi_llm.errors import ConfigError
 from asgi_llm.explain import ExplainedLeg, Explanation
 from asgi_llm.gateway import Gateway
 from asgi_llm.providers.registry import PROVIDERS
-from asgi_llm.serving import NoServerError, bind, run, speed
+from asgi_llm.serving import bind, installed, missing, run
 from asgi_llm.settings import Settings, literal_secrets
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
@@ -49,9 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except _Problem as problem:
         _say(str(problem))
-        return 1
-    except NoServerError:
-        _say(_INSTALL_SERVER)
         return 1
     except BrokenPipeError:
         # Whoever read the output has read enough. Python would complain once more when it flushes at exit.
@@ -111,7 +109,7 @@ def _say(line: str) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
+    if importlib.util.find_spec("fastapi") is None or not installed():
         raise _Problem(_INSTALL_DEMO)
     demo: Any = importlib.import_module("asgi_llm_fastapi.demo")
     settings = Settings.load(demo.settings(os.environ))
@@ -136,6 +134,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     settings = Settings.load(options.file)
+    if not installed():
+        raise _Problem(_INSTALL_SERVER)
     undecided = not settings.auth.keys and not settings.auth.anonymous
     if undecided:
         if not is_loopback(options.host):
@@ -152,12 +152,12 @@ def _serve(options: argparse.Namespace) -> int:
     if undecided:
         app = LoopbackOnly(app)
     with _listen(options.host, options.port) as listener:
-        missing = speed()
-        loop = "asyncio" if "uvloop" in missing else "uvloop"
+        slow = missing()
+        loop = "asyncio" if "uvloop" in slow else "uvloop"
         address = _address(options.host, listener.getsockname()[1])
         print(f"serving {', '.join(settings.targets)} on {address}{options.prefix} ({loop})", flush=True)
-        if missing:
-            _say(f"warning: it would be faster with {' and '.join(missing)}: pip install {' '.join(missing)}")
+        if slow:
+            _say(f"warning: it would be faster with {' and '.join(slow)}: pip install {' '.join(slow)}")
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         return 0 if run(app, listener, grace=settings.limits.shutdown_grace) else 1
 
@@ -173,7 +173,9 @@ def _listen(host: str, port: int, *, search: bool = False) -> Any:
     try:
         return bind(host, port, search=search)
     except OSError as error:
-        raise _Problem(f"{host}:{port} cannot be listened on: {error.strerror or error}") from None
+        # Names that do not resolve have a number of another kind, and words of their own.
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise _Problem(f"{host}:{port} cannot be listened on: {reason}") from None
 
 
 def _address(host: str, port: int) -> str:

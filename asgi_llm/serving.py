@@ -8,13 +8,14 @@ from typing import Any
 
 from asgi_llm.types import ASGIApp
 
-__all__ = ["NoServerError", "bind", "run", "speed"]
+__all__ = ["bind", "installed", "missing", "run"]
 
 _ATTEMPTS = 20
 
 
-class NoServerError(Exception):
-    """uvicorn is not installed."""
+def installed() -> bool:
+    """Whether there is a server to run."""
+    return importlib.util.find_spec("uvicorn") is not None
 
 
 def bind(host: str, port: int, *, search: bool = False) -> socket.socket:
@@ -33,22 +34,15 @@ def bind(host: str, port: int, *, search: bool = False) -> socket.socket:
     return socket.create_server((host, last), family=family, backlog=2048)
 
 
-def speed() -> list[str]:
-    """Names of the packages that would make the server fast and are missing."""
+def missing() -> list[str]:
+    """Names of the packages that would make the server faster and are not there."""
     return [name for name in ("uvloop", "httptools") if importlib.util.find_spec(name) is None]
 
 
 def run(app: ASGIApp, listener: socket.socket, *, grace: float) -> bool:
     """Serves ``app`` until it is told to stop; requests that run then get ``grace`` seconds. False when its start
-    failed, which uvicorn's log tells about.
-
-    Raises:
-        NoServerError: uvicorn is not installed.
-    """
-    try:
-        uvicorn: Any = importlib.import_module("uvicorn")
-    except ImportError:
-        raise NoServerError from None
+    failed, which uvicorn's log tells about."""
+    uvicorn: Any = importlib.import_module("uvicorn")
     config = uvicorn.Config(
         app,
         log_level="warning",

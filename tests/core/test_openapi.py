@@ -1,0 +1,35 @@
+"""Operations as documented."""
+
+from typing import Any
+
+import pytest
+
+from asgi_llm.endpoints import ENDPOINTS, Endpoint
+from asgi_llm.openapi import operation
+
+CALLS = [endpoint for endpoint in ENDPOINTS if endpoint.kind == "call"]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda item: item.name)
+def test_every_endpoint_has_an_operation_of_its_own(endpoint: Endpoint) -> None:
+    """A new object each time: frameworks write into what they are given."""
+    described = operation(endpoint)
+    assert described["summary"] == endpoint.summary
+    assert described["responses"]["200"]["content"].keys() >= {"application/json"}
+    described["responses"].clear()
+    described.get("requestBody", {}).clear()
+    assert operation(endpoint)["responses"]
+    assert ("requestBody" in operation(endpoint)) == (endpoint.kind == "call")
+
+
+@pytest.mark.parametrize("endpoint", CALLS, ids=lambda item: item.name)
+def test_a_call_names_its_fields_and_both_kinds_of_answer(endpoint: Endpoint) -> None:
+    described = operation(endpoint)
+    body: dict[str, Any] = described["requestBody"]["content"]["application/json"]["schema"]
+    said = "input" if endpoint.dialect == "responses" else "messages"
+    assert {"model", said} <= set(body["required"]) <= set(body["properties"])
+    assert set(body["required"]) <= set(body["examples"][0]) <= set(body["properties"])
+    assert body["additionalProperties"] is True
+    assert described["responses"]["200"]["content"].keys() == {"application/json", "text/event-stream"}
+    error = described["responses"]["4XX"]["content"]["application/json"]["schema"]
+    assert ("type" in error["properties"]) == (endpoint.dialect == "messages")
