@@ -10,24 +10,24 @@ __all__ = ["Worker"]
 
 
 class Worker:
-    """Bound to one event loop through its client. ``load`` is the number of exchanges it works on now."""
+    """Bound to one event loop through its client.
 
-    __slots__ = ("breaker", "client", "index", "load", "target", "url")
+    Attributes:
+        name: ``target#index``: what logs and explanations call it, without its address.
+        load: the number of exchanges it works on now.
+    """
+
+    __slots__ = ("breaker", "client", "load", "name", "target", "url")
 
     def __init__(self, target: str, index: int, url: str, client: Client, breaker: BreakerSettings) -> None:
         self.target = target
-        self.index = index
+        self.name = f"{target}#{index}"
         self.url = url
         self.client = client
         self.load = 0
         self.breaker = Breaker(
             failures=breaker.failures, window=breaker.window, open_for=breaker.open_for, probes=breaker.probes
         )
-
-    @property
-    def name(self) -> str:
-        """``target#index``: what logs and explanations call it, without its address."""
-        return f"{self.target}#{self.index}"
 
     def enter(self) -> None:
         """An attempt begins; exactly one of ``succeeded``, ``failed`` and ``abandoned`` must follow."""
