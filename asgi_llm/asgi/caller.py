@@ -7,6 +7,8 @@ from asgi_llm.exchange import CallerGone, HostRefusal
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers, Message, Receive, Scope, Send
 
+from .compression import decompressed
+
 __all__ = ["ASGICaller"]
 
 _PAUSE = 0.05
@@ -54,6 +56,14 @@ class ASGICaller:
 
     async def body(self, limit: int) -> bytes:
         self._check_declared_length(limit)
+        body = await self._read(limit)
+        encoding = self.fields.get(b"content-encoding")
+        if encoding:
+            body = await decompressed(body, encoding, limit)
+        self._runtime.lookout.add(self)
+        return body
+
+    async def _read(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -65,17 +75,12 @@ class ASGICaller:
                 self.gone = True
                 raise CallerGone
             piece: bytes = message.get("body", b"")
-            more = message.get("more_body", False)
             size += len(piece)
             if size > limit:
                 raise _too_large(limit)
-            if not more and not pieces:
-                self._runtime.lookout.add(self)
-                return piece
+            if not message.get("more_body", False):
+                return b"".join([*pieces, piece]) if pieces else piece
             pieces.append(piece)
-            if not more:
-                self._runtime.lookout.add(self)
-                return b"".join(pieces)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         self.started = True

@@ -72,10 +72,3 @@ def _check_type(caller: Caller) -> None:
                 param="content-type",
                 kind=Kind.UNSUPPORTED_MEDIA_TYPE,
             )
-    if (encoding := caller.fields.get(b"content-encoding")) and encoding.strip().lower() != b"identity":
-        raise ClientError(
-            f"the content encoding {encoding.decode('latin-1')[:100]} is not supported; send the body as it is",
-            code="unsupported_content_encoding",
-            param="content-encoding",
-            kind=Kind.UNSUPPORTED_MEDIA_TYPE,
-        )

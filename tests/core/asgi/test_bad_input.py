@@ -120,8 +120,8 @@ async def test_content_types_that_mean_json(dialect: str, content_type: str | No
 
 
 @every_dialect
-async def test_a_compressed_body_is_refused_with_the_reason(dialect: str) -> None:
-    status, headers, data = await send(b"\x1f\x8b", PATHS[dialect], [JSON, ("content-encoding", "gzip")])
+async def test_an_unknown_content_encoding_is_refused_by_name(dialect: str) -> None:
+    status, headers, data = await send(b"xyz", PATHS[dialect], [JSON, ("content-encoding", "lzma")])
     assert status == 415
     check(dialect, data, headers, "unsupported_content_encoding", "content-encoding")
 
