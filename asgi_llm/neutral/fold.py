@@ -187,7 +187,7 @@ class _Block:
                 self.pieces.append(event.data)
             case MediaDelta(), Video(source=Inline()):
                 self.pieces.append(event.data)
-            case CarrierSet(), Reasoning() | ToolCall() | Compaction():
+            case CarrierSet(), Text() | Reasoning() | ToolCall() | Compaction():
                 self.carriers.append(event.carrier)
             case CitationAdd(), Text():
                 self.citations.append(event.citation)
@@ -198,7 +198,12 @@ class _Block:
         text = "".join(self.pieces)
         match self.part:
             case Text() as part:
-                return structs.replace(part, text=part.text + text, citations=(*part.citations, *self.citations))
+                return structs.replace(
+                    part,
+                    text=part.text + text,
+                    citations=(*part.citations, *self.citations),
+                    carriers=(*part.carriers, *self.carriers),
+                )
             case Refusal() as part:
                 return Refusal(part.text + text)
             case Reasoning() as part:
@@ -281,10 +286,11 @@ def _unfold_part(i: int, part: Part, c: int, logprobs: Raw | None) -> list[Event
     body: list[Event] = []
     match part:
         case Text():
-            header = structs.replace(part, text="", citations=())
+            header = structs.replace(part, text="", citations=(), carriers=())
             if part.text or logprobs is not None:
                 body.append(TextDelta(i, part.text, c, logprobs))
             body += [CitationAdd(i, citation, c) for citation in part.citations]
+            body += [CarrierSet(i, carrier, c) for carrier in part.carriers]
         case Refusal():
             header = Refusal("")
             if part.text or logprobs is not None:

@@ -141,9 +141,12 @@ class Citation(Struct, frozen=True, omit_defaults=True):
 
 
 class Text(Struct, frozen=True, tag="text", omit_defaults=True):
+    """``carriers`` is the proof of the thoughts behind the text, where its maker puts it here (Gemini does)."""
+
     text: str
     citations: tuple[Citation, ...] = ()
     cache: CacheMark | None = None
+    carriers: tuple[Carrier, ...] = ()
 
 
 class Image(Struct, frozen=True, tag="image", omit_defaults=True):

@@ -59,7 +59,7 @@ carriers = st.lists(
 citations = st.lists(st.builds(Citation, dialects, maybe_words, start=counts, end=counts), max_size=2).map(tuple)
 sources = st.builds(Inline, words, words) | st.builds(Url, words) | st.builds(FileId, dialects, words)
 parts: st.SearchStrategy[Part] = st.one_of(
-    st.builds(Text, words, citations, st.none() | st.just(CacheMark("5m"))),
+    st.builds(Text, words, citations, st.none() | st.just(CacheMark("5m")), carriers),
     st.builds(Refusal, words),
     st.builds(Reasoning, words, st.lists(words, max_size=3).map(tuple), carriers, st.booleans(), maybe_words),
     st.builds(
@@ -233,7 +233,7 @@ def test_a_failure_is_raised() -> None:
         ([Start("a", "m"), BlockStart(0, Text(""))], "candidate 0 has no Finished"),
         ([Start("a", "m"), TextDelta(0, "x")], "TextDelta for block 0"),
         ([Start("a", "m"), BlockStart(0, Text("")), ArgumentsDelta(0, "{")], "ArgumentsDelta does not fit"),
-        ([Start("a", "m"), BlockStart(0, Text("")), CarrierSet(0, Carrier("text.replay", ""))], "CarrierSet does not"),
+        ([Start("a", "m"), BlockStart(0, Refusal("")), CarrierSet(0, Carrier("text.replay", ""))], "CarrierSet does not"),
         ([Start("a", "m"), BlockStart(0, Image(Url("u"))), MediaDelta(0, "")], "MediaDelta does not fit"),
     ],
 )
