@@ -123,8 +123,8 @@ async def test_a_redirect_to_the_login_is_left_to_fastapi() -> None:
     def to_login() -> None:
         raise HTTPException(303, headers={"location": "/login"})
 
-    head, _ = await App(identity=to_login).ask()
-    assert (head.status, head.header("location")) == (303, "/login")
+    head, answer = await App(identity=to_login).ask()
+    assert (head.status, head.header("location"), answer) == (303, "/login", {"detail": "See Other"})
 
 
 async def test_a_parameter_that_a_dependency_misses_is_named() -> None:
