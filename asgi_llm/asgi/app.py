@@ -38,20 +38,9 @@ class GatewayApp:
         self._running = running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._serve(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await serve_lifespan(self._running, receive, send)
-        elif scope["type"] == "websocket":
-            await refuse_websocket(scope, receive, send)
-
-    def knows(self, scope: Scope) -> bool:
-        """Whether the request is for one of the gateway's own paths."""
-        path = local_path(scope)
-        return path is not None and self.table.find(path) is not None
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one HTTP request."""
+        if scope["type"] != "http":
+            await self._serve_other(scope, receive, send)
+            return
         runtime = self._runtime()
         caller = ASGICaller(runtime, scope, receive, send)
         path = local_path(scope)
@@ -88,6 +77,17 @@ class GatewayApp:
             await self._refuse(runtime, caller, error, _guess(caller, path))
         else:
             await self._refuse(runtime, caller, error, _dialect(endpoint, caller), endpoint.name)
+
+    async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await serve_lifespan(self._running, receive, send)
+        elif scope["type"] == "websocket":
+            await refuse_websocket(scope, receive, send)
+
+    def knows(self, scope: Scope) -> bool:
+        """Whether the request is for one of the gateway's own paths."""
+        path = local_path(scope)
+        return path is not None and self.table.find(path) is not None
 
     async def _refuse_method(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint) -> None:
         dialect = _dialect(endpoint, caller)

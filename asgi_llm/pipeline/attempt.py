@@ -91,7 +91,6 @@ async def _first(
     runtime: Runtime, exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing
 ) -> Reply:
     """The first piece of a good answer; a bad one is raised as what it is."""
-    limit = runtime.blueprint.settings.limits.answer
     if not 200 <= response.status < 300:
         body = await _read_error(response)
         raise leg.dialect.decode_error(response.status, response.headers, body)
@@ -99,7 +98,9 @@ async def _first(
         first = await _first_event(response)
         check_first(leg.dialect, first)
         return Reply(response, True, first, outgoing.hide_usage, outgoing.restore)
-    body = await _read_whole(response, limit)
+    body = await response.read()
+    if not response.ended:
+        body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
     check_whole(leg.dialect, response.headers, body)
     whole = leg.dialect.decode_response(body, outgoing.restore) if leg.mode == "translated" else None
     return Reply(response, False, body, outgoing.hide_usage, outgoing.restore, whole)
@@ -116,13 +117,9 @@ async def _first_event(response: UpstreamResponse) -> bytes:
     return first
 
 
-async def _read_whole(response: UpstreamResponse, limit: int) -> bytes:
-    """The rest of the body in one piece."""
-    body = await response.read()
-    more = await response.read() if body else b""
-    if not more:
-        return body
-    pieces, size = [body, more], len(body) + len(more)
+async def _read_rest(response: UpstreamResponse, body: bytes, limit: int) -> bytes:
+    """The whole body; ``body`` is what has arrived of it."""
+    pieces, size = [body], len(body)
     while more := await response.read():
         pieces.append(more)
         size += len(more)

@@ -40,6 +40,11 @@ class Answer:
     def __repr__(self) -> str:
         return f"<Answer {self.status} {'open' if self._connection is not None else 'ended'}>"
 
+    @property
+    def ended(self) -> bool:
+        """See ``UpstreamResponse.ended``."""
+        return self._connection is None and not self._rest and self.error is None
+
     async def read(self) -> bytes:
         """See ``UpstreamResponse.read``. Cancelling it closes the answer."""
         connection = self._connection

@@ -200,7 +200,7 @@ class HttpxClient:
 class _Answer:
     """Implements ``UpstreamResponse``."""
 
-    __slots__ = ("_client", "_ended", "_error", "_idle", "_pieces", "_total_at", "headers", "response", "status")
+    __slots__ = ("_client", "_error", "_idle", "_pieces", "_total_at", "ended", "headers", "response", "status")
 
     def __init__(self, client: HttpxClient, response: Any, idle: float, total_at: float) -> None:
         self._client = client
@@ -208,7 +208,7 @@ class _Answer:
         self._total_at = total_at
         self._pieces: AsyncIterator[bytes] = aiter(response.stream)
         self._error: UpstreamError | None = None
-        self._ended = False
+        self.ended = False
         self.response = response
         self.status: int = response.status_code
         self.headers: Headers = [(name.lower(), value) for name, value in response.headers.raw]
@@ -225,7 +225,7 @@ class _Answer:
 
     async def read(self) -> bytes:
         """See ``UpstreamResponse.read``. Cancelling it closes the answer."""
-        if self._ended:
+        if self.ended:
             if self._error is not None:
                 raise self._error
             return b""
@@ -258,11 +258,11 @@ class _Answer:
 
     def close(self) -> None:
         """See ``UpstreamResponse.close``."""
-        if not self._ended:
+        if not self.ended:
             self._end(failures.reset("The answer was closed before its end."))
 
     def _end(self, error: UpstreamError | None) -> None:
-        self._ended = True
+        self.ended = True
         self._error = error
         self._client.forget(self)
 

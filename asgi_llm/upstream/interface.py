@@ -65,6 +65,11 @@ class UpstreamResponse(Protocol):
     status: int
     headers: Headers
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is known that nothing more will come: the next ``read`` would give b""."""
+        ...
+
     async def read(self) -> bytes:
         """The next piece of the body, as large as what has arrived; b"" at the end, and again after it.
 

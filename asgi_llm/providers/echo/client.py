@@ -38,6 +38,10 @@ class EchoResponse:
         self.headers = headers
         self._pieces = pieces
 
+    @property
+    def ended(self) -> bool:
+        return False
+
     async def read(self) -> bytes:
         return await anext(self._pieces, b"")
 
