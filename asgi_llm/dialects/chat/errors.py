@@ -36,7 +36,7 @@ _OUT: dict[Kind, tuple[int, str, str | None]] = {
     Kind.UNPROCESSABLE: (422, "invalid_request_error", None),
     Kind.RATE_LIMIT: (429, "rate_limit_error", None),
     Kind.OVERLOADED: (503, "service_unavailable_error", None),
-    Kind.TIMEOUT: (504, "timeout_error", None),
+    Kind.TIMEOUT: (504, "server_error", None),
     Kind.SERVER: (500, "server_error", None),
     Kind.BAD_GATEWAY: (502, "server_error", None),
 }

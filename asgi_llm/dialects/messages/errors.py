@@ -100,10 +100,10 @@ _STATUSES |= {529: Kind.OVERLOADED, 499: Kind.REQUEST_TIMEOUT}
 _CODES: dict[Kind, str] = {
     Kind.BAD_REQUEST: "upstream_bad_request",
     Kind.CONTEXT_LENGTH: "context_length_exceeded",
-    Kind.NOT_FOUND: "upstream_not_found",
-    Kind.RATE_LIMIT: "upstream_rate_limit",
-    Kind.OVERLOADED: "upstream_overloaded",
-    Kind.BILLING: "upstream_billing",
+    Kind.NOT_FOUND: "model_not_found",
+    Kind.RATE_LIMIT: "rate_limit_exceeded",
+    Kind.OVERLOADED: "server_is_overloaded",
+    Kind.BILLING: "insufficient_quota",
     Kind.TIMEOUT: "upstream_timeout",
 }
 _OVERFLOW = re.compile(
