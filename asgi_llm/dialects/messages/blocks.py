@@ -106,14 +106,12 @@ _HITS = msgspec.json.Decoder(list[_Hit])
 _STRING = msgspec.json.Decoder(str)
 
 
-def parts_of(content: str | Raw, path: str) -> tuple[Part, ...]:
+def parts_of(content: Raw, path: str) -> tuple[Part, ...]:
     """The parts of a message's ``content``: a string, or a list of blocks as raw JSON.
 
     Raises:
         ClientError: a block is not what its type says; the error names the field.
     """
-    if isinstance(content, str):
-        return (Text(content),)
     head = bytes(memoryview(content)[:1])
     if head == b'"':
         return (Text(typed(content, _STRING, path)),)
@@ -125,7 +123,17 @@ def parts_of(content: str | Raw, path: str) -> tuple[Part, ...]:
 
 def known_parts(blocks: Iterable[Known]) -> tuple[Part, ...]:
     """The parts of blocks that are all of the union."""
-    return join(map(part_of, blocks))
+    parts: list[Part | _Carried] = []
+    plain = True
+    for block in blocks:
+        if type(block) is TextBlock and block.cache_control is None and not block.citations:
+            parts.append(Text(block.text))
+            continue
+        part = part_of(block)
+        if type(part) is _Carried:
+            plain = False
+        parts.append(part)
+    return tuple(parts) if plain else join(parts)  # type: ignore[arg-type]  # plain: none of them is _Carried
 
 
 def parts_of_block(raw: Raw, path: str) -> tuple[Part, ...]:
@@ -189,11 +197,11 @@ def part_of(block: Known) -> "Part | _Carried":
             citations = tuple(citation(raw) for raw in block.citations) if block.citations else ()
             return Text(block.text, citations, cache_mark(block.cache_control))
         case ToolUseBlock():
-            arguments = "" if given(block.input) is None else bytes(block.input).decode()
+            arguments = "" if block.input == NULL else str(block.input, "utf-8")
             return ToolCall(block.id, block.name, arguments, cache=cache_mark(block.cache_control))
         case ToolResultBlock():
             content = block.content
-            parts = (Text(content),) if isinstance(content, str) else join(map(part_of, content or ()))
+            parts = (Text(content),) if isinstance(content, str) else known_parts(content or ())
             return ToolResult(block.tool_use_id, parts, is_error=block.is_error, cache=cache_mark(block.cache_control))
         case ImageBlock():
             return Image(_source(block.source), cache=cache_mark(block.cache_control))
@@ -232,7 +240,7 @@ def _source(source: Base64Source | UrlSource | FileSource | TextSource | Content
             return PlainText(source.data, source.media_type)
         case ContentSource():
             content = source.content
-            parts = (Text(content),) if isinstance(content, str) else join(map(part_of, content))
+            parts = (Text(content),) if isinstance(content, str) else known_parts(content)
             return Blocks(parts)
 
 

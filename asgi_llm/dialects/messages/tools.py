@@ -14,14 +14,14 @@ from asgi_llm.neutral.request import FunctionTool, HostedTool, Tool, ToolChoice,
 
 from .blocks import server_kind
 from .raws import NULL, given
-from .wire import CacheControl, cache_mark, typed
+from .wire import CacheControl, cache_mark
 
-__all__ = ["Tools", "decode_choice", "decode_tools"]
+__all__ = ["Choice", "Tools", "WireTool", "choice_of", "tools_of"]
 
 _CALLER_RUN = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
 
 
-class _Tool(Struct):
+class WireTool(Struct):
     type: str | None = None
     name: str | None = None
     description: str | None = None
@@ -33,7 +33,7 @@ class _Tool(Struct):
     mcp_server_name: str | None = None
 
 
-class _Choice(Struct):
+class Choice(Struct):
     type: str
     name: str | None = None
     disable_parallel_tool_use: bool | None = None
@@ -48,25 +48,28 @@ class Tools:
     hosted: dict[str, HostedTool] = field(default_factory=dict)
 
 
-_TOOLS = msgspec.json.Decoder(list[_Tool])
+class _RawTools(Struct):
+    tools: Raw
+
+
+_RAW_TOOLS = msgspec.json.Decoder(_RawTools)
 _RAWS = msgspec.json.Decoder(list[Raw])
-_CHOICE = msgspec.json.Decoder(_Choice)
 
 
-def decode_tools(raw: Raw | None) -> Tools:
-    """The tools in the caller's order.
+def tools_of(wires: list[WireTool], body: bytes) -> Tools:
+    """The tools in the caller's order. ``body`` is the whole body, in which typed tools are looked up as they came.
 
     Raises:
         ClientError: a tool is not one; the error names it.
     """
-    if raw is None:
-        return Tools()
-    wires: list[_Tool] = typed(raw, _TOOLS, "tools")
-    raws: list[Raw] = []
-    if any(wire.type not in (None, "custom") for wire in wires):
-        raws = _RAWS.decode(raw)
+    functions = [
+        _function(wire, index) for index, wire in enumerate(wires) if wire.type is None or wire.type == "custom"
+    ]
+    if len(functions) == len(wires):
+        return Tools(tuple(functions))
+    raws = _RAWS.decode(_RAW_TOOLS.decode(body).tools)
     tools = [
-        _function(wire, f"tools.{index}") if wire.type in (None, "custom") else _provided(wire, raws[index])
+        _function(wire, index) if wire.type in (None, "custom") else _provided(wire, raws[index])
         for index, wire in enumerate(wires)
     ]
     return Tools(
@@ -76,12 +79,13 @@ def decode_tools(raw: Raw | None) -> Tools:
     )
 
 
-def _function(wire: _Tool, path: str) -> FunctionTool:
+def _function(wire: WireTool, index: int) -> FunctionTool:
     if not wire.name:
-        raise ClientError(f"{path}.name: Field required", param=f"{path}.name")
+        raise ClientError(f"tools.{index}.name: Field required", param=f"tools.{index}.name")
     schema = given(wire.input_schema)
     if schema is not None and bytes(memoryview(schema)[:1]) != b"{":
-        raise ClientError(f"{path}.input_schema: Input should be an object", param=f"{path}.input_schema")
+        path = f"tools.{index}.input_schema"
+        raise ClientError(f"{path}: Input should be an object", param=path)
     return FunctionTool(
         wire.name,
         wire.description,
@@ -93,7 +97,7 @@ def _function(wire: _Tool, path: str) -> FunctionTool:
     )
 
 
-def _provided(wire: _Tool, raw: Raw) -> Tool:
+def _provided(wire: WireTool, raw: Raw) -> Tool:
     kind = wire.type or ""
     cache = cache_mark(wire.cache_control)
     if kind.startswith(_CALLER_RUN):
@@ -101,15 +105,12 @@ def _provided(wire: _Tool, raw: Raw) -> Tool:
     return HostedTool("messages", server_kind(kind), wire.name or wire.mcp_server_name, raw, cache)
 
 
-def decode_choice(raw: Raw | None, tools: Tools) -> tuple[ToolChoice | None, bool | None]:
+def choice_of(wire: Choice, tools: Tools) -> tuple[ToolChoice | None, bool | None]:
     """The tool choice, and whether calls may be parallel where that was said.
 
     Raises:
         ClientError: it is not one of the API's choices.
     """
-    if raw is None:
-        return None, None
-    wire: _Choice = typed(raw, _CHOICE, "tool_choice")
     parallel = None if wire.disable_parallel_tool_use is None else not wire.disable_parallel_tool_use
     match wire.type:
         case "auto" | "none":

@@ -1,14 +1,17 @@
 """What holds for every conversation: the API's demands on ``messages``, and meaning kept there and back."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.dialects.messages import MESSAGES
+from asgi_llm.dialects.messages.body import Body, read, read_by_field
+from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import (
     Carrier,
     FunctionTool,
@@ -152,3 +155,56 @@ def test_thinking_always_fits_its_limits(model: str, mode: Any, effort: Any, bud
         assert body.get("tool_choice", {}).get("type") != "any" or model == "qwen"
     assert body["max_tokens"] <= (limit or body["max_tokens"])
     assert body.get("output_config", {}).get("effort") in (None, "low", "medium", "high", "xhigh", "max")
+
+
+SOMETIMES_WRONG = st.sampled_from([None, 1, 0.5, -1, True, "", "x", [], ["s"], {}, {"type": "ephemeral"}])
+TOP_LEVEL: dict[str, list[Any]] = {
+    "model": ["m"],
+    "max_tokens": [5],
+    "messages": [
+        [{"role": "user", "content": "hi"}],
+        [{"role": "user", "content": [{"type": "text", "text": "a"}]}, {"role": "assistant", "content": []}],
+        [{"role": "assistant", "content": [{"type": "hologram"}]}],
+        [{"role": "nobody", "content": "hi"}],
+    ],
+    "system": ["s", [{"type": "text", "text": "s"}]],
+    "tools": [[{"name": "f", "input_schema": {}}], [{"type": "bash_20250124"}, {"name": "g"}], [{}]],
+    "tool_choice": [{"type": "any"}, {"type": "tool", "name": "f"}, {"type": "odd"}],
+    "temperature": [1, 0.5],
+    "top_p": [0.5],
+    "top_k": [5],
+    "stop_sequences": [["s"]],
+    "stream": [True],
+    "thinking": [{"type": "adaptive"}, {"type": "odd"}],
+    "output_config": [{"effort": "high"}, {"format": {"type": "json_schema", "schema": {}}}],
+    "output_format": [{"type": "json_schema", "schema": {"type": "object"}}],
+    "cache_control": [{"type": "ephemeral", "ttl": "1h"}],
+    "metadata": [{"user_id": "u"}],
+    "service_tier": ["auto", "standard_only"],
+    "thread": [{"type": "new"}, {"type": "continue"}],
+    "context_management": [{"edits": []}],
+    "container": ["c"],
+}
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> bytes:
+    """Bodies in any order of fields, most of them right."""
+    names = draw(st.permutations(["model", "max_tokens", "messages", *draw(st.sets(st.sampled_from([*TOP_LEVEL])))]))
+    values = {name: draw(st.sampled_from(TOP_LEVEL[name])) for name in names}
+    if draw(st.integers(0, 3)) == 0:
+        values[draw(st.sampled_from(names))] = draw(SOMETIMES_WRONG)
+    return json.dumps(values).encode()
+
+
+@settings(max_examples=500, deadline=None)
+@given(bodies())
+def test_a_body_reads_the_same_at_once_and_by_field(body: bytes) -> None:
+    def outcome(way: Callable[[bytes], tuple[Body, dict[str, Raw]]]) -> Any:
+        try:
+            wire, rest = way(body)
+        except ClientError as error:
+            return (error.code, error.param, str(error))
+        return {**structs.asdict(wire), "context_management": None}, list(rest.items())
+
+    assert outcome(read) == outcome(read_by_field)
