@@ -59,14 +59,15 @@ def welcome(address: str, settings: Settings) -> list[str]:
     url = f"{address}/llm/v1"
     chat = '{"model":"echo","messages":[{"role":"user","content":"Hello"}]}'
     message = '{"model":"echo","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"Hello"}]}'
-    ask = "chat.completions.create(model='echo',messages=[{'role':'user','content':'Hello'}])"
+    client = f"openai.OpenAI(base_url='{url}',api_key='any')"
+    answer = "c.chat.completions.create(model='echo',messages=[{'role':'user','content':'Hello'}])"
     upstreams = ", ".join(name for name in settings.targets if name != "echo")
     return [
         f"Open {address}/ in a browser, or paste one of these:",
         "",
         f"curl {url}/chat/completions -H 'content-type: application/json' -d '{chat}'",
         f"curl -N {url}/messages -H 'content-type: application/json' -d '{message}'",
-        f"""python -c "import openai; c=openai.OpenAI(base_url='{url}',api_key='any'); print(c.{ask}.choices[0].message.content)\"""",
+        f'python -c "import openai; c={client}; print({answer}.choices[0].message.content)"',
         "",
         f"Models: the echo, and those of {upstreams}."
         if upstreams
