@@ -4,6 +4,7 @@ import msgspec
 
 from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.neutral.request import DialectName
 from asgi_llm.types import Headers
 
 __all__ = ["problem", "refuse"]
@@ -46,7 +47,7 @@ def _render(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> tuple[in
         and leg is not None
         and leg.dialect is exchange.dialect
         and error.code != "upstream_authentication"
-        and _is_object(error.body)
+        and _is_error(exchange.dialect.name, error.body)
     ):
         return error.upstream_status, b"application/json", error.body
     status, body = exchange.dialect.encode_error(error, exchange.id)
@@ -67,8 +68,13 @@ def problem(error: AsgiLLMError, status: int) -> bytes:
     return msgspec.json.encode(details)
 
 
-def _is_object(body: bytes) -> bool:
+def _is_error(dialect: DialectName, body: bytes) -> bool:
+    """Whether the dialect's clients can read ``body``. Those of OpenAI look for ``error`` and make do without; those of
+    Anthropic look at ``type``, and engines that serve Messages beside Chat Completions send them the other's errors."""
     try:
-        return isinstance(msgspec.json.decode(body), dict)
+        said = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return False
+    if not isinstance(said, dict):
+        return False
+    return dialect != "messages" or (said.get("type") == "error" and isinstance(said.get("error"), dict))

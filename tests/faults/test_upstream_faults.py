@@ -338,6 +338,30 @@ async def test_an_upstreams_own_error_passes_unchanged_when_the_dialects_match()
         assert body == answer.steps[-1]
 
 
+async def test_another_dialects_error_is_told_in_the_callers_words_though_the_dialects_match() -> None:
+    """llama.cpp answers Messages requests with the errors of Chat Completions."""
+    answer = chat_error(400, "request (9021 tokens) exceeds the available context size (8192 tokens)")
+    async with ScriptedUpstream(answer) as upstream:
+        desk = Desk({"up": target("messages", upstream.url)})
+        async with desk.gateway.running():
+            status, headers, body = await desk.ask("messages")
+        assert status == 400
+        check_error("messages", headers, body, code="context_length_exceeded")
+
+
+@pairs
+async def test_an_engines_words_for_a_full_context_are_understood(caller: str, speaks: str) -> None:
+    """As llama.cpp says it, in whichever dialect it was asked."""
+    message = "request (9021 tokens) exceeds the available context size (8192 tokens), try increasing it"
+    error = {"code": 400, "message": message, "type": "exceed_context_size_error"}
+    async with ScriptedUpstream(Answer.json({"error": error}, status=400)) as upstream:
+        desk = Desk({"up": target(speaks, upstream.url)})
+        async with desk.gateway.running():
+            status, headers, _ = await desk.ask(caller)
+    assert status == 400
+    assert headers["x-llm-error-code"] == "context_length_exceeded"
+
+
 @pytest.mark.parametrize("status", [401, 403])
 @pairs
 async def test_the_gateways_own_credentials_failing_is_not_the_callers_401(

@@ -107,7 +107,7 @@ _CODES: dict[Kind, str] = {
     Kind.TIMEOUT: "upstream_timeout",
 }
 _OVERFLOW = re.compile(
-    r"prompt is too long|context[ _](?:length|window|limit)|maximum context|too many (?:input )?tokens"
+    r"prompt is too long|context[ _](?:length|window|limit|size)|maximum context|too many (?:input )?tokens"
     r"|exceeds? the (?:model'?s? )?(?:maximum )?(?:context|input)|input is too long|longer than the maximum",
     re.IGNORECASE,
 )

@@ -85,7 +85,7 @@ _CODE_KINDS = {
 
 _CONTEXT = re.compile(
     r"prompt is too long|maximum context length|context[ _]length[ _]exceeded|exceeds? the (?:model'?s )?context"
-    r"|context window|too many input tokens|input is too long",
+    r"|context window|context size|too many input tokens|input is too long",
     re.IGNORECASE,
 )
 
