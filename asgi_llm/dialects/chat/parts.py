@@ -30,7 +30,7 @@ from asgi_llm.neutral.request import (
     Video,
 )
 
-__all__ = ["PartWriter", "opaque_text"]
+__all__ = ["PartWriter", "document_text", "opaque_text"]
 
 _FORMATS = {"x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mpeg": "mp3", "mpeg3": "mp3", "x-mp3": "mp3"}
 _OPENAI = ("chat", "responses")
@@ -148,8 +148,8 @@ class PartWriter:
         if document.cite:
             self._report.lose("citations")
         match document.source:
-            case PlainText(text=text):
-                return [self._text(_titled(document, text), document.cache)]
+            case PlainText() | Blocks() if (text := document_text(document)) is not None:
+                return [self._text(text, document.cache)]
             case Inline() as inline if inline.media_type.startswith("text/"):
                 return [self._text(_titled(document, _decoded(inline, where)), document.cache)]
             case Inline(media_type=media_type, data=data):
@@ -162,7 +162,8 @@ class PartWriter:
             case Url():
                 self._report.lose("document_url", where)
             case Blocks(parts=parts):
-                return [item for part in parts for item in self.part(part, where)]
+                heading = [self._text(_titled(document))] if document.title else []
+                return [*heading, *(item for part in parts for item in self.part(part, where))]
         return []
 
     def _audio(self, audio: Audio, where: str) -> dict[str, Any]:
@@ -187,9 +188,20 @@ def _filename(document: Document) -> str:
     return document.filename or document.title or "document.pdf"
 
 
-def _titled(document: Document, text: str) -> str:
+def document_text(document: Document) -> str | None:
+    """A document that is nothing but text (a search result, for one), with its title and where it comes from."""
+    match document.source:
+        case PlainText(text=text):
+            return _titled(document, text)
+        case Blocks(parts=parts):
+            texts = [part.text for part in parts if isinstance(part, Text)]
+            return _titled(document, *texts) if len(texts) == len(parts) else None
+    return None
+
+
+def _titled(document: Document, *texts: str) -> str:
     heading = [line for line in (document.title or document.filename, document.context) if line]
-    return "\n".join([*heading, text])
+    return "\n".join([*heading, *texts])
 
 
 def _decoded(inline: Inline, where: str) -> str:

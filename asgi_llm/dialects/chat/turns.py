@@ -17,7 +17,6 @@ from asgi_llm.neutral.request import (
     Instruction,
     Opaque,
     Part,
-    PlainText,
     Reasoning,
     Refusal,
     Request,
@@ -32,7 +31,7 @@ from asgi_llm.neutral.request import (
 
 from .history import History, Place
 from .names import wire_id
-from .parts import PartWriter, opaque_text
+from .parts import PartWriter, document_text, opaque_text
 from .thoughts import detail, extra_content
 from .tools import NO_ARGUMENTS, WRAPPED_ARGUMENT, ToolWriter
 
@@ -99,7 +98,7 @@ class MessageWriter:
                 self._report.lose("tool_result.orphan")
                 parts += _orphan(part)
         if parts:
-            self._say("user", self._parts.content(parts, f"turns[{index}]"), turn.name)
+            self._say("user", self._parts.content(parts, f"messages[{index}]"), turn.name)
         elif not turn.parts:
             self._say("user", "")
 
@@ -124,7 +123,7 @@ class MessageWriter:
                 case Audio(source=FileId(dialect="chat", id=audio_id)):
                     message["audio"] = {"id": audio_id}
                 case _:
-                    texts += self._lost(part, f"turns[{index}].parts[{position}]")
+                    texts += self._lost(part, f"messages[{index}].content[{position}]")
         self._thoughts(message, thoughts, bool(calls))
         self._content(message, "".join(texts), "".join(refusals), bool(calls))
         if calls:
@@ -233,8 +232,8 @@ def _result(result: ToolResult) -> tuple[str, list[Part]]:
         match part:
             case Text(text=text) | Refusal(text=text) | ServerResult(text=text):
                 texts.append(text)
-            case Document(source=PlainText(text=text)):
-                texts.append(text)
+            case Document() if (found := document_text(part)) is not None:
+                texts.append(found)
             case Opaque() if (found := opaque_text(part)) is not None:
                 texts.append(found)
             case _:

@@ -110,12 +110,13 @@ class Content:
 
     def _document(self, part: Document) -> list[Any]:
         name = part.filename or part.title
+        heading = [line for line in (name, part.context) if line]
         match part.source:
             case PlainText(text=text):
-                return [{"type": "input_text", "text": f"{name}\n\n{text}" if name else text}]
+                return [{"type": "input_text", "text": "\n\n".join([*heading, text])}]
             case Blocks(parts=parts):
                 self._report.lose("document_blocks")
-                head = [{"type": "input_text", "text": name}] if name else []
+                head = [{"type": "input_text", "text": "\n".join(heading)}] if heading else []
                 return head + self.parts(parts)
             case Inline():
                 entry = {"type": "input_file", "filename": name or "document.pdf"}
