@@ -9,8 +9,8 @@ public API references:
     answer.sse   -> reply.sse           the same for streams
     error.json   -> refusal.json        the upstream's error (status, headers, body), and the caller's (status, body)
 
-A request without ``upstream.json`` cannot be translated: it is answered with ``refusal.json``. ``profile.json`` says what
-kind of upstream it is. Ids that are minted are numbered, the clock stands still.
+A request without ``upstream.json`` cannot be translated: it is answered with ``refusal.json``. ``profile.json`` says
+what kind of upstream it is. Ids that are minted are numbered, the clock stands still.
 """
 
 import json
@@ -153,8 +153,7 @@ def test_requests_that_cannot_be_translated(case: Case) -> None:
     _refused(case, caught.value)
 
 
-def test_no_file_lies_about_unused() -> None:
-    """Every file of every folder takes part in a test."""
+def test_every_file_takes_part() -> None:
     partners = {"upstream.json": "request.json", "reply.json": "answer.json", "reply.sse": "answer.sse"}
     partners |= {value: key for key, value in partners.items()}
     for folder in CASES.glob("*/*"):
