@@ -1,4 +1,4 @@
-"""The code of README.md is run, not only shown."""
+"""The code of README.md is run, not only shown; and what documents point to is there."""
 
 import json
 import re
@@ -11,7 +11,9 @@ import pytest
 from asgi_llm import Settings
 from asgi_llm_fastapi.demo import create_app, settings
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/README.md")]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 KEYS = {"OPENAI_API_KEY": "openai-key", "ANTHROPIC_API_KEY": "anthropic-key", "GATEWAY_KEY": "gateway-key"}
 
@@ -68,3 +70,16 @@ async def test_the_pasted_command_is_answered_by_the_demo() -> None:
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert "Hello" in answer.text
     assert answer.text.endswith('event: message_stop\ndata: {"type":"message_stop"}\n\n')
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text(encoding="utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_files_that_contributors_are_sent_to_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([a-z_]+/[a-z_/]*[a-z_]+\.py)`", text)
+    assert len(paths) > 15
+    assert [path for path in paths if not any((base / path).exists() for base in (ROOT, ROOT / "asgi_llm"))] == []
