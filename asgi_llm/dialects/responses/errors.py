@@ -146,7 +146,7 @@ def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
         message or f"the upstream answered with status {status}",
         cause=Cause.STATUS,
         kind=kind,
-        code=code or _default_code(kind),
+        code=_stable(kind, code),
         param=param,
         retry_after=_retry_after(headers),
         upstream_status=status,
@@ -163,7 +163,7 @@ def failure_from(error: Any) -> UpstreamError:
         message or "the upstream reported a failure without saying why",
         cause=Cause.IN_BAND,
         kind=kind,
-        code=code or _default_code(kind),
+        code=_stable(kind, code),
         param=param,
     )
 
@@ -182,8 +182,9 @@ def _kind(status: int | None, code: str | None, message: str) -> Kind:
     return _STATUS_KINDS.get(status, Kind.BAD_REQUEST if 400 <= status < 500 else Kind.BAD_GATEWAY)
 
 
-def _default_code(kind: Kind) -> str:
-    return "context_length_exceeded" if kind is Kind.CONTEXT_LENGTH else "upstream_error"
+def _stable(kind: Kind, said: str | None) -> str:
+    """One code for a full context, whatever the engine calls it; else what was said."""
+    return "context_length_exceeded" if kind is Kind.CONTEXT_LENGTH else said or "upstream_error"
 
 
 def _read(body: bytes) -> tuple[str, str | None, str | None]:
