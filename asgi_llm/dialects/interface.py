@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from asgi_llm.errors import AsgiLLMError, TranslationError, UpstreamError
 from asgi_llm.neutral.events import Event
 from asgi_llm.neutral.request import DialectName, Request
@@ -134,13 +136,12 @@ class Restore:
     """Name of the forced tool whose arguments are the text of the answer, where structured output was emulated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(Struct, frozen=True):
     """A request as the upstream's dialect says it. ``headers`` are those the encoding depends on (versions, betas)."""
 
     body: bytes
     warnings: tuple[Warned, ...] = ()
-    headers: Headers = field(default_factory=list)
+    headers: Headers = []
     restore: Restore = Restore()
 
 

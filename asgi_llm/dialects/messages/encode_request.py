@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
-from asgi_llm.neutral.request import CacheMark, OutputFormat, Request
+from asgi_llm.neutral.request import CacheMark, OutputFormat, Request, Sampling, StateRef
 from asgi_llm.types import Headers
 
 from .encode_tools import WireTools, declare, encode_tools, wire_choice
@@ -24,12 +24,16 @@ from .thinking import Thinking, thinking
 
 __all__ = ["encode_request"]
 
-_VERSION = b"2023-06-01"
+_VERSION = (b"anthropic-version", b"2023-06-01")
 """Every field written here exists in this version, and it alone takes sampling parameters and plain documents in any
 position; nothing written here needs a later one."""
 
 _MARKS = 4
 _OUTPUT_TOOL = "json_output"
+
+_NOTHING = Restore()
+_NO_SAMPLING = Sampling()
+_NO_STATE = StateRef()
 
 
 def encode_request(request: Request, profile: Profile) -> Encoded:
@@ -75,10 +79,22 @@ class _Draft:
         self.unwrap: str | None = None
 
     def encoded(self) -> Encoded:
-        self._choose()
-        form = self._format()
-        self._settle_forced()
+        if self.tools.tools or self.past.called:
+            self._choose()
+        form = None if self.request.output is None else self._format(self.request.output)
+        if self.choice is not None:
+            self._settle_forced(self.choice)
         self._prefill()
+        body = self._body(form)
+        self._keep_marks(body)
+        if self.request.stream.on:
+            body["stream"] = True
+        shapes, unwrap = self.tools.shapes, self.unwrap
+        restore = Restore(shapes, unwrap) if shapes or unwrap else _NOTHING
+        return Encoded(msgspec.json.encode(body), self.report.warnings, self._headers(), restore)
+
+    def _body(self, form: dict[str, Any] | None) -> dict[str, Any]:
+        """All fields but ``stream``, in the order of what a prompt cache goes by."""
         request, wish = self.request, self.wish
         body: dict[str, Any] = {"model": request.model, "max_tokens": wish.max_tokens}
         if system := self._system():
@@ -87,29 +103,28 @@ class _Draft:
             body["tools"] = self.tools.tools
             if self.choice is not None:
                 body["tool_choice"] = self.choice
-        body["messages"] = [{"role": message.role, "content": message.content} for message in self.past.messages]
+        body["messages"] = self.past.messages
         if wish.field is not None:
             body["thinking"] = wish.field
-        config = {key: value for key, value in (("effort", wish.effort), ("format", form)) if value is not None}
-        if config:
-            body["output_config"] = config
-        body.update(self._knobs())
-        if request.dialect == "messages":
-            body.update((name, raw) for name, raw in request.ext.items() if name not in body)
-        elif request.ext:
+        if wish.effort is not None:
+            body["output_config"] = {"effort": wish.effort} if form is None else {"effort": wish.effort, "format": form}
+        elif form is not None:
+            body["output_config"] = {"format": form}
+        self._add_knobs(body)
+        if request.ext:
+            self._add_ext(body, request.ext)
+        return body
+
+    def _add_ext(self, body: dict[str, Any], ext: dict[str, Raw]) -> None:
+        if self.request.dialect == "messages":
+            body.update((name, raw) for name, raw in ext.items() if name not in body)
+        else:
             self.report.lose("ext")
-        self._keep_marks(body)
-        if request.stream.on:
-            body["stream"] = True
-        return Encoded(
-            msgspec.json.encode(body), self.report.warnings, self._headers(), Restore(self.tools.shapes, self.unwrap)
-        )
 
     def _headers(self) -> Headers:
-        headers = [(b"anthropic-version", _VERSION)]
         if self.request.dialect == "messages" and self.request.betas:
-            headers.append((b"anthropic-beta", ",".join(self.request.betas).encode()))
-        return headers
+            return [_VERSION, (b"anthropic-beta", ",".join(self.request.betas).encode())]
+        return [_VERSION]
 
     def _choose(self) -> None:
         if self.tools.tools:
@@ -118,10 +133,9 @@ class _Draft:
             self.tools.tools = declare(self.past.called)
             self.choice = {"type": "none"}
 
-    def _format(self) -> dict[str, Any] | None:
+    def _format(self, output: OutputFormat) -> dict[str, Any] | None:
         """``output_config.format``, where the wished format can be said so; else it is built from other means."""
-        output = self.request.output
-        if output is None or output.kind == "text":
+        if output.kind == "text":
             return None
         if output.kind == "json" or output.schema is None:
             self.report.lose("output.json")
@@ -150,10 +164,9 @@ class _Draft:
         self.choice = {"type": "tool", "name": _OUTPUT_TOOL} if alone else {"type": "any"}
         self.unwrap = _OUTPUT_TOOL
 
-    def _settle_forced(self) -> None:
+    def _settle_forced(self, choice: dict[str, Any]) -> None:
         """A forced choice where the model refuses one: ask in words, or give up thinking by budget."""
-        choice = self.choice
-        if choice is None or choice["type"] not in ("any", "tool"):
+        if choice["type"] not in ("any", "tool"):
             return
         if self.model.forced_tools == "never":
             self.report.lose("tool_choice.forced")
@@ -176,34 +189,37 @@ class _Draft:
 
     def _system(self) -> list[dict[str, Any]]:
         """Leading instructions, each text a block of its own; what this gateway adds comes last."""
-        texts = (text_block(part.text, part.cache) for said in self.request.instructions for part in said.parts)
-        blocks = [block for block in texts if block is not None]
-        blocks.extend({"type": "text", "text": sentence} for sentence in self.sentences)
+        blocks: list[dict[str, Any]] = []
+        for said in self.request.instructions:
+            blocks += [block for part in said.parts if (block := text_block(part.text, part.cache)) is not None]
+        if self.sentences:
+            blocks += [{"type": "text", "text": sentence} for sentence in self.sentences]
         return blocks
 
-    def _knobs(self) -> dict[str, Any]:
+    def _add_knobs(self, body: dict[str, Any]) -> None:
         request, report = self.request, self.report
-        knobs = _sampling(request, self.model, self.wish, report)
-        if stop := [text for text in request.stop if text.strip()]:
-            knobs["stop_sequences"] = stop
-        if len(stop) != len(request.stop):
-            report.lose("stop")
+        if request.sampling != _NO_SAMPLING:
+            body.update(_sampling(request, self.model, self.wish, report))
+        if request.stop:
+            if stop := [text for text in request.stop if text.strip()]:
+                body["stop_sequences"] = stop
+            if len(stop) != len(request.stop):
+                report.lose("stop")
         if request.end_user:
-            knobs["metadata"] = {"user_id": _user_id(request.end_user)}
+            body["metadata"] = {"user_id": _user_id(request.end_user)}
         if self.model.known:
             if (tier := request.service_tier) in _TIERS:
-                knobs["service_tier"] = _TIERS[tier]
+                body["service_tier"] = _TIERS[tier]
             elif tier is not None:
                 report.lose("service_tier")
             if (mark := _automatic(request)) is not None:
-                knobs["cache_control"] = cache_control(mark)
-        return knobs
+                body["cache_control"] = cache_control(mark)
 
     def _keep_marks(self, body: dict[str, Any]) -> None:
         """At most four marks: the earliest of the messages go first, then those of the tools and of the system."""
-        messages = [block for message in self.past.messages for block in message.content]
-        fixed = [*self.tools.tools, *body.get("system", ())]
-        marked = [block for block in (*messages, *fixed) if isinstance(block, dict) and "cache_control" in block]
+        groups: list[list[Any]] = [message.content for message in self.past.messages]
+        groups += self.tools.tools, body.get("system", [])
+        marked = [block for group in groups for block in group if type(block) is dict and "cache_control" in block]
         surplus = len(marked) + ("cache_control" in body) - _MARKS
         if surplus > 0:
             self.report.lose("cache")
@@ -216,26 +232,37 @@ _TIERS = {"auto": "auto", "default": "standard_only"}
 
 def _refuse(request: Request, report: Report) -> None:
     """What cannot be had at all, and the knobs that have no counterpart."""
-    state = request.state
+    if request.state != _NO_STATE:
+        _refuse_state(request.state, report)
+    if request.n is not None and request.n > 1:
+        report.lose("n")
+    if request.modalities and any(kind != "text" for kind in request.modalities):
+        report.lose("modalities")
+    if request.sampling != _NO_SAMPLING:
+        _lose_sampling(request.sampling, report)
+    if request.verbosity is not None:
+        report.lose("verbosity")
+    if request.metadata is not None:
+        report.lose("metadata")
+    if request.max_tool_calls is not None:
+        report.lose("max_tool_calls")
+
+
+def _refuse_state(state: StateRef, report: Report) -> None:
     if state.previous_response_id is not None:
         report.lose("previous_response_id")
     if state.conversation is not None:
         report.lose("conversation")
     if state.background:
         report.lose("background")
-    if request.n is not None and request.n > 1:
-        report.lose("n")
-    if any(kind != "text" for kind in request.modalities):
-        report.lose("modalities")
-    sampling = request.sampling
+
+
+def _lose_sampling(sampling: Sampling, report: Report) -> None:
     for name in ("min_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias"):
         if getattr(sampling, name) is not None:
             report.lose(name)
     if sampling.logprobs or sampling.top_logprobs:
         report.lose("logprobs")
-    for name in ("verbosity", "metadata", "max_tool_calls"):
-        if getattr(request, name) is not None:
-            report.lose(name)
 
 
 def _sampling(request: Request, model: Capabilities, wish: Thinking, report: Report) -> dict[str, Any]:

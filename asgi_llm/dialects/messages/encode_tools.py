@@ -4,7 +4,6 @@ Names are made legal by a pure function, free-text tools and tools that another 
 ``Restore`` remembers what they were. Spec: Anthropic Messages API, tool definitions and server tools.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -45,12 +44,11 @@ _TYPED_SCHEMAS["text_editor"] = Raw(
 _TYPED_SCHEMAS["local_shell"] = _TYPED_SCHEMAS["shell"]
 
 
-@dataclass(slots=True)
-class WireTools:
+class WireTools(Struct):
     """The tools as they go out, and what they were by their name on the wire."""
 
-    tools: list[Block] = field(default_factory=list)
-    shapes: dict[str, ToolShape] = field(default_factory=dict)
+    tools: list[Block] = []
+    shapes: dict[str, ToolShape] = {}
 
 
 class _Location(Struct):
@@ -78,14 +76,18 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
         TranslationError: a tool that another provider runs has no counterpart here.
     """
     wire = WireTools()
+    if not request.tools:
+        return wire
     deferrable = any(isinstance(tool, HostedTool) and tool.kind == "tool_search" for tool in request.tools)
     for index, tool in enumerate(request.tools):
         if isinstance(tool, FunctionTool | CustomTool) and tool.namespace_description:
             report.lose("tools.namespace")
         match tool:
             case FunctionTool():
-                wire.tools.append(_function(tool, model, report, deferrable=deferrable))
-                _remember(wire, tool)
+                name = flat_name(tool.name, tool.namespace)
+                wire.tools.append(_function(tool, name, model, report, deferrable=deferrable))
+                if name != tool.name:
+                    wire.shapes[name] = ToolShape(tool.name, namespace=tool.namespace)
             case CustomTool():
                 report.lose("custom_tool")
                 wire.tools.append(_custom(tool))
@@ -98,24 +100,22 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
     return wire
 
 
-def _remember(wire: WireTools, tool: FunctionTool | CustomTool | TypedTool) -> None:
-    """Note what the answer must turn back: another name, a namespace, free text, a typed tool."""
+def _remember(wire: WireTools, tool: CustomTool | TypedTool) -> None:
+    """Note what the answer must turn back: free text, a typed tool."""
     match tool:
         case TypedTool():
             wire.shapes[tool_name(tool.name)] = ToolShape(tool.name, typed=tool.kind)
         case CustomTool():
             wire.shapes[flat_name(tool.name, tool.namespace)] = ToolShape(tool.name, "text", tool.namespace)
-        case FunctionTool():
-            name = flat_name(tool.name, tool.namespace)
-            if name != tool.name:
-                wire.shapes[name] = ToolShape(tool.name, namespace=tool.namespace)
 
 
-def _function(tool: FunctionTool, model: Capabilities, report: Report, *, deferrable: bool) -> dict[str, Any]:
+def _function(
+    tool: FunctionTool, name: str, model: Capabilities, report: Report, *, deferrable: bool
+) -> dict[str, Any]:
     schema, rewritten = tool_schema(tool.schema)
     if rewritten:
         report.lose("tool_schema")
-    wire: dict[str, Any] = {"name": flat_name(tool.name, tool.namespace)}
+    wire: dict[str, Any] = {"name": name}
     if tool.description:
         wire["description"] = tool.description
     wire["input_schema"] = schema

@@ -7,8 +7,9 @@ Spec: Anthropic Messages API, "Tool use: handling results".
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from asgi_llm.dialects.interface import Report
 from asgi_llm.errors import TranslationError
@@ -24,26 +25,25 @@ _PLACEHOLDER = "(no content)"
 _NO_RESULT = "No result was recorded for this call."
 
 
-@dataclass(slots=True)
-class Message:
+class Message(Struct):
+    """A message as it goes out."""
+
     role: str
-    content: list[Block] = field(default_factory=list)
+    content: list[Block] = []
 
 
-@dataclass(slots=True)
-class History:
+class History(Struct):
     """The messages, and the names of all tools that were called in them, in order of first use."""
 
     messages: list[Message]
     called: list[str]
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Struct):
     """One tool call, its id as written here, and what answered it."""
 
     wire_id: str
-    results: list[tuple[ToolResult, "_Place"]] = field(default_factory=list)
+    results: list[tuple[ToolResult, "_Place"]] = []
 
 
 def history(turns: Sequence[Turn], report: Report, *, system_turns: bool) -> History:
@@ -56,13 +56,13 @@ def history(turns: Sequence[Turn], report: Report, *, system_turns: bool) -> His
 
 
 class _Writer:
-    __slots__ = ("_calls", "_orphans", "_place", "_report", "_system_turns", "_turns", "_unanswered", "messages")
+    __slots__ = ("_pairs", "_place", "_report", "_system_turns", "_turns", "_unanswered", "messages")
 
     def __init__(self, turns: Sequence[Turn], report: Report, system_turns: bool) -> None:
         self._turns = turns
         self._report = report
         self._system_turns = system_turns
-        self._calls, self._orphans = _pair(turns)
+        self._pairs: _Pairs | None = None
         self._unanswered: list[_Call] = []
         self._place: _Place = (0, 0)
         self.messages: list[Message] = []
@@ -80,51 +80,65 @@ class _Writer:
         for index, turn in enumerate(self._turns):
             if turn.name:
                 self._report.lose("turn.name")
-            match turn.role:
-                case "assistant":
-                    self._assistant(index, turn.parts, called)
-                case "user":
-                    self._user(index, turn.parts)
-                case "system" | "developer":
-                    self._system(turn.parts)
-        self._answer(last=True)
+            if turn.role == "assistant":
+                self._assistant(index, turn.parts, called)
+            elif turn.role == "user":
+                self._user(index, turn.parts)
+            else:
+                self._system(turn.parts)
+        if any(call.results for call in self._unanswered):
+            self._answer()
         if not self.messages:
-            self._open("user").content.append(_text(_OPENING))
+            self._say("user", [_text(_OPENING)])
         return History(self.messages, list(called))
 
     def _assistant(self, index: int, parts: Iterable[Part], called: dict[str, None]) -> None:
         blocks: list[Block] = []
         for position, part in enumerate(parts):
-            if isinstance(part, ToolCall):
-                call = self._calls[index, position]
-                blocks.append(call_block(part, call.wire_id))
-                called[flat_name(part.name, part.namespace)] = None
+            block: Block | None
+            if isinstance(part, Text) and not part.citations:
+                block = text_block(part.text, part.cache)
+            elif isinstance(part, ToolCall):
+                call = self._paired().calls[index, position]
+                name = flat_name(part.name, part.namespace)
+                block = call_block(part, call.wire_id, name)
+                called[name] = None
                 self._unanswered.append(call)
-            elif (block := assistant_block(part, self._report)) is not None:
+            else:
+                block = assistant_block(part, self._report)
+            if block is not None:
                 blocks.append(block)
         if not blocks:
             return
         if not self.messages:
-            self._open("user").content.append(_text(_OPENING))
-        self._open("assistant").content.extend(blocks)
+            self._say("user", [_text(_OPENING)])
+        self._say("assistant", blocks)
 
     def _user(self, index: int, parts: Sequence[Part]) -> None:
-        self._answer()
+        if self._unanswered:
+            self._answer()
         blocks: list[Block] = []
         for position, part in enumerate(parts):
-            self._place = index, position
-            if isinstance(part, ToolResult):
-                if self._place in self._orphans:
-                    blocks.extend(self._orphan(part))
-            elif (block := user_block(part, self._report)) is not None:
+            block: Block | None
+            if isinstance(part, Text):
+                block = text_block(part.text, part.cache)
+            else:
+                self._place = index, position
+                if isinstance(part, ToolResult):
+                    if self._place in self._paired().orphans:
+                        blocks.extend(self._orphan(part))
+                    continue
+                block = user_block(part, self._report)
+            if block is not None:
                 blocks.append(block)
         if not blocks and (not self.messages or self.messages[-1].role == "assistant"):
             blocks = [_text(_PLACEHOLDER)]
         if blocks:
-            self._open("user").content.extend(blocks)
+            self._say("user", blocks)
 
     def _system(self, parts: Iterable[Part]) -> None:
-        self._answer()
+        if self._unanswered:
+            self._answer()
         texts = [part for part in parts if isinstance(part, Text) and part.text]
         if not texts:
             return
@@ -134,24 +148,22 @@ class _Writer:
             return
         self._report.lose("system_turn")
         text = "\n\n".join(part.text for part in texts)
-        self._open("user").content.append(_text(f"<system-reminder>\n{text}\n</system-reminder>"))
+        self._say("user", [_text(f"<system-reminder>\n{text}\n</system-reminder>")])
 
-    def _answer(self, *, last: bool = False) -> None:
+    def _answer(self) -> None:
         """Write the results of the calls just made, in the calls' order, before anything else is said."""
         calls, self._unanswered = self._unanswered, []
-        if last and not any(call.results for call in calls):
-            return
+        blocks: list[Block] = []
         for call in calls:
-            content = self._open("user").content
             if call.results:
                 if len(call.results) > 1:
                     self._report.lose("tool_result_duplicate")
                 result, self._place = call.results[-1]
-                content.append(result_block(result, call.wire_id, self._report))
             else:
                 self._report.lose("tool_result_missing")
-                missing = ToolResult("", (Text(_NO_RESULT),), is_error=True)
-                content.append(result_block(missing, call.wire_id, self._report))
+                result = ToolResult("", (Text(_NO_RESULT),), is_error=True)
+            blocks.append(result_block(result, call.wire_id, self._report))
+        self._say("user", blocks)
 
     def _orphan(self, result: ToolResult) -> list[Block]:
         self._report.lose("tool_result_orphan")
@@ -159,11 +171,18 @@ class _Writer:
         blocks.extend(b for part in result.parts if (b := user_block(part, self._report)) is not None)
         return blocks
 
-    def _open(self, role: str) -> Message:
-        """The message being written, or a new one where the role changes."""
-        if not self.messages or self.messages[-1].role != role:
-            self.messages.append(Message(role))
-        return self.messages[-1]
+    def _paired(self) -> "_Pairs":
+        """Which result answers which call; not looked for in a conversation without tools."""
+        if self._pairs is None:
+            self._pairs = _pair(self._turns)
+        return self._pairs
+
+    def _say(self, role: str, blocks: list[Block]) -> None:
+        """Go on with the message being written, or begin one where the role changes."""
+        if self.messages and self.messages[-1].role == role:
+            self.messages[-1].content.extend(blocks)
+        else:
+            self.messages.append(Message(role, blocks))
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -173,28 +192,39 @@ def _text(text: str) -> dict[str, Any]:
 _Place = tuple[int, int]
 
 
-def _pair(turns: Sequence[Turn]) -> tuple[dict[_Place, _Call], set[_Place]]:
-    """Each call with its results, by place (turn, part); and the places of results that answer nothing.
+class _Pairs(Struct):
+    """Each call with its results, by place (turn, part); and the places of results that answer nothing."""
 
-    A result belongs to the first unanswered call before it that has its id, else to the last one. Ids that are used
-    again get one of their own.
-    """
     calls: dict[_Place, _Call] = {}
     orphans: set[_Place] = set()
+
+
+def _pair(turns: Sequence[Turn]) -> _Pairs:
+    """A result belongs to the first unanswered call before it that has its id, else to the last one. Ids that are used
+    again get one of their own."""
+    pairs = _Pairs()
     same: dict[str, list[_Call]] = {}
     for index, turn in enumerate(turns):
         for position, part in enumerate(turn.parts):
+            if isinstance(part, Text):
+                continue
             if isinstance(part, ToolCall) and turn.role == "assistant":
                 earlier = same.setdefault(part.id, [])
-                call = calls[index, position] = _Call(call_id(part.id, len(earlier)))
+                call = pairs.calls[index, position] = _Call(call_id(part.id, len(earlier)))
                 earlier.append(call)
             elif isinstance(part, ToolResult):
                 if asked := same.get(part.call_id):
-                    call = next((call for call in asked if not call.results), asked[-1])
-                    call.results.append((part, (index, position)))
+                    _answered(asked).results.append((part, (index, position)))
                 else:
-                    orphans.add((index, position))
-    return calls, orphans
+                    pairs.orphans.add((index, position))
+    return pairs
+
+
+def _answered(asked: list[_Call]) -> _Call:
+    for call in asked:
+        if not call.results:
+            return call
+    return asked[-1]
 
 
 def ends_in_thoughtless_loop(messages: Sequence[Message]) -> bool:

@@ -36,7 +36,6 @@ from asgi_llm.neutral.request import (
     Video,
 )
 
-from .names import flat_name
 from .raws import NULL
 from .schemas import object_text
 from .signatures import is_ours
@@ -60,7 +59,9 @@ def text_block(text: str, cache: CacheMark | None = None) -> dict[str, Any] | No
     """A text block; None for empty text, which the API refuses."""
     if not text:
         return None
-    return _marked({"type": "text", "text": text}, cache)
+    if cache is None:
+        return {"type": "text", "text": text}
+    return {"type": "text", "text": text, "cache_control": cache_control(cache)}
 
 
 def user_block(part: Part, report: Report) -> Block | None:
@@ -118,10 +119,10 @@ def assistant_block(part: Part, report: Report) -> Block | None:
     return None
 
 
-def call_block(call: ToolCall, wire_id: str) -> dict[str, Any]:
+def call_block(call: ToolCall, wire_id: str, name: str) -> dict[str, Any]:
     """A tool call; free text of a custom tool goes into the one argument its stand-in has."""
     given: Raw | dict[str, str] = {"input": call.arguments} if call.kind == "text" else object_text(call.arguments)
-    block = {"type": "tool_use", "id": wire_id, "name": flat_name(call.name, call.namespace), "input": given}
+    block = {"type": "tool_use", "id": wire_id, "name": name, "input": given}
     return _marked(block, call.cache)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from .raws import NULL, given
+from .raws import NULL
 
 __all__ = ["OPEN_OBJECT", "closed_schema", "object_text", "root_is_object", "tool_schema"]
 
 OPEN_OBJECT = Raw(b'{"type":"object","properties":{}}')
+_ANYTHING = Raw(b"{}")
 
 _ANY_OBJECT: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 
@@ -54,12 +55,12 @@ def root_is_object(schema: Raw) -> bool:
         root = _ROOT.decode(schema)
     except (msgspec.DecodeError, RecursionError):
         return False
-    return root.type == "object" and not any(given(raw) for raw in (root.one_of, root.any_of, root.all_of))
+    return root.type == "object" and root.one_of == NULL and root.any_of == NULL and root.all_of == NULL
 
 
 def tool_schema(schema: Raw | None) -> tuple[Raw, bool]:
     """The schema as ``input_schema``, and whether it had to be rewritten."""
-    if schema is None or bytes(schema) in (b"null", b"{}"):
+    if schema is None or schema in (NULL, _ANYTHING):
         return OPEN_OBJECT, False
     if root_is_object(schema):
         return schema, False

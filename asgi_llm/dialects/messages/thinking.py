@@ -3,7 +3,6 @@
 Spec: Anthropic Messages API, "Extended thinking", "Adaptive thinking", "Effort".
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -21,8 +20,7 @@ _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh"
 _EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 
 
-@dataclass(frozen=True, slots=True)
-class Thinking:
+class Thinking(msgspec.Struct, frozen=True):
     """The fields as they go out. ``max_tokens`` includes the thoughts."""
 
     max_tokens: int
