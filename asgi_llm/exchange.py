@@ -99,6 +99,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     plan: "Plan | None" = None
     leg: "Leg | None" = None
     worker: "Worker | None" = None
+    probe: bool = False
     attempts: tuple[Attempt, ...] = ()
     warnings: tuple[Warned, ...] = ()
     status: int = 0

@@ -3,16 +3,36 @@
 import re
 
 import msgspec
+from msgspec import Struct
+
+from .sse import SSEReader
 
 __all__ = ["RenameModel"]
 
-_MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"\\]|\\.)*"')
+_MODEL = re.compile(rb'"model"\s*:\s*("(?:[^"\\]|\\.)*")')
 _END = re.compile(rb"\n\n|\r\n\r\n|\r\r")
+_LIMIT = 1024 * 1024
+"""Bytes of an unfinished event that are held; of a larger one, what comes later passes as it is."""
+
+
+class _Named(Struct):
+    model: str | None = None
+
+
+class _Event(Struct):
+    """Where each dialect's events name the model."""
+
+    model: str | None = None
+    message: _Named | None = None
+    response: _Named | None = None
+
+
+_event = msgspec.json.Decoder(_Event)
 
 
 class RenameModel:
-    """A ``StreamFilter``. The upstream writes its name the same way in every event, so the bytes of the first
-    occurrence are what is replaced; inside a text they cannot occur, since quotes are escaped there."""
+    """A ``StreamFilter``. An upstream writes its name the same way in every event, so the bytes it used first are what
+    is replaced; inside a text they cannot occur, since quotes are escaped there."""
 
     __slots__ = ("_held", "_new", "_old")
 
@@ -29,6 +49,8 @@ class RenameModel:
         else:
             for match in _END.finditer(data):
                 end = match.end()
+        if len(data) - end > _LIMIT:
+            end = len(data)
         self._held = data[end:]
         return self._edit(data[:end])
 
@@ -37,9 +59,22 @@ class RenameModel:
         return self._edit(held)
 
     def _edit(self, data: bytes) -> bytes:
-        if self._old is None:
-            match = _MODEL.search(data)
-            if match is None:
-                return data
-            self._old = match.group()
-        return data.replace(self._old, self._new)
+        if self._old is None and data:
+            self._old = _written(data)
+        return data if self._old is None else data.replace(self._old, self._new)
+
+
+def _written(data: bytes) -> bytes | None:
+    """The member that names the model, as the upstream writes it; None while no event has named it."""
+    reader = SSEReader()
+    for frame in [*reader.feed(data), *reader.end()]:
+        try:
+            event = _event.decode(frame.data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        places = (event, event.message, event.response)
+        name = next((place.model for place in places if place is not None and place.model), None)
+        for match in _MODEL.finditer(frame.data) if name else ():
+            if msgspec.json.decode(match.group(1)) == name:
+                return match.group()
+    return None

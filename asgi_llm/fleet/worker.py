@@ -29,26 +29,27 @@ class Worker:
             failures=breaker.failures, window=breaker.window, open_for=breaker.open_for, probes=breaker.probes
         )
 
-    def enter(self) -> None:
-        """An attempt begins; exactly one of ``succeeded``, ``failed`` and ``abandoned`` must follow."""
+    def enter(self) -> bool:
+        """An attempt begins; exactly one of ``succeeded``, ``failed`` and ``abandoned`` must follow, with what this
+        returned: whether the attempt is a probe of a worker that was passed over."""
         self.load += 1
-        self.breaker.enter()
+        return self.breaker.enter()
 
-    def succeeded(self) -> None:
+    def succeeded(self, probe: bool) -> None:
         self.load -= 1
-        self.breaker.succeeded()
+        self.breaker.succeeded(probe=probe)
 
-    def failed(self, error: UpstreamError, now: float) -> None:
+    def failed(self, error: UpstreamError, now: float, probe: bool) -> None:
         self.load -= 1
         if blames_worker(error):
-            self.breaker.failed(now)
+            self.breaker.failed(now, probe=probe)
         else:
-            self.breaker.abandoned()
+            self.breaker.abandoned(probe=probe)
 
-    def abandoned(self) -> None:
+    def abandoned(self, probe: bool) -> None:
         """The attempt ended without saying anything about the worker: the caller left."""
         self.load -= 1
-        self.breaker.abandoned()
+        self.breaker.abandoned(probe=probe)
 
     def __repr__(self) -> str:
         return f"<Worker {self.name} load={self.load}>"

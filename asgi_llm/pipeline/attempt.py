@@ -62,7 +62,7 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
 
 async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing) -> Reply:
     begun = runtime.loop.time()
-    worker.enter()
+    exchange.probe = worker.enter()
     exchange.worker = worker
     response: UpstreamResponse | None = None
     try:
@@ -71,14 +71,14 @@ async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Wo
     except UpstreamError as error:
         now = runtime.loop.time()
         exchange.worker = None
-        worker.failed(error, now)
+        worker.failed(error, now, exchange.probe)
         _note(exchange, worker, error.cause.value, now - begun, error.upstream_status)
         if response is not None:
             response.close()
         raise
     except BaseException:
         exchange.worker = None
-        worker.abandoned()
+        worker.abandoned(exchange.probe)
         if response is not None:
             response.close()
         raise

@@ -50,7 +50,7 @@ async def relay(
         reply.response.close()
     if exchange.worker is worker:
         exchange.worker = None
-        worker.succeeded()
+        worker.succeeded(exchange.probe)
         exchange.outcome = "disconnected" if caller.gone else "ok"
 
 
@@ -58,7 +58,7 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
     exchange.outcome = "interrupted"
     exchange.error_code = error.code
     exchange.worker = None
-    worker.failed(error, runtime.loop.time())
+    worker.failed(error, runtime.loop.time(), exchange.probe)
 
 
 async def _send_whole(exchange: Exchange, caller: Caller, reply: Reply, leg: Leg) -> None:

@@ -35,26 +35,30 @@ class Breaker:
             return True
         return now >= self._opened + self._open_for and self._probing < self._probes
 
-    def enter(self) -> None:
-        """A request is being sent."""
-        if self._opened is not None:
-            self._probing += 1
+    def enter(self) -> bool:
+        """A request is being sent; whether it is a probe, which must be told when it ends."""
+        if self._opened is None:
+            return False
+        self._probing += 1
+        return True
 
-    def succeeded(self) -> None:
-        if self._opened is not None or self._failed:
+    def succeeded(self, *, probe: bool) -> None:
+        """Only a probe closes an open breaker: what was sent before it opened says nothing about now."""
+        if probe:
+            self._probing -= 1
             self._opened = None
-            self._probing = 0
+        if self._opened is None and self._failed:
             self._failed.clear()
 
-    def failed(self, now: float) -> None:
+    def failed(self, now: float, *, probe: bool) -> None:
         self._failed.append(now)
-        if self._opened is not None:
-            self._probing = max(0, self._probing - 1)
+        if probe:
+            self._probing -= 1
             self._opened = now
-        elif len(self._failed) == self._failures and self._failed[0] >= now - self._window:
+        elif self._opened is None and len(self._failed) == self._failures and self._failed[0] >= now - self._window:
             self._opened = now
 
-    def abandoned(self) -> None:
+    def abandoned(self, *, probe: bool) -> None:
         """The request ended without saying anything about the worker."""
-        if self._opened is not None:
-            self._probing = max(0, self._probing - 1)
+        if probe:
+            self._probing -= 1

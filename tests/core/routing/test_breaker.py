@@ -14,8 +14,7 @@ def breaker(failures: int = 3, window: float = 10, open_for: float = 5, probes: 
 
 def fail(breaker: Breaker, *times: float) -> None:
     for now in times:
-        breaker.enter()
-        breaker.failed(now)
+        breaker.failed(now, probe=breaker.enter())
 
 
 def test_enough_failures_within_the_window_open_it() -> None:
@@ -43,8 +42,7 @@ def test_failures_exactly_a_window_apart_count() -> None:
 def test_a_success_forgets_the_failures_before_it() -> None:
     subject = breaker()
     fail(subject, 0, 1)
-    subject.enter()
-    subject.succeeded()
+    subject.succeeded(probe=subject.enter())
     fail(subject, 2, 3)
     assert subject.state(3) == "closed"
 
@@ -62,8 +60,7 @@ def test_half_open_lets_a_single_probe_through() -> None:
 def test_a_good_probe_closes_it() -> None:
     subject = breaker()
     fail(subject, 0, 0, 0)
-    subject.enter()
-    subject.succeeded()
+    subject.succeeded(probe=subject.enter())
     assert (subject.state(5), subject.admits(5)) == ("closed", True)
     fail(subject, 6, 6)
     assert subject.state(6) == "closed"
@@ -80,8 +77,7 @@ def test_a_bad_probe_opens_it_for_the_whole_time_again() -> None:
 def test_a_probe_that_says_nothing_makes_room_for_the_next() -> None:
     subject = breaker()
     fail(subject, 0, 0, 0)
-    subject.enter()
-    subject.abandoned()
+    subject.abandoned(probe=subject.enter())
     assert subject.admits(5)
 
 
@@ -94,16 +90,20 @@ def test_as_many_probes_as_configured() -> None:
     assert not subject.admits(5)
 
 
-def test_requests_sent_before_it_opened_may_fail_late_and_take_no_probes_place() -> None:
+@pytest.mark.parametrize("end", ["failed", "abandoned", "succeeded"])
+def test_what_was_sent_before_it_opened_neither_closes_it_nor_takes_or_gives_a_probes_place(end: str) -> None:
     subject = breaker(failures=1)
-    for _ in range(3):
-        subject.enter()
-    subject.failed(0)
-    subject.failed(1)
-    assert subject.admits(6)
-    subject.enter()
-    assert not subject.admits(6)
-    subject.succeeded()
+    early = [subject.enter() for _ in range(3)]
+    assert early == [False, False, False]
+    subject.failed(0, probe=False)
+    probe = subject.enter()
+    assert probe
+    if end == "failed":
+        subject.failed(5, probe=False)
+    else:
+        getattr(subject, end)(probe=False)
+    assert (subject.state(5), subject.admits(5)) == ("half_open", False)
+    subject.succeeded(probe=probe)
     assert subject.state(6) == "closed"
 
 
@@ -122,7 +122,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.running = 0
+        self.running: list[bool] = []
         self.breaker = breaker(failures=2, probes=2)
 
     @rule(seconds=st.floats(0, 20))
@@ -132,24 +132,24 @@ class Life(RuleBasedStateMachine):
     @rule()
     def send(self) -> None:
         if self.breaker.admits(self.now):
-            self.breaker.enter()
-            self.running += 1
+            self.running.append(self.breaker.enter())
 
     @precondition(lambda self: self.running)
-    @rule(end=st.sampled_from(["succeeded", "failed", "abandoned"]))
-    def finish(self, end: str) -> None:
-        self.running -= 1
+    @rule(end=st.sampled_from(["succeeded", "failed", "abandoned"]), which=st.integers(0, 100))
+    def finish(self, end: str, which: int) -> None:
+        probe = self.running.pop(which % len(self.running))
         if end == "failed":
-            self.breaker.failed(self.now)
+            self.breaker.failed(self.now, probe=probe)
         else:
-            getattr(self.breaker, end)()
+            getattr(self.breaker, end)(probe=probe)
 
     @invariant()
     def it_is_passed_over_only_while_open_or_probed(self) -> None:
         state = self.breaker.state(self.now)
         assert self.breaker.admits(self.now) or state != "closed"
-        if not self.running:
-            assert self.breaker.admits(self.now + 5), "nothing runs, so it must be probed after a while"
+        assert sum(self.running) <= 2, "more probes at a time than configured"
+        if not any(self.running):
+            assert self.breaker.admits(self.now + 5), "no probe runs, so one must be let through after a while"
 
 
 TestLife = Life.TestCase
