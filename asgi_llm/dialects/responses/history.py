@@ -29,6 +29,7 @@ from asgi_llm.neutral.request import (
 from .content import Content
 from .definitions import NATIVE, Form, ToolTable
 from .ids import call_id, derived, legal_item_id
+from .repeats import with_own_ids
 
 __all__ = ["History"]
 
@@ -48,6 +49,7 @@ class History:
 
     def __init__(self, request: Request, profile: Profile, tools: ToolTable, report: Report) -> None:
         self._request = request
+        self._turns = with_own_ids(request.turns)
         self._profile = profile
         self._tools = tools
         self._report = report
@@ -65,8 +67,8 @@ class History:
         self._survey()
         for instruction in instructions:
             self._message(instruction.level, list(instruction.parts), None)
-        last = len(self._request.turns) - 1
-        for index, turn in enumerate(self._request.turns):
+        last = len(self._turns) - 1
+        for index, turn in enumerate(self._turns):
             if turn.role == "assistant":
                 self._assistant(turn)
                 if index != last:
@@ -76,7 +78,7 @@ class History:
         return self._without_orphan_thoughts()
 
     def _survey(self) -> None:
-        for turn in self._request.turns:
+        for turn in self._turns:
             for part in turn.parts:
                 if isinstance(part, ToolCall):
                     self._calls.setdefault(part.id, part)
