@@ -1,0 +1,36 @@
+"""The Gemini dialect (generateContent, streamGenerateContent).
+
+Reading: ``request`` (with ``turns``, ``tools``, ``parts``, ``spelling``), ``response``, ``stream`` (with ``reader``),
+``errors``. Writing: ``encode_request`` (with ``encode_tools``, ``history``, ``said``, ``thinking``, ``schemas``),
+``response``, ``encode_stream``, ``errors``. What a model takes is data in ``models``; what gets lost is data in
+``losses``. The model's name and whether to stream are in the path, never in the body: they are not seen here.
+"""
+
+from asgi_llm.dialects.interface import Dialect
+
+from .encode_request import encode_request
+from .encode_stream import KEEPALIVE, GeminiArrayEncoder, GeminiEncoder
+from .errors import decode_error, encode_error, encode_failure
+from .losses import LOSSES
+from .request import decode_request
+from .response import decode_response, encode_response, usage
+from .stream import GeminiDecoder
+from .watch import GeminiWatcher
+
+__all__ = ["GEMINI", "LOSSES", "GeminiArrayEncoder"]
+
+GEMINI = Dialect(
+    name="gemini",
+    decode_request=decode_request,
+    encode_request=encode_request,
+    decode_response=decode_response,
+    encode_response=encode_response,
+    stream_decoder=GeminiDecoder,
+    stream_encoder=GeminiEncoder,
+    watcher=GeminiWatcher,
+    usage=usage,
+    decode_error=decode_error,
+    encode_error=encode_error,
+    encode_failure=encode_failure,
+    keepalive=KEEPALIVE,
+)

@@ -1,0 +1,69 @@
+"""Thought signatures: Google's own, and envelopes of this gateway's making in their place.
+
+``thoughtSignature`` is the one slot that clients of this API return whatever they do with the thoughts. What another
+provider made (signed or encrypted reasoning) therefore travels in an envelope there, together with the thought it
+belongs to; an envelope is legal base64 with a fixed beginning and is never sent to an upstream.
+Spec: Gemini API, "Thought signatures".
+"""
+
+import binascii
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from asgi_llm.neutral.request import Carrier, Reasoning
+
+from .spelling import is_base64, standard_base64
+
+__all__ = ["SENTINEL", "Envelope", "carrier_of", "envelope", "google_signature", "is_ours", "seal"]
+
+SENTINEL = "skip_thought_signature_validator"
+"""What the API takes in place of a signature on calls that another model made."""
+
+_MARK = b"asgi-llm.v1."  # twelve bytes, so that their base64 has a length of its own: sixteen letters
+_PREFIX = b64encode(_MARK).decode()
+
+
+class Envelope(Struct, frozen=True, omit_defaults=True):
+    """``thoughts`` go before the part that carries the envelope, ``carriers`` belong to that part itself."""
+
+    thoughts: tuple[Reasoning, ...] = ()
+    carriers: tuple[Carrier, ...] = ()
+
+
+_DECODER = msgspec.json.Decoder(Envelope)
+
+
+def is_ours(signature: str) -> bool:
+    """Whether the signature was made here."""
+    return signature.startswith(_PREFIX)
+
+
+def seal(thoughts: Iterable[Reasoning] = (), carriers: Iterable[Carrier] = ()) -> str:
+    """A signature that holds them."""
+    return b64encode(_MARK + msgspec.json.encode(Envelope(tuple(thoughts), tuple(carriers)))).decode()
+
+
+def envelope(signature: str) -> Envelope:
+    """What a signature of ours holds; nothing, where it was cut or forged."""
+    try:
+        return _DECODER.decode(b64decode(signature, validate=True)[len(_MARK) :])
+    except (binascii.Error, ValueError, RecursionError):
+        return Envelope()
+
+
+def carrier_of(signature: str) -> Carrier:
+    """Google's signature, whichever base64 the client made of it."""
+    return Carrier("google.thought_signature", standard_base64(signature), provider="google")
+
+
+def google_signature(carriers: Iterable[Carrier]) -> str | None:
+    """The signature Google made, in standard base64, or None."""
+    for carrier in carriers:
+        if carrier.kind == "google.thought_signature":
+            data = standard_base64(carrier.data)
+            if is_base64(data) and not is_ours(data):
+                return data
+    return None
