@@ -4,7 +4,7 @@ Spec: Anthropic Messages API, "The Message object".
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -32,7 +32,7 @@ from asgi_llm.neutral.request import (
 from asgi_llm.neutral.response import Candidate, Finish, Response
 from asgi_llm.neutral.usage import Usage
 
-from .blocks import parts_of
+from .blocks import known_parts, parts_of
 from .errors import in_band
 from .names import call_id, flat_name
 from .parts import server_call_block
@@ -42,20 +42,34 @@ from .schemas import object_text
 from .signatures import seal
 from .stops import StopDetails, finish_of, stop_of
 from .usage import decode_usage, encode_usage, to_neutral
+from .wire import Known
 
 __all__ = ["citation_block", "decode_response", "encode_response", "message_id", "signature_of", "usage"]
 
 
-class _Answer(Struct):
-    type: Any = None
+class _Head(Struct, kw_only=True):
     id: Any = None
     model: Any = None
-    content: Raw = NULL
     stop_reason: Any = None
     stop_sequence: Any = None
     stop_details: StopDetails | None = None
     usage: Raw = NULL
     container: Raw = NULL
+
+
+class _Message(_Head, kw_only=True):
+    """An answer of known blocks, told in one pass."""
+
+    type: Literal["message"]
+    content: list[Known]
+    error: None = None
+
+
+class _Answer(_Head, kw_only=True):
+    """Any other answer, or what is none."""
+
+    type: Any = None
+    content: Raw = NULL
     error: Raw = NULL
 
 
@@ -63,6 +77,7 @@ class _UsageOnly(Struct):
     usage: Raw = NULL
 
 
+_MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _USAGE_ONLY = msgspec.json.Decoder(_UsageOnly)
 
@@ -81,17 +96,16 @@ def decode_response(body: bytes, restore: Restore) -> Response:
     Raises:
         UpstreamError: it is an error (cause in_band), or not a message at all (cause content).
     """
+    wire: _Head
     try:
-        wire = _ANSWER.decode(body)
-        if wire.type == "error" or given(wire.error) is not None:
-            raise in_band(body)
-        if wire.type != "message" and given(wire.content) is None:
-            raise _not_a_message()
-        content = () if given(wire.content) is None else parts_of(wire.content, "content")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ClientError):
-        raise _not_a_message() from None
-    parts = tuple(_restored(part, restore) for part in content)
-    calls = any(isinstance(part, ToolCall) for part in parts)
+        wire = message = _MESSAGE.decode(body)
+        parts = known_parts(message.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        wire, parts = _any_answer(body)
+    calls = _calls(parts)
+    if calls:
+        parts = tuple(_restored(part, restore) for part in parts)
+        calls = _calls(parts)
     counts = decode_usage(wire.usage)
     tier = counts.service_tier if counts else None
     return Response(
@@ -104,10 +118,27 @@ def decode_response(body: bytes, restore: Restore) -> Response:
     )
 
 
+def _any_answer(body: bytes) -> tuple[_Head, tuple[Part, ...]]:
+    try:
+        wire = _ANSWER.decode(body)
+        if wire.type == "error" or given(wire.error) is not None:
+            raise in_band(body)
+        if wire.type != "message" and given(wire.content) is None:
+            raise _not_a_message()
+        return wire, () if given(wire.content) is None else parts_of(wire.content, "content")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ClientError):
+        raise _not_a_message() from None
+
+
 def _not_a_message() -> UpstreamError:
     return UpstreamError(
         "The upstream's answer is not a message of the Messages API.", cause=Cause.CONTENT, code="upstream_content"
     )
+
+
+def _calls(parts: tuple[Part, ...]) -> bool:
+    """Whether the answer holds tool calls for the caller to run."""
+    return ToolCall in map(type, parts)
 
 
 def _restored(part: Part, restore: Restore) -> Part:
@@ -122,15 +153,14 @@ def _restored(part: Part, restore: Restore) -> Part:
 def encode_response(response: Response, answer: Answer) -> bytes:
     """The answer as a message. Of several candidates the first is written: this API has but one."""
     chosen = response.candidates[0] if response.candidates else Candidate((), Finish("end"))
-    content = list(_blocks(chosen.parts, answer.mint))
-    calls = any(isinstance(part, ToolCall) for part in chosen.parts)
+    parts = chosen.parts
     message: dict[str, Any] = {
         "id": message_id(response.id, answer),
         "type": "message",
         "role": "assistant",
         "model": answer.model,
-        "content": content,
-        **stop_of(chosen.finish, calls=calls),
+        "content": list(_blocks(parts, answer.mint)),
+        **stop_of(chosen.finish, calls=_calls(parts)),
         "usage": encode_usage(response.usage, response.service_tier),
     }
     if (container := response.ext.get("container")) is not None:

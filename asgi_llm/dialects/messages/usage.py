@@ -7,13 +7,13 @@
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from asgi_llm.neutral.usage import Usage
 
 from .raws import NULL
 
-__all__ = ["WireUsage", "decode_usage", "encode_usage", "fold", "to_neutral"]
+__all__ = ["WireUsage", "WrittenUsage", "decode_usage", "encode_usage", "fold", "to_neutral"]
 
 
 class _CacheCreation(Struct):
@@ -66,13 +66,15 @@ def to_neutral(wire: WireUsage | None) -> Usage | None:
     """Disjoint counts; negative figures count as zero."""
     if wire is None:
         return None
-    five, hour, rest = _written(wire)
+    five, hour, rest = None, None, _count(wire.cache_creation_input_tokens)
+    if wire.cache_creation is not None:
+        five, hour, rest = _written(wire.cache_creation, rest)
     output, thinking = _count(wire.output_tokens), None
     if wire.output_tokens_details is not None:
         thinking = _count(wire.output_tokens_details.thinking_tokens)
-    if output is not None and thinking is not None:
-        thinking = min(thinking, output)
-        output -= thinking
+        if output is not None and thinking is not None:
+            thinking = min(thinking, output)
+            output -= thinking
     tools = wire.server_tool_use
     counts = {k: v for k, v in tools.items() if type(v) is int} if tools else None
     return Usage(
@@ -88,11 +90,8 @@ def to_neutral(wire: WireUsage | None) -> Usage | None:
     )
 
 
-def _written(wire: WireUsage) -> tuple[int | None, int | None, int | None]:
+def _written(split: _CacheCreation, total: int | None) -> tuple[int | None, int | None, int | None]:
     """Written input by lifetime: five minutes, one hour, not told."""
-    total, split = _count(wire.cache_creation_input_tokens), wire.cache_creation
-    if split is None:
-        return None, None, total
     five, hour = _count(split.ephemeral_5m_input_tokens), _count(split.ephemeral_1h_input_tokens)
     # A later report may restate the total only: what it has beyond the split has no known lifetime.
     rest = (total or 0) - (five or 0) - (hour or 0)
@@ -100,26 +99,45 @@ def _written(wire: WireUsage) -> tuple[int | None, int | None, int | None]:
 
 
 def _count(value: int | None) -> int | None:
-    return None if value is None else max(value, 0)
+    return value if value is None or value >= 0 else 0
 
 
-def encode_usage(usage: Usage | None, service_tier: str | None = None) -> dict[str, Any]:
+class _Lifetimes(Struct):
+    ephemeral_5m_input_tokens: int = 0
+    ephemeral_1h_input_tokens: int = 0
+
+
+class WrittenUsage(Struct):
+    """The ``usage`` object as it goes out."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int
+    cache_read_input_tokens: int
+    cache_creation: _Lifetimes
+    output_tokens: int
+    output_tokens_details: dict[str, int] | UnsetType = UNSET
+    server_tool_use: dict[str, int] | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
+
+
+_NOTHING = Usage()
+_NOT_WRITTEN = _Lifetimes()
+
+
+def encode_usage(usage: Usage | None, service_tier: str | None = None) -> WrittenUsage:
     """The ``usage`` object. Clients need its integers, so what nobody reported is 0."""
-    usage = usage or Usage()
-    wire: dict[str, Any] = {
-        "input_tokens": (usage.fresh or 0) + (usage.tool_prompt or 0),
-        "cache_creation_input_tokens": usage.written,
-        "cache_read_input_tokens": usage.cache_read or 0,
-        "cache_creation": {
-            "ephemeral_5m_input_tokens": (usage.cache_write_5m or 0) + (usage.cache_write or 0),
-            "ephemeral_1h_input_tokens": usage.cache_write_1h or 0,
-        },
-        "output_tokens": usage.output,
-    }
+    usage = usage or _NOTHING
+    lifetimes, written = _NOT_WRITTEN, usage.written
+    if written:
+        five_minutes = (usage.cache_write_5m or 0) + (usage.cache_write or 0)
+        lifetimes = _Lifetimes(five_minutes, usage.cache_write_1h or 0)
+    wire = WrittenUsage(
+        (usage.fresh or 0) + (usage.tool_prompt or 0), written, usage.cache_read or 0, lifetimes, usage.output
+    )
     if usage.reasoning is not None:
-        wire["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+        wire.output_tokens_details = {"thinking_tokens": usage.reasoning}
     if usage.server_tools:
-        wire["server_tool_use"] = usage.server_tools
+        wire.server_tool_use = usage.server_tools
     if service_tier in ("standard", "priority", "batch"):
-        wire["service_tier"] = service_tier
+        wire.service_tier = service_tier
     return wire
