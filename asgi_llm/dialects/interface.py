@@ -234,6 +234,8 @@ class Dialect:
         keepalive: see ``StreamEncoder.keepalive``, for streams that pass through.
         hide_usage: takes out of a passing stream the usage that the caller did not ask for; None in dialects that
             always report it.
+        clean: takes out of a body that is passed on what only this gateway can have put into the conversation and
+            the upstream would refuse; None where there is no such thing.
     """
 
     name: DialectName
@@ -250,3 +252,4 @@ class Dialect:
     encode_failure: Callable[[AsgiLLMError], bytes]
     keepalive: bytes
     hide_usage: Callable[[], StreamFilter] | None = None
+    clean: Callable[[bytes], bytes] | None = None

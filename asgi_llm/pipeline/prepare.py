@@ -42,6 +42,8 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         body, hide_usage = ask_for_usage(body, envelope.stream_options), True
     if leg.model != envelope.model:
         body = set_model(body, leg.model)
+    if leg.dialect.clean is not None:
+        body = leg.dialect.clean(body)
     headers = _headers(leg, caller, target.forwarded[leg.dialect.name])
     return Outgoing(_request(leg, headers, body, stream=envelope.stream), hide_usage)
 

@@ -91,15 +91,7 @@ async def test_thoughts_go_back_to_whom_they_came_from(
         assert assistant["reasoning_content"] == "I should add. ☃"
 
 
-@pytest.mark.parametrize(
-    "next_one",
-    [
-        "chat",
-        pytest.param(
-            "messages", marks=pytest.mark.xfail(reason="bodies that are passed on as they are keep the block")
-        ),
-    ],
-)
+@pytest.mark.parametrize("next_one", ["chat", "messages"])
 async def test_a_signature_of_the_gateway_s_own_stays_with_the_gateway(
     open_desk: Any, messages_caller: Any, speakers: Any, next_one: str
 ) -> None:

@@ -11,6 +11,7 @@ from .encode_request import encode_request
 from .encode_stream import KEEPALIVE, MessagesEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
+from .own import without_own_thoughts
 from .request import decode_request
 from .response import decode_response, encode_response, usage
 from .stream import MessagesDecoder
@@ -32,4 +33,5 @@ MESSAGES = Dialect(
     encode_error=encode_error,
     encode_failure=encode_failure,
     keepalive=KEEPALIVE,
+    clean=without_own_thoughts,
 )

@@ -13,9 +13,9 @@ import msgspec
 
 from asgi_llm.neutral.request import Carrier
 
-__all__ = ["Envelope", "envelope", "is_ours", "seal"]
+__all__ = ["PREFIX", "Envelope", "envelope", "is_ours", "seal"]
 
-_PREFIX = "asgi-llm.v1."
+PREFIX = "asgi-llm.v1."
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,17 +31,17 @@ _DECODER = msgspec.json.Decoder(Envelope)
 
 def is_ours(signature: str) -> bool:
     """Whether the signature (or redacted data) was made here."""
-    return signature.startswith(_PREFIX)
+    return signature.startswith(PREFIX)
 
 
 def seal(carriers: Sequence[Carrier], to: Literal["thought", "next", "previous"] = "thought") -> str:
     """A signature that holds the carriers. Never empty."""
-    return _PREFIX + urlsafe_b64encode(msgspec.json.encode(Envelope(tuple(carriers), to))).decode().rstrip("=")
+    return PREFIX + urlsafe_b64encode(msgspec.json.encode(Envelope(tuple(carriers), to))).decode().rstrip("=")
 
 
 def envelope(signature: str) -> Envelope:
     """What a signature of ours holds; nothing, where it was cut or forged."""
-    payload = signature.removeprefix(_PREFIX)
+    payload = signature.removeprefix(PREFIX)
     try:
         return _DECODER.decode(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (binascii.Error, ValueError, RecursionError):
