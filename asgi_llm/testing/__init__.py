@@ -8,6 +8,7 @@ from .answer import Answer, Close, Delay, Reset, Stall, Wait
 from .chat import chat_completion, chat_error, chat_events, chat_stream, chat_text
 from .driver import ASGIDriver
 from .exchange import ClientGoneError, Exchange, Head
+from .gemini import gemini_error, gemini_events, gemini_response, gemini_stream, gemini_text
 from .leaks import no_leaks
 from .messages import messages_error, messages_events, messages_message, messages_stream, messages_text
 from .recorded import Recorded
@@ -35,6 +36,11 @@ __all__ = [
     "chat_events",
     "chat_stream",
     "chat_text",
+    "gemini_error",
+    "gemini_events",
+    "gemini_response",
+    "gemini_stream",
+    "gemini_text",
     "messages_error",
     "messages_events",
     "messages_message",

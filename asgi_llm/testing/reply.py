@@ -1,6 +1,6 @@
 """What a model says, before any dialect writes it.
 
-The builders in ``chat``, ``messages`` and ``responses`` are written from the providers' public API references alone
+The builders in ``chat``, ``gemini``, ``messages`` and ``responses`` are written from the providers' public API references alone
 and share no code with the gateway's own dialects, so that they can prove these wrong.
 """
 

@@ -1,0 +1,37 @@
+"""Google's Gemini API (AI Studio), and servers that imitate it under a base URL of theirs.
+
+The model and the verb stand in the path, behind the one given here:
+``/models/{model}:generateContent``, ``/models/{model}:streamGenerateContent?alt=sse``.
+"""
+
+from urllib.parse import urlsplit
+
+from asgi_llm.dialects.interface import Profile
+from asgi_llm.types import Headers
+
+from .provider import Provider
+
+__all__ = ["GEMINI"]
+
+_VERSIONS = ("/v1", "/v1beta", "/v1alpha")
+
+
+def _api_key(key: str) -> Headers:
+    return [(b"x-goog-api-key", key.encode("ascii"))]
+
+
+def _rebase(url: str) -> str:
+    # The SDKs take a base URL without the version segment, so that is what people have at hand.
+    return url if urlsplit(url).path.rstrip("/").endswith(_VERSIONS) else f"{url.rstrip('/')}/v1beta"
+
+
+GEMINI = Provider(
+    name="gemini",
+    base_url="https://generativelanguage.googleapis.com/v1beta",
+    dialects=("gemini",),
+    paths={"gemini": b"/models"},
+    models_path=None,  # its list of models has a shape of its own
+    credentials=_api_key,
+    rebase=_rebase,
+    profile=Profile(provider="gemini"),
+)
