@@ -39,8 +39,7 @@ def gemini_events(pieces: Sequence[Piece] = ("Hel", "lo!"), **options: Unpack[Op
     """The events of ``gemini_stream``, to be changed before ``Answer.sse`` sends them."""
     reply = Reply(pieces=tuple(pieces), **options)
     events: list[SSEItem] = [_response(reply, [{"text": text, "thought": True}]) for text in cut(reply.reasoning)]
-    for piece in reply.pieces:
-        events.append(_response(reply, [{"text": piece}]) if isinstance(piece, str) else piece)
+    events += [_response(reply, [{"text": piece}]) if isinstance(piece, str) else piece for piece in reply.pieces]
     if calls := _calls(reply):
         events.append(_response(reply, calls))
     return [*events, _response(reply, [{"text": ""}], reply.finish or "STOP", usage=True)]
@@ -57,7 +56,9 @@ def gemini_error(
     return Answer.json({"error": {"code": status, "message": message, "status": kind}}, status, headers)
 
 
-def _response(reply: Reply, parts: list[dict[str, Any]], finish: str | None = None, *, usage: bool = False) -> Any:
+def _response(
+    reply: Reply, parts: list[dict[str, Any]], finish: str | None = None, *, usage: bool = False
+) -> dict[str, Any]:
     candidate: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "index": 0}
     if finish is not None:
         candidate["finishReason"] = finish

@@ -1,7 +1,7 @@
 """What a model says, before any dialect writes it.
 
-The builders in ``chat``, ``gemini``, ``messages`` and ``responses`` are written from the providers' public API references alone
-and share no code with the gateway's own dialects, so that they can prove these wrong.
+The builders in ``chat``, ``gemini``, ``messages`` and ``responses`` are written from the providers' public API
+references alone and share no code with the gateway's own dialects, so that they can prove these wrong.
 """
 
 from collections.abc import Iterable, Sequence

@@ -27,7 +27,7 @@ from asgi_llm.neutral.request import (
     Video,
 )
 
-from .raws import NULL, given
+from .raws import NULL, compact, given
 from .signatures import carrier_of, is_ours
 from .spelling import standard_base64
 from .wire import Blob, FileData, MediaPart, WirePart
@@ -149,7 +149,7 @@ def raw_part(raw: Raw) -> Part | None:
     if (code := whole.code_execution_result) is not None:
         return ServerResult("gemini", "code", _text(code.id), _text(code.output) or "", raw)
     if (run := whole.tool_call) is not None:
-        arguments = "" if given(run.args) is None else bytes(run.args).decode()
+        arguments = "" if given(run.args) is None else compact(run.args)
         return ServerCall("gemini", _kind(run), _text(run.id), _text(run.tool_type), arguments, raw=raw)
     if (run := whole.tool_response) is not None:
         return ServerResult("gemini", _kind(run), _text(run.id), raw=raw)

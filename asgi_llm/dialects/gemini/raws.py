@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from asgi_llm.errors import ClientError
 
-__all__ = ["NULL", "Fields", "given", "object_text", "one_line", "typed"]
+__all__ = ["NULL", "Fields", "compact", "given", "object_text", "one_line", "typed"]
 
 NULL = Raw(b"null")
 
@@ -79,6 +79,11 @@ def object_text(text: str) -> Raw | None:
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
     return one_line(Raw(data))
+
+
+def compact(raw: Raw) -> str:
+    """The JSON as text without white space around its tokens. Numbers and key order stay."""
+    return msgspec.json.format(bytes(raw), indent=-1).decode()
 
 
 def one_line(raw: Raw) -> Raw:

@@ -7,7 +7,7 @@ import msgspec
 from asgi_llm.dialects.interface import Restore
 from asgi_llm.neutral.request import Carrier, ToolCall
 
-from .raws import given
+from .raws import compact, given
 from .wire import FunctionCall
 
 __all__ = ["call_of"]
@@ -15,7 +15,7 @@ __all__ = ["call_of"]
 
 def call_of(wire: FunctionCall, carriers: tuple[Carrier, ...], restore: Restore) -> ToolCall:
     """The call as the caller's request knows its tool. Its id stays empty where the upstream gave none."""
-    arguments = "{}" if given(wire.args) is None else bytes(wire.args).decode()
+    arguments = "{}" if given(wire.args) is None else compact(wire.args)
     shape = restore.tools.get(wire.name)
     if shape is None:
         return ToolCall(wire.id or "", wire.name, arguments, carriers=carriers)

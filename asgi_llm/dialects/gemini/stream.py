@@ -187,18 +187,20 @@ class GeminiDecoder:
     def _chunk(self, chunk: WireChunk, data: bytes, events: list[Event]) -> None:
         usage = chunk.usage_metadata
         news = usage != NULL and usage != self._usage
+        if news:
+            self._usage = Raw(bytes(usage))
         if not self._started:
             self._started = True
-            events.append(Start(chunk.response_id or "", chunk.model_version or ""))
+            known = decode_usage(self._usage)
+            events.append(Start(chunk.response_id or "", chunk.model_version or "", usage=known))
+            news = False
         if chunk.candidates:
             for position, candidate in enumerate(chunk.candidates):
                 self._candidate(candidate, position, data, events)
         elif (feedback := chunk.prompt_feedback) is not None and feedback.block_reason:
             self._blocked = blocked(feedback.block_reason, feedback.block_reason_message)
-        if news:
-            self._usage = Raw(bytes(usage))
-            if (known := decode_usage(self._usage)) is not None:
-                events.append(UsageUpdate(known))
+        if news and (known := decode_usage(self._usage)) is not None:
+            events.append(UsageUpdate(known))
 
     def _candidate(self, wire: WireCandidate, position: int, data: bytes, events: list[Event]) -> None:
         number = wire.index if wire.index is not None and wire.index >= 0 else position

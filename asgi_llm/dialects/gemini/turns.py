@@ -14,7 +14,7 @@ from asgi_llm.neutral.request import Carrier, Part, Reasoning, Role, Text, ToolC
 
 from .names import minted_id
 from .parts import carriers_of, is_plain, media_of, plain_part, raw_part
-from .raws import NULL, given, one_line, typed
+from .raws import NULL, compact, given, typed
 from .signatures import envelope, is_ours
 from .wire import RAW_LIST, FunctionCall, FunctionResponse, WirePart
 
@@ -138,7 +138,7 @@ class _Reader:
     def _call(self, call: FunctionCall, carriers: tuple[Carrier, ...], turn: int, position: int) -> ToolCall:
         call_id = call.id or minted_id(turn, position, call.name)
         self.open.append(_Open(call_id, call.name))
-        arguments = "" if given(call.args) is None else bytes(call.args).decode()
+        arguments = "" if given(call.args) is None else compact(call.args)
         return ToolCall(call_id, call.name, arguments, carriers=carriers)
 
     def _result(self, result: FunctionResponse, path: str) -> ToolResult:
@@ -187,11 +187,11 @@ def _outcome(raw: Raw, path: str) -> tuple[list[Part], bool | None]:
         if key in _WRAPPERS:
             said: list[Part] = [Text(_shown(value))] if given(value) is not None else []
             return said, True if key == "error" else None
-    return [Text(bytes(one_line(raw)).decode())], None
+    return [Text(compact(raw))], None
 
 
 def _shown(raw: Raw) -> str:
     """A string's text, anything else as it is written."""
     if bytes(memoryview(raw)[:1]) == b'"':
         return _STRING.decode(raw)
-    return bytes(one_line(raw)).decode()
+    return compact(raw)
