@@ -4,10 +4,10 @@ A ``Dialect`` is a value that gathers the functions of one folder, so that the p
 and "the upstream's dialect" without knowing either.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from os import urandom
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -39,7 +39,7 @@ __all__ = [
 
 def mint(prefix: str) -> str:
     """A new id: the prefix and 24 letters and digits, 96 bits of them random."""
-    return prefix + secrets.token_hex(12)
+    return prefix + urandom(12).hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

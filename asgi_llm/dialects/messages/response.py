@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from asgi_llm.dialects.interface import Answer, Restore
 from asgi_llm.errors import Cause, ClientError, UpstreamError
@@ -41,7 +41,7 @@ from .restore import free_text, restored
 from .schemas import object_text
 from .signatures import seal
 from .stops import StopDetails, finish_of, stop_of
-from .usage import decode_usage, encode_usage, to_neutral
+from .usage import WrittenUsage, decode_usage, encode_usage, to_neutral
 from .wire import Known
 
 __all__ = ["citation_block", "decode_response", "encode_response", "message_id", "signature_of", "usage"]
@@ -73,12 +73,28 @@ class _Answer(_Head, kw_only=True):
     error: Raw = NULL
 
 
+class _Written(Struct, kw_only=True):
+    """A message as it goes out."""
+
+    id: str
+    type: str = "message"
+    role: str = "assistant"
+    model: str
+    content: list[Any]
+    stop_reason: str
+    stop_sequence: str | None
+    stop_details: Any
+    usage: WrittenUsage
+    container: Raw | UnsetType
+
+
 class _UsageOnly(Struct):
     usage: Raw = NULL
 
 
 _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
+_JSON = msgspec.json.Encoder()
 _USAGE_ONLY = msgspec.json.Decoder(_UsageOnly)
 
 
@@ -138,7 +154,10 @@ def _not_a_message() -> UpstreamError:
 
 def _calls(parts: tuple[Part, ...]) -> bool:
     """Whether the answer holds tool calls for the caller to run."""
-    return ToolCall in map(type, parts)
+    for part in parts:  # noqa: SIM110  # a plain loop: this is on the path of every answer
+        if isinstance(part, ToolCall):
+            return True
+    return False
 
 
 def _restored(part: Part, restore: Restore) -> Part:
@@ -153,19 +172,18 @@ def _restored(part: Part, restore: Restore) -> Part:
 def encode_response(response: Response, answer: Answer) -> bytes:
     """The answer as a message. Of several candidates the first is written: this API has but one."""
     chosen = response.candidates[0] if response.candidates else Candidate((), Finish("end"))
-    parts = chosen.parts
-    message: dict[str, Any] = {
-        "id": message_id(response.id, answer),
-        "type": "message",
-        "role": "assistant",
-        "model": answer.model,
-        "content": list(_blocks(parts, answer.mint)),
-        **stop_of(chosen.finish, calls=_calls(parts)),
-        "usage": encode_usage(response.usage, response.service_tier),
-    }
-    if (container := response.ext.get("container")) is not None:
-        message["container"] = container
-    return msgspec.json.encode(message)
+    stop = stop_of(chosen.finish, calls=_calls(chosen.parts))
+    message = _Written(
+        id=message_id(response.id, answer),
+        model=answer.model,
+        content=_content(chosen.parts, answer.mint),
+        stop_reason=stop["stop_reason"],
+        stop_sequence=stop["stop_sequence"],
+        stop_details=stop.get("stop_details", UNSET),
+        usage=encode_usage(response.usage, response.service_tier),
+        container=response.ext.get("container", UNSET),
+    )
+    return _JSON.encode(message)
 
 
 def message_id(upstream: str, answer: Answer) -> str:
@@ -173,33 +191,34 @@ def message_id(upstream: str, answer: Answer) -> str:
     return upstream if upstream.startswith("msg_") else answer.mint("msg_")
 
 
-def _blocks(parts: Iterable[Part], mint: Callable[[str], str]) -> Iterable[Any]:
+def _content(parts: Iterable[Part], mint: Callable[[str], str]) -> list[Any]:
+    content: list[Any] = []
     for part in parts:
         match part:
             case Text():
                 if part.text:
-                    yield _text(part)
+                    content.append(_text(part))
             case Refusal() | Compaction():
                 if part.text:
-                    yield {"type": "text", "text": part.text}
+                    content.append({"type": "text", "text": part.text})
             case Reasoning():
-                yield _thought(part)
+                content.append(_thought(part))
             case ToolCall():
                 if part.carriers:
-                    yield {"type": "thinking", "thinking": "", "signature": seal(part.carriers, "next")}
-                yield _call(part, mint)
-            case ServerCall() if part.dialect == "messages" and part.raw is not None:
-                yield server_call_block(part)
+                    content.append({"type": "thinking", "thinking": "", "signature": seal(part.carriers, "next")})
+                content.append(_call(part, mint))
             case ServerCall():
-                continue
+                if part.dialect == "messages" and part.raw is not None:
+                    content.append(server_call_block(part))
             case ServerResult() | Opaque():
                 if part.dialect == "messages" and part.raw is not None:
-                    yield part.raw
+                    content.append(part.raw)
             case Image() | Document() | Audio() | Video():
                 # An answer of this API is text; what was made beside it is at least not passed over in silence.
-                yield {"type": "text", "text": f"[{type(part).__name__.lower()}]"}
+                content.append({"type": "text", "text": f"[{type(part).__name__.lower()}]"})
             case ToolResult():
-                continue
+                pass
+    return content
 
 
 def _text(part: Text) -> dict[str, Any]:
