@@ -28,7 +28,13 @@ WEATHER = {
         "additionalProperties": False,
     },
 }
-TARGETS = {"tiny": "speaks Chat Completions only", "tiny-native": "speaks all three dialects itself"}
+TARGETS = {
+    "tiny": ["chat"],
+    "tiny-messages": ["messages"],
+    "tiny-responses": ["responses"],
+    "tiny-native": ["chat", "messages", "responses"],
+}
+"""Names of the gateway's targets, and the dialects in which it may speak to the engine."""
 FINISHED = {"chat": "stop", "messages": "end_turn", "responses": "completed"}
 CALLED = {"chat": "tool_calls", "messages": "tool_use", "responses": "completed"}
 
@@ -53,8 +59,8 @@ class Examination:
         self.place = ""
 
     def run(self) -> list[str]:
-        for model, nature in TARGETS.items():
-            say(f"-- model {model}: the gateway's upstream {nature}")
+        for model, dialects in TARGETS.items():
+            say(f"-- model {model}: the engine is spoken to in {', '.join(dialects)}")
             for dialect in SDKS:
                 whole = self.talk(dialect, model, Turn(QUESTION), stream=False)
                 streamed = self.talk(dialect, model, Turn(QUESTION), stream=True)
@@ -88,6 +94,8 @@ class Examination:
             say(f"     {len(said.pieces)} pieces: {'|'.join(said.pieces)}")
         else:
             say(f"     thought:{said.thoughts}\n     said:{said.text}")
+        for warned in exchange.warnings:
+            say(f"     warned: {warned}")
         for call in said.calls:
             say(f"     called {call.name}({call.arguments})")
         self.examine(said, exchange, stream)

@@ -90,12 +90,7 @@ def settings(engine: str, engine_key: str, gateway_key: str) -> dict[str, Any]:
     upstream = {"provider": "openai_compatible", "base_url": f"{engine}/v1", "api_key": engine_key}
     return {
         "targets": {
-            "tiny": {**upstream, "dialects": ["chat"]},
-            "tiny-native": {
-                **upstream,
-                "dialects": ["chat", "messages", "responses"],
-                "models": {"tiny-native": "tiny"},
-            },
+            name: {**upstream, "dialects": dialects, "models": {name: "tiny"}} for name, dialects in TARGETS.items()
         },
         "routes": [{"model": name, "target": name} for name in TARGETS],
         "auth": {"keys": [{"key": gateway_key, "subject": "you"}]},
