@@ -48,7 +48,7 @@ def _calls(number: int, said: dict[str, Any]) -> list[tuple[str, str, str, str]]
     ]
 
 
-def chat_messages(conversation: list[dict[str, Any]]) -> dict[str, Any]:
+def chat_messages(conversation: list[dict[str, Any]], question: list[str]) -> dict[str, Any]:
     messages: list[Any] = [{"role": "system", "content": "Be kind."}]
     for number, said in enumerate(conversation):
         messages.append({"role": "user", "content": said["user"]})
@@ -65,10 +65,11 @@ def chat_messages(conversation: list[dict[str, Any]]) -> dict[str, Any]:
             ]
         results = [{"role": "tool", "tool_call_id": call_id, "content": result} for call_id, _, _, result in calls]
         messages += [answer, *(reversed(results) if said["shuffled"] else results)]
-    return {"model": "m", "messages": [*messages, {"role": "user", "content": "And?"}]}
+    messages += [{"role": "user", "content": text} for text in question]
+    return {"model": "m", "messages": messages}
 
 
-def messages_messages(conversation: list[dict[str, Any]]) -> dict[str, Any]:
+def messages_messages(conversation: list[dict[str, Any]], question: list[str]) -> dict[str, Any]:
     messages: list[Any] = []
     results: list[Any] = []
     for number, said in enumerate(conversation):
@@ -86,11 +87,11 @@ def messages_messages(conversation: list[dict[str, Any]]) -> dict[str, Any]:
         results = [{"type": "tool_result", "tool_use_id": one[0], "content": one[3]} for one in calls]
         if said["shuffled"]:
             results.reverse()
-    messages.append({"role": "user", "content": [*results, {"type": "text", "text": "And?"}]})
+    messages.append({"role": "user", "content": [*results, *({"type": "text", "text": text} for text in question)]})
     return {"model": "m", "max_tokens": 100, "system": "Be kind.", "messages": messages}
 
 
-def responses_items(conversation: list[dict[str, Any]]) -> dict[str, Any]:
+def responses_items(conversation: list[dict[str, Any]], question: list[str]) -> dict[str, Any]:
     items: list[Any] = []
     for number, said in enumerate(conversation):
         items.append({"role": "user", "content": said["user"]})
@@ -108,7 +109,7 @@ def responses_items(conversation: list[dict[str, Any]]) -> dict[str, Any]:
         ]
         results = [{"type": "function_call_output", "call_id": one[0], "output": one[3]} for one in calls]
         items += reversed(results) if said["shuffled"] else results
-    items.append({"role": "user", "content": "And?"})
+    items += [{"role": "user", "content": text} for text in question]
     return {"model": "m", "instructions": "Be kind.", "input": items}
 
 
@@ -116,14 +117,12 @@ WRITERS = {"chat": chat_messages, "messages": messages_messages, "responses": re
 LIST = {"chat": "messages", "messages": "messages", "responses": "input"}
 
 
-def _sent(caller: str, upstream: str, conversation: list[dict[str, Any]]) -> bytes:
-    """The messages (or items) as the upstream gets them, less the closing bracket and the last question."""
-    asked = DIALECTS[caller].decode_request(json.dumps(WRITERS[caller](conversation)).encode())  # type: ignore[index]
+def _sent(caller: str, upstream: str, conversation: list[dict[str, Any]], *question: str) -> bytes:
+    """The messages (or items) as the upstream gets them, less the brackets that close them."""
+    asked = DIALECTS[caller].decode_request(json.dumps(WRITERS[caller](conversation, [*question])).encode())  # type: ignore[index]
     body = DIALECTS[upstream].encode_request(asked, Profile(provider=PROVIDERS[upstream])).body  # type: ignore[index]
     raw = bytes(msgspec.json.decode(body, type=dict[str, msgspec.Raw])[LIST[upstream]])
-    question = raw.rindex(b"And?")
-    # Before the question stand the opening of its message and of its part.
-    return raw[: raw.rindex(b'{"role"' if b'{"role"' in raw[:question] else b"{", 0, question)]
+    return raw.rstrip(b"]}")
 
 
 @pairs
@@ -131,9 +130,14 @@ def _sent(caller: str, upstream: str, conversation: list[dict[str, Any]]) -> byt
 def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter(
     caller: str, upstream: str, conversation: list[dict[str, Any]]
 ) -> None:
-    whole = _sent(caller, upstream, [*conversation, conversation[0]])
+    next_one = conversation[0]
+    whole = _sent(caller, upstream, [*conversation, next_one], "And?")
     for length in range(1, len(conversation) + 1):
-        assert whole.startswith(_sent(caller, upstream, conversation[:length]))
+        begun = conversation[:length]
+        following = (conversation[length] if length < len(conversation) else next_one)["user"]
+        assert whole.startswith(_sent(caller, upstream, begun, following))
+        if begun[-1]["calls"]:  # the results have been sent, the next word is the assistant's
+            assert whole.startswith(_sent(caller, upstream, begun))
 
 
 def _answers(upstream: str) -> list[Path]:
