@@ -16,6 +16,13 @@ _QUOTE, _OPEN, _CLOSE, _OPEN_LIST = b'"{}['
 _BOM = b"\xef\xbb\xbf"
 
 
+def _ending(data: bytes) -> int:
+    """The length of the blank line's bytes, where the data ends with the only one and has no other line end."""
+    if data[-4:] == b"\r\n\r\n":
+        return 4 if data.count(b"\r") == 2 and data.count(b"\n") == 2 else 0
+    return 2 if data[-2:] == b"\n\n" and data.count(b"\n") == 2 and b"\r" not in data else 0
+
+
 class PieceReader:
     """Push bytes in, take whole pieces out. Its memory is one unfinished piece, at most ``limit`` bytes."""
 
@@ -51,6 +58,8 @@ class PieceReader:
             FrameTooLargeError: an unfinished piece outgrew the limit.
         """
         if self._sse is not None:
+            if data[:6] == b"data: " and not self._sse.pending and (end := _ending(data)):
+                return [data[6:-end]]
             return [data for _, data in self._sse.feed(data)]
         if self._elements is not None:
             return self._elements.feed(data)

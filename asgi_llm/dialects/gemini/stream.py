@@ -45,6 +45,8 @@ from .wire import FunctionCall, WirePart
 __all__ = ["GeminiDecoder"]
 
 _TEXT, _THOUGHT = Text(""), Reasoning()
+_EVERY = 8
+"""Pieces after which usage is told anew. Nearly each piece repeats it, each time a little more."""
 
 
 class _Candidate:
@@ -136,7 +138,7 @@ class _Candidate:
 class GeminiDecoder:
     """One stream, of events or of the elements of an array."""
 
-    __slots__ = ("_blocked", "_candidates", "_over", "_reader", "_restore", "_started", "_usage")
+    __slots__ = ("_blocked", "_candidates", "_over", "_reader", "_restore", "_snake", "_started", "_untold", "_usage")
 
     def __init__(self, restore: Restore) -> None:
         self._reader = PieceReader()
@@ -146,6 +148,8 @@ class GeminiDecoder:
         self._over = False
         self._blocked: Finish | None = None
         self._usage = NULL
+        self._untold = 0
+        self._snake: bool | None = None
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []
@@ -172,7 +176,11 @@ class GeminiDecoder:
     def _take(self, data: bytes, events: list[Event]) -> bool:
         """Take one piece; whether the stream is over now."""
         try:
-            chunk = CHUNK.decode(camel(data))
+            if self._snake is not False:
+                # A server spells all its pieces alike; the first one tells.
+                self._snake = (spelled := camel(data)) is not data
+                data = spelled
+            chunk = CHUNK.decode(data)
             if given(chunk.error) is not None:
                 self._fail(in_band(data), events)
             else:
@@ -185,22 +193,25 @@ class GeminiDecoder:
         return self._over
 
     def _chunk(self, chunk: WireChunk, data: bytes, events: list[Event]) -> None:
-        usage = chunk.usage_metadata
-        news = usage != NULL and usage != self._usage
-        if news:
-            self._usage = Raw(bytes(usage))
+        if chunk.usage_metadata != NULL:
+            self._usage = chunk.usage_metadata
+            self._untold += 1
         if not self._started:
             self._started = True
-            known = decode_usage(self._usage)
-            events.append(Start(chunk.response_id or "", chunk.model_version or "", usage=known))
-            news = False
+            self._untold = 0
+            events.append(Start(chunk.response_id or "", chunk.model_version or "", usage=decode_usage(self._usage)))
         if chunk.candidates:
             for position, candidate in enumerate(chunk.candidates):
                 self._candidate(candidate, position, data, events)
         elif (feedback := chunk.prompt_feedback) is not None and feedback.block_reason:
             self._blocked = blocked(feedback.block_reason, feedback.block_reason_message)
-        if news and (known := decode_usage(self._usage)) is not None:
+        if self._untold >= _EVERY:
+            self._tell_usage(events)
+
+    def _tell_usage(self, events: list[Event]) -> None:
+        if self._untold and (known := decode_usage(self._usage)) is not None:
             events.append(UsageUpdate(known))
+        self._untold = 0
 
     def _candidate(self, wire: WireCandidate, position: int, data: bytes, events: list[Event]) -> None:
         number = wire.index if wire.index is not None and wire.index >= 0 else position
@@ -210,7 +221,7 @@ class GeminiDecoder:
         parts = wire.content.parts if wire.content is not None else None
         for place, part in enumerate(parts or ()):
             if not candidate.part(part, self._restore, events):
-                whole = raw_part(raw_parts(camel(data), position)[place])
+                whole = raw_part(raw_parts(data, position)[place])
                 if whole is not None:
                     candidate.whole(whole, events)
         if wire.logprobs_result != NULL and candidate.kind != "thought":
@@ -223,6 +234,7 @@ class GeminiDecoder:
 
     def _finish(self, events: list[Event]) -> None:
         candidates = [self._candidates[number] for number in sorted(self._candidates)]
+        self._tell_usage(events)
         if self._blocked is not None and not candidates:
             events.append(Finished(self._blocked))
         elif not candidates or any(candidate.word is None for candidate in candidates):
@@ -239,5 +251,7 @@ class GeminiDecoder:
         self._over = True
 
     def _fail(self, error: UpstreamError, events: list[Event]) -> None:
+        if self._started:
+            self._tell_usage(events)
         events.append(Failure(error))
         self._over = True

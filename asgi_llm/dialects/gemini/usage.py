@@ -27,11 +27,15 @@ class _Wire(Struct, rename="camel"):
     candidates_token_count: int | None = None
     thoughts_token_count: int | None = None
     tool_use_prompt_token_count: int | None = None
+
+
+class _Details(Struct, rename="camel"):
     prompt_tokens_details: list[_Modality] | None = None
     candidates_tokens_details: list[_Modality] | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Wire, strict=False)
+_DETAILS = msgspec.json.Decoder(_Details, strict=False)
 
 
 def decode_usage(raw: Raw) -> Usage | None:
@@ -40,6 +44,7 @@ def decode_usage(raw: Raw) -> Usage | None:
         return None
     try:
         wire = _DECODER.decode(raw)
+        details = _DETAILS.decode(raw) if b'"AUDIO"' in bytes(raw) else _Details()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     prompt, cached = _count(wire.prompt_token_count), _count(wire.cached_content_token_count)
@@ -49,8 +54,8 @@ def decode_usage(raw: Raw) -> Usage | None:
         visible=_count(wire.candidates_token_count),
         reasoning=_count(wire.thoughts_token_count),
         tool_prompt=_count(wire.tool_use_prompt_token_count),
-        audio_in=_audio(wire.prompt_tokens_details),
-        audio_out=_audio(wire.candidates_tokens_details),
+        audio_in=_audio(details.prompt_tokens_details),
+        audio_out=_audio(details.candidates_tokens_details),
         raw=Raw(bytes(raw)),
     )
 

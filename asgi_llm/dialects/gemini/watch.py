@@ -1,6 +1,7 @@
 """Looks at a stream that passes through unchanged: usage, reason to finish, errors.
 
 Every piece tells its usage anew and may be the last, so that each is looked at, but of its content nothing is built.
+Usage is read from the piece that finishes, and now and then before it in case that never comes.
 """
 
 import msgspec
@@ -17,6 +18,8 @@ from .usage import decode_usage
 
 __all__ = ["GeminiWatcher"]
 
+_EVERY = 8
+"""Pieces after which usage is read, whether or not the stream is at its end."""
 _ENDINGS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
@@ -41,7 +44,7 @@ _PIECE = msgspec.json.Decoder(_Piece)
 class GeminiWatcher:
     """See ``interface.StreamWatcher``."""
 
-    __slots__ = ("_last", "_reader", "_seen", "ended", "failure", "finish", "usage")
+    __slots__ = ("_last", "_reader", "_seen", "_unread", "ended", "failure", "finish", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -51,6 +54,7 @@ class GeminiWatcher:
         self._reader: PieceReader | None = PieceReader()
         self._seen = b"\n\n"
         self._last = NULL
+        self._unread = 0
 
     @property
     def at_boundary(self) -> bool:
@@ -75,6 +79,12 @@ class GeminiWatcher:
         if self._reader is not None:
             for piece in self._reader.end():
                 self._look(piece)
+        self._read()
+
+    def _read(self) -> None:
+        if self._unread:
+            self.usage = decode_usage(self._last) or self.usage
+            self._unread = 0
 
     def _look(self, data: bytes) -> None:
         try:
@@ -83,13 +93,15 @@ class GeminiWatcher:
             return
         if given(piece.error) is not None:
             self.failure = in_band(data)
-        if piece.usage_metadata not in (NULL, self._last):
-            self._last = Raw(bytes(piece.usage_metadata))
-            self.usage = decode_usage(self._last) or self.usage
+        if piece.usage_metadata != NULL:
+            self._last = piece.usage_metadata
+            self._unread += 1
         for candidate in piece.candidates or ():
             if candidate.finish_reason:
                 self.finish = candidate.finish_reason
                 self.ended = True
+        if self._unread >= _EVERY or self.ended or self.usage is None:
+            self._read()
         if not piece.candidates and piece.prompt_feedback is not None and piece.prompt_feedback.block_reason:
             self.finish = piece.prompt_feedback.block_reason
             self.ended = True
