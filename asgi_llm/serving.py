@@ -48,6 +48,8 @@ def run(app: ASGIApp, listener: socket.socket, *, grace: float) -> bool:
         log_level="warning",
         access_log=False,
         server_header=False,
+        # Nothing here goes by the caller's address or scheme, so nobody needs to say them.
+        proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(grace),
         ws="none",
     )

@@ -157,13 +157,26 @@ def prepare_asgi_llm(site: Site) -> Launch:
     project = HERE.parent
     recipe = (project / "pyproject.toml").read_text()
     bin_directory = environment("asgi-llm", ["-e", f"{project}[server]"], recipe)
+    settings = site.directory / "llm.toml"
+    settings.write_text(GATEWAY_SETTINGS.format(site=site))
     command = [
-        *(str(bin_directory / "python"), "-m", "uvicorn", "gateway_app:app", "--app-dir", str(HERE)),
-        *("--host", "127.0.0.1", "--port", str(site.port), "--loop", "uvloop", "--http", "httptools"),
-        *("--no-access-log", "--log-level", "warning"),
+        *(str(bin_directory / "asgi-llm"), "serve", str(settings)),
+        *("--host", "127.0.0.1", "--port", str(site.port)),
     ]
-    variables = {"BENCH_UPSTREAM": f"{site.upstream}/v1", "BENCH_KEY": KEY}
-    return Launch(command, installed_version(bin_directory, "asgi-llm"), variables)
+    return Launch(command, installed_version(bin_directory, "asgi-llm"), {"BENCH_KEY": KEY})
+
+
+# Everything as it comes, but for the pool: 1000 open streams must not queue for a connection.
+GATEWAY_SETTINGS = """
+[targets.up]
+provider = "openai_compatible"
+base_url = "{site.upstream}/v1"
+dialects = ["chat"]
+pool = {{ max_connections = 4096 }}
+
+[auth]
+keys = [{{ key = "env://BENCH_KEY", subject = "bench" }}]
+"""
 
 
 def prepare_nginx(site: Site) -> Launch:
