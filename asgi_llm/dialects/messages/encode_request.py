@@ -217,9 +217,15 @@ class _Draft:
 
     def _keep_marks(self, body: dict[str, Any]) -> None:
         """At most four marks: the earliest of the messages go first, then those of the tools and of the system."""
-        groups: list[list[Any]] = [message.content for message in self.past.messages]
-        groups += self.tools.tools, body.get("system", [])
-        marked = [block for group in groups for block in group if type(block) is dict and "cache_control" in block]
+        marked = [
+            block
+            for message in self.past.messages
+            for block in message.content
+            if isinstance(block, dict) and "cache_control" in block
+        ]
+        for fixed in (self.tools.tools, body.get("system")):
+            if fixed:
+                marked += [block for block in fixed if isinstance(block, dict) and "cache_control" in block]
         surplus = len(marked) + ("cache_control" in body) - _MARKS
         if surplus > 0:
             self.report.lose("cache")
@@ -257,17 +263,25 @@ def _refuse_state(state: StateRef, report: Report) -> None:
         report.lose("background")
 
 
-def _lose_sampling(sampling: Sampling, report: Report) -> None:
+def _lose_sampling(said: Sampling, report: Report) -> None:
+    if said == Sampling(temperature=said.temperature, top_p=said.top_p, top_k=said.top_k):
+        return
     for name in ("min_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias"):
-        if getattr(sampling, name) is not None:
+        if getattr(said, name) is not None:
             report.lose(name)
-    if sampling.logprobs or sampling.top_logprobs:
+    if said.logprobs or said.top_logprobs:
         report.lose("logprobs")
 
 
 def _sampling(request: Request, model: Capabilities, wish: Thinking, report: Report) -> dict[str, Any]:
     said = request.sampling
-    knobs = {k: v for k in ("temperature", "top_p", "top_k") if (v := getattr(said, k)) is not None}
+    knobs: dict[str, Any] = {}
+    if said.temperature is not None:
+        knobs["temperature"] = said.temperature
+    if said.top_p is not None:
+        knobs["top_p"] = said.top_p
+    if said.top_k is not None:
+        knobs["top_k"] = said.top_k
     if not model.sampling or (wish.on and model.known):
         for name in knobs:
             report.lose(name)

@@ -80,15 +80,17 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
         return wire
     deferrable = any(isinstance(tool, HostedTool) and tool.kind == "tool_search" for tool in request.tools)
     for index, tool in enumerate(request.tools):
-        if isinstance(tool, FunctionTool | CustomTool) and tool.namespace_description:
-            report.lose("tools.namespace")
         match tool:
             case FunctionTool():
+                if tool.namespace_description:
+                    report.lose("tools.namespace")
                 name = flat_name(tool.name, tool.namespace)
                 wire.tools.append(_function(tool, name, model, report, deferrable=deferrable))
                 if name != tool.name:
                     wire.shapes[name] = ToolShape(tool.name, namespace=tool.namespace)
             case CustomTool():
+                if tool.namespace_description:
+                    report.lose("tools.namespace")
                 report.lose("custom_tool")
                 wire.tools.append(_custom(tool))
                 _remember(wire, tool)

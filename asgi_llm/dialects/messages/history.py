@@ -86,7 +86,7 @@ class _Writer:
                 self._user(index, turn.parts)
             else:
                 self._system(turn.parts)
-        if any(call.results for call in self._unanswered):
+        if self._unanswered and any(call.results for call in self._unanswered):
             self._answer()
         if not self.messages:
             self._say("user", [_text(_OPENING)])
