@@ -110,3 +110,8 @@ class Exchange(Struct, kw_only=True, eq=False):
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False
+
+    @property
+    def stream(self) -> bool:
+        """Whether the caller asked for a stream; false until its envelope is known."""
+        return self.envelope is not None and self.envelope.stream

@@ -4,7 +4,6 @@ Opening it needs no ``await`` and does no I/O, so that the first request can do 
 """
 
 import asyncio
-import itertools
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
@@ -62,8 +61,9 @@ class Runtime:
     """
 
     __slots__ = (
+        "_count",
         "_idle",
-        "_ids",
+        "_prefix",
         "_sentinel",
         "_tasks",
         "active",
@@ -89,14 +89,15 @@ class Runtime:
         self.plans: dict[tuple[str, str, str | None], Plan] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        prefix = secrets.token_hex(6)
-        self._ids = (f"req_{prefix}{number:08x}" for number in itertools.count(1))
+        self._prefix = f"req_{secrets.token_hex(6)}"
+        self._count = 0
         self._sentinel = self._close_with_loop()
         self._arm_sentinel()
 
     def new_id(self) -> str:
         """A request id: unique, not secret."""
-        return next(self._ids)
+        self._count += 1
+        return f"{self._prefix}{self._count:08x}"
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A task that the gateway owns: kept until it ends, its failure logged, cancelled at shutdown."""

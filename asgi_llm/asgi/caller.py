@@ -56,17 +56,11 @@ class ASGICaller:
 
     async def body(self, limit: int) -> bytes:
         self._check_declared_length(limit)
-        body = await self._read(limit)
-        encoding = self.fields.get(b"content-encoding")
-        if encoding:
-            body = await decompressed(body, encoding, limit)
-        self._runtime.lookout.add(self)
-        return body
-
-    async def _read(self, limit: int) -> bytes:
+        body = b""
         pieces: list[bytes] = []
         size = 0
-        while True:
+        more = True
+        while more:
             try:
                 message = await self._receive()
             except Exception as error:
@@ -74,13 +68,19 @@ class ASGICaller:
             if message["type"] == "http.disconnect":
                 self.gone = True
                 raise CallerGone
-            piece: bytes = message.get("body", b"")
-            size += len(piece)
+            body = message.get("body", b"")
+            more = message.get("more_body", False)
+            size += len(body)
             if size > limit:
                 raise _too_large(limit)
-            if not message.get("more_body", False):
-                return b"".join([*pieces, piece]) if pieces else piece
-            pieces.append(piece)
+            if more or pieces:
+                pieces.append(body)
+        if pieces:
+            body = b"".join(pieces)
+        if encoding := self.fields.get(b"content-encoding"):
+            body = await decompressed(body, encoding, limit)
+        self._runtime.lookout.add(self)
+        return body
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         self.started = True

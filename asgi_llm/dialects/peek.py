@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import DialectName
@@ -53,33 +53,35 @@ def _count(_kind: type, value: Any) -> Any:
 _NAME = _Name()
 
 
-class _Chat(Struct, gc=False):
+class _Outside(Struct, gc=False):
+    """What is read of a body; the conversation stands under the dialect's own name for it."""
+
     model: _Name = _NAME
-    messages: Raw = Raw()
     stream: bool | None = None
     stream_options: Raw = Raw()
 
 
-class _Messages(Struct, gc=False):
-    model: _Name = _NAME
-    messages: Raw = Raw()
-    stream: bool | None = None
+class _Messages(_Outside, gc=False):
+    turns: Raw = field(name="messages", default=Raw())
 
 
-class _Responses(Struct, gc=False):
-    model: _Name = _NAME
-    input: Raw = Raw()
-    stream: bool | None = None
+class _Responses(_Outside, gc=False):
+    turns: Raw = field(name="input", default=Raw())
 
 
 class _Options(Struct, gc=False):
     include_usage: bool | None = None
 
 
-_chat = msgspec.json.Decoder(_Chat, dec_hook=_count)
-_messages = msgspec.json.Decoder(_Messages, dec_hook=_count)
-_responses = msgspec.json.Decoder(_Responses, dec_hook=_count)
 _options = msgspec.json.Decoder(_Options)
+_DECODERS: "dict[str, msgspec.json.Decoder[Any]]" = {
+    "chat": msgspec.json.Decoder(_Messages, dec_hook=_count),
+    "messages": msgspec.json.Decoder(_Messages, dec_hook=_count),
+    "responses": msgspec.json.Decoder(_Responses, dec_hook=_count),
+}
+_STARTS = {"chat": b"[", "messages": b"[", "responses": b'["n'}
+"""How a conversation begins: a list; with Responses also a text, or null, or it is absent, since a stored prompt or an
+earlier response can stand in."""
 
 
 def peek(dialect: DialectName, body: bytes) -> Envelope:
@@ -92,50 +94,23 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     models = _seen.models
     models.clear()
     try:
-        envelope = _READERS[dialect](body, models)
+        found = _DECODERS[dialect].decode(body)
+        if len(models) == 1 and type(models[0]) is str and models[0].strip() and _has_turns(dialect, found.turns):
+            return _envelope(models[0], found)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        envelope = None
-    if envelope is None:
-        raise _diagnose(dialect, body)
-    return envelope
+        pass
+    raise _diagnose(dialect, body)
 
 
-def _peek_chat(body: bytes, models: list[Any]) -> Envelope | None:
-    found = _chat.decode(body)
-    if not _single(models) or not _is_list(found.messages):
-        return None
-    options = bytes(found.stream_options)
-    include_usage = bool(options) and options != b"null" and bool(_options.decode(options).include_usage)
-    return Envelope(models[0], bool(found.stream), include_usage, options)
-
-
-def _peek_messages(body: bytes, models: list[Any]) -> Envelope | None:
-    found = _messages.decode(body)
-    if not _single(models) or not _is_list(found.messages):
-        return None
-    return Envelope(models[0], bool(found.stream))
-
-
-def _peek_responses(body: bytes, models: list[Any]) -> Envelope | None:
-    found = _responses.decode(body)
-    if not _single(models) or (found.input and memoryview(found.input)[0] not in _INPUT_STARTS):
-        return None
-    return Envelope(models[0], bool(found.stream))
-
-
-_INPUT_STARTS = b'["n'
-"""A list, a text, or null; it may be absent too, since a stored prompt or an earlier response can stand in."""
-
-_READERS = {"chat": _peek_chat, "messages": _peek_messages, "responses": _peek_responses}
-
-
-def _is_list(raw: Raw) -> bool:
+def _has_turns(dialect: DialectName, turns: Raw) -> bool:
     # Looked at in place: the bytes of a long conversation are not copied for it.
-    return bool(raw) and memoryview(raw)[0] == 0x5B
+    return memoryview(turns)[0] in _STARTS[dialect] if turns else dialect == "responses"
 
 
-def _single(models: list[Any]) -> bool:
-    return len(models) == 1 and type(models[0]) is str and bool(models[0].strip())
+def _envelope(model: str, found: _Outside) -> Envelope:
+    options = bytes(found.stream_options)
+    asked = bool(options) and options != b"null" and bool(_options.decode(options).include_usage)
+    return Envelope(model, bool(found.stream), asked, options)
 
 
 def _diagnose(dialect: DialectName, body: bytes) -> ClientError:

@@ -37,7 +37,8 @@ class Worker:
 
     def succeeded(self, probe: bool) -> None:
         self.load -= 1
-        self.breaker.succeeded(probe=probe)
+        if probe or self.breaker.troubled:
+            self.breaker.succeeded(probe=probe)
 
     def failed(self, error: UpstreamError, now: float, probe: bool) -> None:
         self.load -= 1

@@ -21,7 +21,8 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
             "the gateway is shutting down; try again", kind=Kind.OVERLOADED, code="shutting_down", retry_after=1
         )
     exchange.identity = authenticate(runtime, caller)
-    _check_type(caller)
+    if caller.fields.get(b"content-type") != b"application/json":
+        _check_type(caller)
     exchange.body = await caller.body(runtime.blueprint.settings.limits.body)
     exchange.envelope = peek(exchange.dialect.name, exchange.body)
 
@@ -63,7 +64,7 @@ def _key(caller: Caller) -> bytes | None:
 
 def _check_type(caller: Caller) -> None:
     declared = caller.fields.get(b"content-type")
-    if declared and declared != b"application/json":
+    if declared:
         media_type = declared.partition(b";")[0].strip().lower()
         if media_type != b"application/json" and not media_type.endswith(b"+json"):
             raise ClientError(

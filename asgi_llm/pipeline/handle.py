@@ -19,7 +19,7 @@ from asgi_llm.runtime import Runtime
 
 from .admit import admit
 from .attempt import attempt
-from .heartbeat import Heartbeat, start_heartbeat
+from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
 from .relay import relay
@@ -38,7 +38,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
-        heartbeat = start_heartbeat(runtime, exchange, caller)
+        if exchange.stream:
+            heartbeat = Heartbeat(runtime, exchange, caller)
         reply = await attempt(runtime, exchange, caller)
         await relay(runtime, exchange, caller, reply, heartbeat)
     except AsgiLLMError as error:

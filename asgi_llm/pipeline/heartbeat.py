@@ -13,25 +13,16 @@ from asgi_llm.runtime import Runtime
 
 from .head import stream_head
 
-__all__ = ["Heartbeat", "start_heartbeat"]
+__all__ = ["Heartbeat"]
 
 
 def _always() -> bool:
     return True
 
 
-def start_heartbeat(runtime: Runtime, exchange: Exchange, caller: Caller) -> "Heartbeat | None":
-    """A heartbeat for an exchange whose caller asked for a stream; None for any other."""
-    if exchange.envelope is None or not exchange.envelope.stream:
-        return None
-    heartbeat = Heartbeat(runtime, exchange, caller)
-    heartbeat.begin()
-    return heartbeat
-
-
 class Heartbeat:
-    """``begin`` arms it, ``touch`` is called for every piece that is sent, ``pause`` makes sure that nothing is being
-    sent, ``stop`` ends it.
+    """Counts silence from its making on. ``touch`` is called for every piece that is sent, ``pause`` makes sure that
+    nothing is being sent, ``stop`` ends it.
 
     Attributes:
         words: what a keep-alive is.
@@ -46,16 +37,12 @@ class Heartbeat:
         self._caller = caller
         self._interval = runtime.blueprint.settings.stream.keepalive
         self._timer: asyncio.TimerHandle | None = None
+        if self._interval:
+            self._timer = runtime.loop.call_later(self._interval, self._fire)
         self._task: asyncio.Task[None] | None = None
-        self._touched = 0.0
+        self._touched = runtime.loop.time()
         self.words: Callable[[], bytes] = self._default_words
         self.boundary: Callable[[], bool] = _always
-
-    def begin(self) -> None:
-        """From now on silence is counted."""
-        self.touch()
-        if self._interval:
-            self._timer = self._runtime.loop.call_later(self._interval, self._fire)
 
     @property
     def beating(self) -> bool:

@@ -38,7 +38,9 @@ async def relay(
     exchange.status = reply.response.status
     try:
         if heartbeat is None:
-            await _send_whole(exchange, caller, reply, leg)
+            whole = await _fold(reply, leg) if reply.stream else reply.whole
+            body = _whole_body(exchange, leg, reply, whole)
+            await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
         elif reply.stream:
             await _send_stream(runtime, exchange, caller, reply, heartbeat)
         else:
@@ -61,15 +63,15 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
     worker.failed(error, runtime.loop.time(), exchange.probe)
 
 
-async def _send_whole(exchange: Exchange, caller: Caller, reply: Reply, leg: Leg) -> None:
-    response = await _fold(reply, leg) if reply.stream else reply.whole
-    if response is None:
-        body = _named_as_asked(exchange, leg, reply.first)
-        exchange.usage = leg.dialect.usage(body)
-    else:
-        body = exchange.dialect.encode_response(response, answer_for(exchange))
-        exchange.usage = response.usage
-    await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
+def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | None) -> bytes:
+    """What is sent to a caller that asked for no stream: the answer translated, or the upstream's own bytes."""
+    if whole is not None:
+        exchange.usage = whole.usage
+        return exchange.dialect.encode_response(whole, answer_for(exchange))
+    body = reply.first
+    exchange.usage = leg.dialect.usage(body)
+    assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+    return body if leg.model == exchange.envelope.model else _renamed(body, exchange.envelope.model)
 
 
 async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg) -> None:
@@ -147,12 +149,9 @@ async def _fold(reply: Reply, leg: Leg) -> Response:
         raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
 
 
-def _named_as_asked(exchange: Exchange, leg: Leg, body: bytes) -> bytes:
-    """``body`` with the caller's name of the model, where that is not the upstream's."""
-    assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
-    if leg.model == exchange.envelope.model:
-        return body
+def _renamed(body: bytes, model: str) -> bytes:
+    """``body`` with the caller's name of the model."""
     try:
-        return replace_member(body, "model", msgspec.json.encode(exchange.envelope.model))
+        return replace_member(body, "model", msgspec.json.encode(model))
     except KeyError:
         return body

@@ -29,6 +29,11 @@ class Breaker:
             return "closed"
         return "open" if now < self._opened + self._open_for else "half_open"
 
+    @property
+    def troubled(self) -> bool:
+        """Whether a success would change anything."""
+        return self._opened is not None or bool(self._failed)
+
     def admits(self, now: float) -> bool:
         """Whether a request may be sent now; ``enter`` must follow if it is."""
         if self._opened is None:

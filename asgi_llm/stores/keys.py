@@ -21,7 +21,10 @@ class SettingsKeys:
     def __init__(self, keys: Iterable[KeySettings]) -> None:
         self._entries: dict[bytes, Identity] = {}
         for key in keys:
-            digest = bytes.fromhex(key.sha256 or "") or _digest(key.key.get_secret_value().encode() if key.key else b"")
+            digest = (
+                bytes.fromhex(key.sha256 or "")
+                or hashlib.sha256(key.key.get_secret_value().encode() if key.key else b"").digest()
+            )
             self._entries[digest] = Identity(
                 subject=key.subject, tenant=key.tenant, roles=key.roles, source="key", key_id=digest.hex()[:12]
             )
@@ -31,8 +34,4 @@ class SettingsKeys:
 
     def find(self, key: bytes) -> Identity | None:
         """Whose key this is, or None."""
-        return self._entries.get(_digest(key))
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
+        return self._entries.get(hashlib.sha256(key).digest())
