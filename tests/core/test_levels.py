@@ -43,6 +43,7 @@ LEVELS = {
     "dashboard": 7,
     "endpoints": 7,
     "explain": 7,
+    "lossiness": 7,
     "openapi": 7,
     "serving": 7,
     "": 8,
