@@ -1,7 +1,8 @@
-"""The messages of a Chat Completions request -> neutral turns."""
+"""The messages of a Chat Completions request -> neutral instructions and turns."""
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 import msgspec
 
@@ -13,9 +14,9 @@ from asgi_llm.neutral.request import (
     FileId,
     Image,
     Inline,
+    Instruction,
     Part,
     Refusal,
-    Role,
     Source,
     Text,
     ToolCall,
@@ -42,7 +43,6 @@ from .wire import (
     ToolCallDef,
     ToolMessage,
     UserMessage,
-    UserPart,
 )
 
 __all__ = ["read_messages"]
@@ -52,81 +52,87 @@ _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[^;,]*)*?);base64,", re.I
 _BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}")
 _SAMPLE = 64
 """Characters looked at on either end of base64 text; looking at megabytes would cost more than all the rest."""
+_Level = Literal["system", "developer"]
 _OLD_CALL = "call_function_"
 """Calls of the deprecated form have no id; theirs is made from the position, the same for call and result."""
 
 
-def read_messages(messages: list[Message]) -> list[Turn]:
-    """The turns in order. Neighbouring tool messages become one user turn.
+def read_messages(messages: list[Message]) -> tuple[tuple[Instruction, ...], tuple[Turn, ...]]:
+    """Leading system and developer messages are instructions; later ones stay where they are, as turns. Neighbouring
+    tool messages become one user turn.
 
     Raises:
         ClientError: naming the field.
     """
+    instructions: list[Instruction] = []
     turns: list[Turn] = []
     results: list[ToolResult] = []
     last_old_call = ""
     for index, message in enumerate(messages):
-        where = f"messages[{index}]"
-        if isinstance(message, ToolMessage):
-            results.append(_result(message, where))
+        if type(message) is ToolMessage:
+            results.append(_result(message, index))
             continue
-        if isinstance(message, FunctionMessage):
+        if type(message) is FunctionMessage:
             results.append(_old_result(message, last_old_call or f"{_OLD_CALL}{index}"))
             continue
         if results:
             turns.append(Turn("user", tuple(results)))
             results = []
-        if isinstance(message, AssistantMessage):
+        if type(message) is UserMessage:
+            turns.append(Turn("user", _user_parts(message, index), message.name))
+        elif type(message) is AssistantMessage:
             if message.function_call is not None:
                 last_old_call = f"{_OLD_CALL}{index}"
-            turns.append(_assistant(message, where, last_old_call))
-        elif isinstance(message, UserMessage):
-            turns.append(Turn("user", _user_parts(message, where), message.name))
-        else:
-            turns.append(_instruction(message))
+            turns.append(Turn("assistant", _assistant_parts(message, index, last_old_call), message.name))
+        elif isinstance(message, InstructionMessage):
+            level: _Level = "developer" if type(message) is DeveloperMessage else "system"
+            texts = _texts(message.content, message.cache_control)
+            if turns:
+                turns.append(Turn(level, texts, message.name))
+            else:
+                instructions.append(Instruction(texts, level))
     if results:
         turns.append(Turn("user", tuple(results)))
-    return turns
+    return tuple(instructions), tuple(turns)
 
 
-def _instruction(message: InstructionMessage) -> Turn:
-    role: Role = "developer" if isinstance(message, DeveloperMessage) else "system"
-    return Turn(role, tuple(_texts(message.content, message.cache_control)), message.name)
+def _mark(control: CacheControl | None) -> CacheMark | None:
+    return None if control is None else CacheMark(control.ttl)
 
 
-def _mark(*controls: CacheControl | None) -> CacheMark | None:
-    for control in controls:
-        if control is not None:
-            return CacheMark(control.ttl)
-    return None
-
-
-def _texts(content: str | list[TextPart] | None, control: CacheControl | None) -> Iterator[Text]:
+def _texts(content: str | list[TextPart] | None, control: CacheControl | None) -> tuple[Text, ...]:
     """A mark on the message stands for one on its last part."""
+    if content is None:
+        return ()
     if isinstance(content, str):
-        yield Text(content, cache=_mark(control))
-        return
-    last = len(content or ()) - 1
-    for index, part in enumerate(content or ()):
-        mark = _mark(part.cache_control, part.prompt_cache_breakpoint, control if index == last else None)
-        yield Text(part.text, cache=mark)
+        return (Text(content),) if control is None else (Text(content, cache=_mark(control)),)
+    texts = [_text(part) for part in content]
+    if control is not None and texts and texts[-1].cache is None:
+        texts[-1] = Text(texts[-1].text, cache=_mark(control))
+    return tuple(texts)
 
 
-def _user_parts(message: UserMessage, where: str) -> tuple[Part, ...]:
-    content = message.content
+def _text(part: TextPart) -> Text:
+    control = part.cache_control or part.prompt_cache_breakpoint
+    return Text(part.text) if control is None else Text(part.text, cache=_mark(control))
+
+
+def _user_parts(message: UserMessage, index: int) -> tuple[Part, ...]:
+    content, control = message.content, message.cache_control
     if isinstance(content, str):
-        return (Text(content, cache=_mark(message.cache_control)),)
-    parts = [_user_part(part, f"{where}.content[{index}]") for index, part in enumerate(content)]
-    if parts and message.cache_control is not None and isinstance(parts[-1], Text):
-        parts[-1] = msgspec.structs.replace(parts[-1], cache=_mark(message.cache_control))
+        return _texts(content, control)
+    parts = [
+        _text(part) if type(part) is TextPart else _media(part, f"messages[{index}].content[{position}]")
+        for position, part in enumerate(content)
+    ]
+    if control is not None and parts and isinstance(last := parts[-1], Text):
+        parts[-1] = Text(last.text, cache=_mark(control))
     return tuple(parts)
 
 
-def _user_part(part: UserPart, where: str) -> Part:
-    mark = _mark(part.cache_control, part.prompt_cache_breakpoint)
+def _media(part: ImagePart | AudioPart | FilePart, where: str) -> Part:
+    mark = _mark(part.cache_control or part.prompt_cache_breakpoint)
     match part:
-        case TextPart():
-            return Text(part.text, cache=mark)
         case ImagePart():
             image = part.image_url if isinstance(part.image_url, ImageUrl) else ImageUrl(part.image_url)
             return Image(_source(image.url, f"{where}.image_url.url"), image.detail, mark)
@@ -163,33 +169,36 @@ def _source(url: str, param: str) -> Source:
     return Inline((head[1] or "text/plain").lower(), data)
 
 
-def _assistant(message: AssistantMessage, where: str, old_call: str) -> Turn:
+def _assistant_parts(message: AssistantMessage, index: int, old_call: str) -> tuple[Part, ...]:
     parts: list[Part] = []
     content = message.content
-    thinking = "" if isinstance(content, str) or content is None else _inline_thoughts(content)
-    readable = message.reasoning_content or message.reasoning or thinking
-    parts += read_thoughts(readable, message.reasoning_details)
+    readable = message.reasoning_content or message.reasoning or ""
+    if not readable and isinstance(content, list):
+        readable = _inline_thoughts(content)
+    if readable or message.reasoning_details:
+        parts += read_thoughts(readable, message.reasoning_details)
     if isinstance(content, str):
         if content:
-            parts.append(Text(content, cache=_mark(message.cache_control)))
-    else:
-        parts += _said(content or ())
+            parts += _texts(content, message.cache_control)
+    elif content:
+        parts += _said(content)
     if message.refusal:
         parts.append(Refusal(message.refusal))
     if message.audio is not None:
         parts.append(Audio(FileId("chat", message.audio.id)))
-    parts += [_call(call, f"{where}.tool_calls[{i}]") for i, call in enumerate(message.tool_calls or ())]
+    if message.tool_calls:
+        parts += [_call(call, index, position) for position, call in enumerate(message.tool_calls)]
     if message.function_call is not None:
         function = message.function_call
         parts.append(ToolCall(old_call, function.name, _arguments(function.arguments)))
-    return Turn("assistant", tuple(parts), message.name)
+    return tuple(parts)
 
 
 def _said(content: Iterable[object]) -> Iterator[Part]:
     for part in content:
-        if isinstance(part, TextPart):
-            yield Text(part.text, cache=_mark(part.cache_control, part.prompt_cache_breakpoint))
-        elif isinstance(part, RefusalPart):
+        if type(part) is TextPart:
+            yield _text(part)
+        elif type(part) is RefusalPart:
             yield Refusal(part.refusal)
 
 
@@ -204,7 +213,7 @@ def _inline_thoughts(content: Iterable[object]) -> str:
     return "".join(pieces)
 
 
-def _call(call: ToolCallDef, where: str) -> ToolCall:
+def _call(call: ToolCallDef, index: int, position: int) -> ToolCall:
     cache = _mark(call.cache_control)
     if call.function is not None:
         function = call.function
@@ -212,8 +221,8 @@ def _call(call: ToolCallDef, where: str) -> ToolCall:
         return ToolCall(call.id, function.name, _arguments(function.arguments), carriers=carriers, cache=cache)
     if call.custom is not None:
         return ToolCall(call.id, call.custom.name, call.custom.input or "", kind="text", cache=cache)
-    member = "custom" if call.type == "custom" else "function"
-    raise ClientError(f"'{where}.{member}' is required.", param=f"{where}.{member}")
+    where = f"messages[{index}].tool_calls[{position}].{'custom' if call.type == 'custom' else 'function'}"
+    raise ClientError(f"'{where}' is required.", param=where)
 
 
 def _arguments(arguments: str | dict[str, object] | None) -> str:
@@ -222,10 +231,11 @@ def _arguments(arguments: str | dict[str, object] | None) -> str:
     return "" if arguments is None else msgspec.json.encode(arguments).decode()
 
 
-def _result(message: ToolMessage, where: str) -> ToolResult:
+def _result(message: ToolMessage, index: int) -> ToolResult:
     if not message.tool_call_id:
-        raise ClientError(f"'{where}.tool_call_id' must not be empty.", param=f"{where}.tool_call_id")
-    parts = tuple(_texts(message.content, None)) if message.content else ()
+        where = f"messages[{index}].tool_call_id"
+        raise ClientError(f"'{where}' must not be empty.", param=where)
+    parts = _texts(message.content, None) if message.content else ()
     return ToolResult(message.tool_call_id, parts, message.name, cache=_mark(message.cache_control))
 
 

@@ -5,7 +5,7 @@ the path as the caller spelled it (``messages[2].content[0].type``).
 """
 
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 from msgspec import Raw
@@ -17,17 +17,14 @@ from asgi_llm.neutral.request import (
     CustomTool,
     FunctionTool,
     HostedTool,
-    Instruction,
     OutputFormat,
     ReasoningConfig,
     Request,
     Sampling,
     StateRef,
     StreamOptions,
-    Text,
     Tool,
     ToolChoice,
-    Turn,
 )
 
 from .messages import read_messages
@@ -39,6 +36,8 @@ _strict = msgspec.json.Decoder(Body)
 _loose = msgspec.json.Decoder(LooseBody)
 _members = msgspec.json.Decoder(dict[str, Raw])
 _KNOWN = frozenset(Body.__struct_fields__)
+_STREAM = StreamOptions(on=True)
+_NO_STREAM = StreamOptions()
 _UNKNOWN_FIELD = "Object contains unknown field"
 _AT = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -51,7 +50,8 @@ def decode_request(body: bytes) -> Request:
         ClientError: not UTF-8, not JSON, nested too deeply, or a field of the wrong type, which it names.
     """
     try:
-        str(body, "utf-8")  # raw sub-trees are passed on without being looked at
+        if not body.isascii():
+            str(body, "utf-8")  # raw sub-trees are passed on without being looked at
         return _request(*_read(body))
     except UnicodeDecodeError:
         raise ClientError("The request body is not valid UTF-8.", code="invalid_json") from None
@@ -94,10 +94,11 @@ def _code(param: str) -> str:
 def _request(body: Body, unknown: dict[str, Raw]) -> Request:
     if not body.model:
         raise ClientError("'model' must not be empty.", code="model_required", param="model")
-    instructions, turns = _split(read_messages(body.messages))
+    instructions, turns = read_messages(body.messages)
     tools, choice = _tools(body)
-    max_output = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-    return Request(
+    # With more than fifteen keywords CPython makes the call by way of a dictionary, several times slower; what is
+    # seldom said is put in afterwards.
+    request = Request(
         model=body.model,
         dialect="chat",
         instructions=instructions,
@@ -106,36 +107,44 @@ def _request(body: Body, unknown: dict[str, Raw]) -> Request:
         tool_choice=choice,
         parallel_tools=body.parallel_tool_calls,
         sampling=_sampling(body),
-        max_output=max_output,
+        max_output=body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens,
         stop=_stop(body.stop),
-        n=body.n,
         reasoning=ReasoningConfig(effort=body.reasoning_effort) if body.reasoning_effort else None,
-        output=_output(body.response_format),
-        verbosity=body.verbosity,
-        cache=_cache(body),
-        modalities=tuple(body.modalities or ()),
-        service_tier=body.service_tier,
+        output=None if body.response_format is None else _output(body.response_format),
         end_user=body.safety_identifier or body.user,
         metadata=body.metadata,
-        state=StateRef(store=body.store),
-        stream=StreamOptions(
-            on=bool(body.stream), include_usage=body.stream_options.include_usage if body.stream_options else None
-        ),
-        # Who asks in the deprecated form wants the answer in it.
-        version="functions" if body.functions is not None else None,
-        ext=unknown,
+        stream=_stream(body),
     )
+    seldom = _seldom(body, unknown)
+    return msgspec.structs.replace(request, **seldom) if seldom else request
 
 
-def _split(turns: list[Turn]) -> tuple[tuple[Instruction, ...], tuple[Turn, ...]]:
-    """Leading system and developer messages are instructions; later ones stay where they are."""
-    instructions: list[Instruction] = []
-    for turn in turns:
-        if turn.role != "system" and turn.role != "developer":
-            break
-        texts = tuple(part for part in turn.parts if isinstance(part, Text))
-        instructions.append(Instruction(texts, turn.role))
-    return tuple(instructions), tuple(turns[len(instructions) :])
+def _seldom(body: Body, unknown: dict[str, Raw]) -> dict[str, Any]:
+    """The fields of the request that few callers send."""
+    said: dict[str, Any] = {}
+    if unknown:
+        said["ext"] = unknown
+    if body.n is not None:
+        said["n"] = body.n
+    if body.verbosity is not None:
+        said["verbosity"] = body.verbosity
+    if body.modalities:
+        said["modalities"] = tuple(body.modalities)
+    if body.service_tier is not None:
+        said["service_tier"] = body.service_tier
+    if body.store is not None:
+        said["state"] = StateRef(store=body.store)
+    if body.functions is not None:
+        said["version"] = "functions"  # who asks in the deprecated form wants the answer in it
+    if (cache := _cache(body)) is not None:
+        said["cache"] = cache
+    return said
+
+
+def _stream(body: Body) -> StreamOptions:
+    if body.stream_options is None:
+        return _STREAM if body.stream else _NO_STREAM
+    return StreamOptions(on=bool(body.stream), include_usage=body.stream_options.include_usage)
 
 
 def _sampling(body: Body) -> Sampling:
@@ -147,7 +156,7 @@ def _sampling(body: Body) -> Sampling:
         seed=body.seed,
         presence_penalty=body.presence_penalty,
         frequency_penalty=body.frequency_penalty,
-        logit_bias=given(body.logit_bias),
+        logit_bias=given(body.logit_bias) if body.logit_bias else None,
         logprobs=body.logprobs,
         top_logprobs=body.top_logprobs,
     )
@@ -159,9 +168,7 @@ def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
     return (stop,) if isinstance(stop, str) else tuple(stop)
 
 
-def _output(wish: ResponseFormat | None) -> OutputFormat | None:
-    if wish is None:
-        return None
+def _output(wish: ResponseFormat) -> OutputFormat:
     match wish.type:
         case "text":
             return OutputFormat("text")
@@ -176,20 +183,21 @@ def _output(wish: ResponseFormat | None) -> OutputFormat | None:
             raise _wrong("response_format.type", f"expected 'text', 'json_object' or 'json_schema', got '{other[:40]}'")
 
 
-def _cache(body: Body) -> CacheHints:
-    options = body.prompt_cache_options
+def _cache(body: Body) -> CacheHints | None:
+    options, control = body.prompt_cache_options, body.cache_control
     retention = body.prompt_cache_retention or (options.ttl if options else None)
-    auto = CacheMark(body.cache_control.ttl) if body.cache_control else None
-    return CacheHints(auto=auto, key=body.prompt_cache_key, retention=retention)
+    if control is None and body.prompt_cache_key is None and retention is None:
+        return None
+    return CacheHints(auto=CacheMark(control.ttl) if control else None, key=body.prompt_cache_key, retention=retention)
 
 
 def _tools(body: Body) -> tuple[tuple[Tool, ...], ToolChoice | None]:
-    tools: list[Tool] = [_tool(tool) for tool in body.tools or ()]
-    tools += [_function(function) for function in body.functions or ()]
-    search = given(body.web_search_options)
-    if search is not None:
+    tools: list[Tool] = [_tool(tool) for tool in body.tools] if body.tools else []
+    if body.functions:
+        tools += [_function(function) for function in body.functions]
+    if body.web_search_options and (search := given(body.web_search_options)) is not None:
         tools.append(HostedTool("chat", "web_search", raw=search))
-    choice = _choice(body.tool_choice)
+    choice = None if body.tool_choice is None else _choice(body.tool_choice)
     if choice is None and body.function_call is not None:
         call = body.function_call
         choice = _word(call, "function_call") if isinstance(call, str) else ToolChoice("tool", name=call.name)
@@ -197,7 +205,7 @@ def _tools(body: Body) -> tuple[tuple[Tool, ...], ToolChoice | None]:
 
 
 def _tool(tool: ToolDef) -> Tool:
-    if isinstance(tool, FunctionToolDef):
+    if type(tool) is FunctionToolDef:
         return _function(tool.function, tool.cache_control is not None)
     custom = tool.custom
     grammar = custom.format.grammar if custom.format else None
@@ -220,9 +228,7 @@ def _function(function: FunctionDef, marked: bool = False) -> FunctionTool:
     )
 
 
-def _choice(choice: str | ChoiceDef | None) -> ToolChoice | None:
-    if choice is None:
-        return None
+def _choice(choice: str | ChoiceDef) -> ToolChoice:
     if isinstance(choice, str):
         return _word(choice, "tool_choice")
     named = choice.function or choice.custom

@@ -56,7 +56,7 @@ _extra = msgspec.json.Decoder(_ExtraContent)
 
 def call_carriers(extra: Raw) -> tuple[Carrier, ...]:
     """The signature on a tool call, as Gemini's chat endpoint writes it (``extra_content.google``)."""
-    if given(extra) is None:
+    if not extra or given(extra) is None:
         return ()
     try:
         google = _extra.decode(extra).google

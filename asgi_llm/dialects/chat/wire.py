@@ -4,7 +4,7 @@ Structs only, for reading. Every optional field takes null, since clients send n
 that is not ours to understand stays ``Raw``; use ``given`` to tell whether such a field was there.
 """
 
-from typing import Any
+from typing import Any, final
 
 from msgspec import Raw, Struct
 
@@ -26,66 +26,75 @@ __all__ = [
     "ToolMessage",
     "UserMessage",
     "UserPart",
+    "Wire",
     "given",
 ]
 
 
+_NULL = Raw(b"null")
+
+
 def given(raw: Raw) -> Raw | None:
     """The value of a raw field, or None where it was absent or null."""
-    return raw if raw and bytes(raw) != b"null" else None
+    return raw if raw and raw != _NULL else None
 
 
-class CacheControl(Struct):
+class Wire(Struct, gc=False):
+    """What is read from JSON holds no cycles, so that the collector need not know of it."""
+
+
+class CacheControl(Wire):
     """The mark that several gateways take on parts, and OpenAI's own breakpoint, which has the same ``ttl``."""
 
     ttl: str | None = None
 
 
-class TextPart(Struct, tag_field="type", tag="text"):
+@final
+class TextPart(Wire, tag_field="type", tag="text"):
     text: str
     cache_control: CacheControl | None = None
     prompt_cache_breakpoint: CacheControl | None = None
 
 
-class RefusalPart(Struct, tag_field="type", tag="refusal"):
+class RefusalPart(Wire, tag_field="type", tag="refusal"):
     refusal: str
 
 
-class ImageUrl(Struct):
+class ImageUrl(Wire):
     url: str
     detail: str | None = None
 
 
-class ImagePart(Struct, tag_field="type", tag="image_url"):
+class ImagePart(Wire, tag_field="type", tag="image_url"):
     image_url: ImageUrl | str
     cache_control: CacheControl | None = None
     prompt_cache_breakpoint: CacheControl | None = None
 
 
-class InputAudio(Struct):
+class InputAudio(Wire):
     data: str
     format: str
 
 
-class AudioPart(Struct, tag_field="type", tag="input_audio"):
+class AudioPart(Wire, tag_field="type", tag="input_audio"):
     input_audio: InputAudio
     cache_control: CacheControl | None = None
     prompt_cache_breakpoint: CacheControl | None = None
 
 
-class InputFile(Struct):
+class InputFile(Wire):
     file_data: str | None = None
     file_id: str | None = None
     filename: str | None = None
 
 
-class FilePart(Struct, tag_field="type", tag="file"):
+class FilePart(Wire, tag_field="type", tag="file"):
     file: InputFile
     cache_control: CacheControl | None = None
     prompt_cache_breakpoint: CacheControl | None = None
 
 
-class ThinkingPart(Struct, tag_field="type", tag="thinking"):
+class ThinkingPart(Wire, tag_field="type", tag="thinking"):
     """Mistral's thoughts inside an assistant's content list."""
 
     thinking: list[TextPart] | str
@@ -94,17 +103,17 @@ class ThinkingPart(Struct, tag_field="type", tag="thinking"):
 UserPart = TextPart | ImagePart | AudioPart | FilePart
 
 
-class FunctionCall(Struct):
+class FunctionCall(Wire):
     name: str
     arguments: str | dict[str, Any] | None = None
 
 
-class CustomCall(Struct):
+class CustomCall(Wire):
     name: str
     input: str | None = None
 
 
-class ToolCallDef(Struct):
+class ToolCallDef(Wire):
     """``type`` is missing in what some clients send; then the member that is there decides."""
 
     id: str
@@ -115,11 +124,11 @@ class ToolCallDef(Struct):
     cache_control: CacheControl | None = None
 
 
-class AudioRef(Struct):
+class AudioRef(Wire):
     id: str
 
 
-class InstructionMessage(Struct, tag_field="role", tag="system"):
+class InstructionMessage(Wire, tag_field="role", tag="system"):
     content: str | list[TextPart]
     name: str | None = None
     cache_control: CacheControl | None = None
@@ -129,13 +138,13 @@ class DeveloperMessage(InstructionMessage, tag_field="role", tag="developer"):
     pass
 
 
-class UserMessage(Struct, tag_field="role", tag="user"):
+class UserMessage(Wire, tag_field="role", tag="user"):
     content: str | list[UserPart]
     name: str | None = None
     cache_control: CacheControl | None = None
 
 
-class AssistantMessage(Struct, tag_field="role", tag="assistant"):
+class AssistantMessage(Wire, tag_field="role", tag="assistant"):
     content: str | list[TextPart | RefusalPart | ThinkingPart] | None = None
     refusal: str | None = None
     name: str | None = None
@@ -148,14 +157,14 @@ class AssistantMessage(Struct, tag_field="role", tag="assistant"):
     cache_control: CacheControl | None = None
 
 
-class ToolMessage(Struct, tag_field="role", tag="tool"):
+class ToolMessage(Wire, tag_field="role", tag="tool"):
     tool_call_id: str
     content: str | list[TextPart] | None = None
     name: str | None = None
     cache_control: CacheControl | None = None
 
 
-class FunctionMessage(Struct, tag_field="role", tag="function"):
+class FunctionMessage(Wire, tag_field="role", tag="function"):
     name: str
     content: str | None = None
 
@@ -163,7 +172,7 @@ class FunctionMessage(Struct, tag_field="role", tag="function"):
 Message = InstructionMessage | DeveloperMessage | UserMessage | AssistantMessage | ToolMessage | FunctionMessage
 
 
-class FunctionDef(Struct):
+class FunctionDef(Wire):
     name: str
     description: str | None = None
     parameters: Raw = Raw()
@@ -171,77 +180,78 @@ class FunctionDef(Struct):
     cache_control: CacheControl | None = None
 
 
-class FunctionToolDef(Struct, tag_field="type", tag="function"):
+@final
+class FunctionToolDef(Wire, tag_field="type", tag="function"):
     function: FunctionDef
     cache_control: CacheControl | None = None
 
 
-class Grammar(Struct):
+class Grammar(Wire):
     definition: str | None = None
     syntax: str | None = None
 
 
-class CustomFormat(Struct):
+class CustomFormat(Wire):
     type: str | None = None
     grammar: Grammar | None = None
 
 
-class CustomDef(Struct):
+class CustomDef(Wire):
     name: str
     description: str | None = None
     format: CustomFormat | None = None
 
 
-class CustomToolDef(Struct, tag_field="type", tag="custom"):
+class CustomToolDef(Wire, tag_field="type", tag="custom"):
     custom: CustomDef
 
 
 ToolDef = FunctionToolDef | CustomToolDef
 
 
-class Named(Struct):
+class Named(Wire):
     name: str
 
 
-class AllowedTool(Struct):
+class AllowedTool(Wire):
     function: Named | None = None
     custom: Named | None = None
 
 
-class AllowedTools(Struct):
+class AllowedTools(Wire):
     mode: str
     tools: list[AllowedTool]
 
 
-class ChoiceDef(Struct):
+class ChoiceDef(Wire):
     type: str
     function: Named | None = None
     custom: Named | None = None
     allowed_tools: AllowedTools | None = None
 
 
-class JsonSchema(Struct):
+class JsonSchema(Wire):
     name: str | None = None
     description: str | None = None
     schema: Raw = Raw()
     strict: bool | None = None
 
 
-class ResponseFormat(Struct):
+class ResponseFormat(Wire):
     type: str
     json_schema: JsonSchema | None = None
 
 
-class StreamOptionsDef(Struct):
+class StreamOptionsDef(Wire):
     include_usage: bool | None = None
 
 
-class CacheOptions(Struct):
+class CacheOptions(Wire):
     mode: str | None = None
     ttl: str | None = None
 
 
-class Body(Struct, forbid_unknown_fields=True):
+class Body(Wire, forbid_unknown_fields=True):
     """Refuses unknown fields so that the usual request is read in one pass; see ``LooseBody``."""
 
     model: str
