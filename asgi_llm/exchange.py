@@ -50,6 +50,8 @@ class Caller(Protocol):
     fields: dict[bytes, bytes]
     started: bool
     gone: bool
+    missed: bool
+    """Whether something was said after it had gone."""
 
     async def body(self, limit: int) -> bytes:
         """The whole body.

@@ -6,16 +6,12 @@ python -m asgi_llm.lossiness > docs/lossiness.md
 import sys
 from collections.abc import Mapping
 
-from asgi_llm.dialects import chat, messages, responses
 from asgi_llm.dialects.interface import Loss
+from asgi_llm.dialects.registry import DIALECTS
 
 __all__ = ["page"]
 
-_TITLES: dict[str, tuple[str, Mapping[str, Loss]]] = {
-    "chat": ("Towards Chat Completions", chat.LOSSES),
-    "messages": ("Towards Messages", messages.LOSSES),
-    "responses": ("Towards Responses", responses.LOSSES),
-}
+_NAMES = {"chat": "Chat Completions", "messages": "Messages", "responses": "Responses", "gemini": "Gemini"}
 
 _HEAD = """# What translation loses
 
@@ -36,7 +32,8 @@ _ORDER = ("refuse", "emulate", "warn", "drop")
 
 def page() -> str:
     """The Markdown page."""
-    return "\n".join([_HEAD, *(_section(title, losses) for title, losses in _TITLES.values())])
+    sections = (_section(f"Towards {_NAMES[name]}", dialect.losses) for name, dialect in DIALECTS.items())
+    return "\n".join([_HEAD, *sections])
 
 
 def _section(title: str, losses: Mapping[str, Loss]) -> str:

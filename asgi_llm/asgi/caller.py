@@ -36,6 +36,7 @@ class ASGICaller:
         "fields",
         "gone",
         "headers",
+        "missed",
         "scope",
         "started",
     )
@@ -51,6 +52,7 @@ class ASGICaller:
         self.fields: dict[bytes, bytes] = dict(self.headers)
         self.started = False
         self.gone = False
+        self.missed = False
         self._sending = False
         self._breaking_off = False
 
@@ -101,6 +103,7 @@ class ASGICaller:
 
     async def _tell(self, *messages: Message) -> None:
         if self.gone:
+            self.missed = self.missed or any(message.get("body") for message in messages)
             return
         self._sending = True
         try:

@@ -5,7 +5,7 @@ and "the upstream's dialect" without knowing either.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from os import urandom
 from typing import Literal, Protocol
@@ -232,6 +232,7 @@ class Dialect:
             a place for it.
         encode_failure: error -> the bytes that end a running stream with it.
         keepalive: see ``StreamEncoder.keepalive``, for streams that pass through.
+        losses: what the dialect cannot say, by the key that encoders report it under.
         hide_usage: takes out of a passing stream the usage that the caller did not ask for; None in dialects that
             always report it.
         clean: takes out of a body that is passed on what only this gateway can have put into the conversation and
@@ -251,5 +252,6 @@ class Dialect:
     encode_error: Callable[[AsgiLLMError, str], tuple[int, bytes]]
     encode_failure: Callable[[AsgiLLMError], bytes]
     keepalive: bytes
+    losses: Mapping[str, Loss]
     hide_usage: Callable[[], StreamFilter] | None = None
     clean: Callable[[bytes], bytes] | None = None

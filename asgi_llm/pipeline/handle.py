@@ -19,6 +19,7 @@ from asgi_llm.runtime import Runtime
 
 from .admit import admit
 from .attempt import attempt
+from .cancellation import forget_cancellation
 from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
@@ -54,7 +55,7 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         exchange.outcome = "disconnected"
         if not caller.gone:
             raise
-        _forget_cancellation()
+        forget_cancellation()
     except Exception as error:
         exchange.outcome = "internal_error"
         if caller.gone:
@@ -86,15 +87,9 @@ async def _refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, heart
     except asyncio.CancelledError:
         if not caller.gone:
             raise
-        _forget_cancellation()
+        forget_cancellation()
     except Exception as failure:  # noqa: BLE001  # whatever a server raises here, there is nobody left to hear it
         logger.debug("request %s: the answer could not be sent: %r", exchange.id, failure)
-
-
-def _forget_cancellation() -> None:
-    """The cancellation was ours (the caller left), so it ends here and the host's task goes on."""
-    if (task := asyncio.current_task()) is not None:
-        task.uncancel()
 
 
 def _internal(error: Exception) -> AsgiLLMError:

@@ -36,6 +36,11 @@ class Passage(Protocol):
     @property
     def finish(self) -> str | None: ...
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of the answer has passed: what may follow says nothing more."""
+        ...
+
     def feed(self, data: bytes) -> bytes: ...
 
     def end(self) -> bytes: ...
@@ -81,6 +86,10 @@ class Verbatim:
     def finish(self) -> str | None:
         return self._watcher.finish
 
+    @property
+    def complete(self) -> bool:
+        return self._watcher.ended
+
     def feed(self, data: bytes) -> bytes:
         self._watcher.feed(data)
         for edit in self._filters:
@@ -116,6 +125,10 @@ class Translation:
         self.usage: Usage | None = None
         self.finish: str | None = None
         self.failure: UpstreamError | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.finish is not None
 
     def feed(self, data: bytes) -> bytes:
         return self._encode(self._decoder.feed(data))

@@ -4,6 +4,8 @@ Four cases meet here: the caller asked for a stream or not, and the upstream gav
 answer is folded or unfolded, so that every caller gets what it asked for.
 """
 
+import asyncio
+
 import msgspec
 
 from asgi_llm.dialects.splice import replace_member
@@ -16,6 +18,7 @@ from asgi_llm.neutral.response import Response
 from asgi_llm.runtime import Runtime
 
 from .attempt import Reply
+from .cancellation import forget_cancellation
 from .head import stream_head, whole_head
 from .heartbeat import Heartbeat
 from .passage import Passage, answer_for, open_passage
@@ -53,7 +56,7 @@ async def relay(
     if exchange.worker is worker:
         exchange.worker = None
         worker.succeeded(exchange.probe)
-        exchange.outcome = "disconnected" if caller.gone else "ok"
+        exchange.outcome = "disconnected" if caller.missed else "ok"
 
 
 def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: UpstreamError) -> None:
@@ -94,6 +97,11 @@ async def _send_stream(
         if passage.failure is not None:
             _broke_off(runtime, exchange, worker, passage.failure)
         await caller.finish(last)
+    except asyncio.CancelledError:
+        # Some clients hang up at the last event, before the end of the body: they have all they wanted.
+        if not (caller.gone and passage.complete):
+            raise
+        forget_cancellation()
     finally:
         exchange.usage, exchange.finish = passage.usage, passage.finish
 

@@ -196,6 +196,29 @@ async def test_draining_reads_on_for_the_usage(caller: str, upstream_dialect: st
         assert (settled.usage.input, settled.usage.output) == (11, 7)
 
 
+@pairs
+@pytest.mark.parametrize("mode", ["cancel", "drain"])
+async def test_a_caller_that_hangs_up_at_the_last_event_had_the_whole_answer(
+    caller: str, upstream_dialect: str, mode: str
+) -> None:
+    """SDKs stop reading at the terminal event; the upstream may take its time to end the body."""
+    answer = Answer.sse([*EVENTS[upstream_dialect](("Hel", "lo"), tokens=Tokens(input=11, output=7)), Stall()])
+    settings = {"stream": {"on_disconnect": mode, "drain_timeout": 0.05}}
+    async with world(answer, upstream_dialect, **settings) as (here, upstream):
+        exchange = await here.ask(caller)
+        data = b""
+        while not data.endswith((b"[DONE]\n\n", b'"message_stop"}\n\n')):
+            data += await exchange.next_chunk()
+        exchange.disconnect()
+        await upstream.requests[0].wait_disconnected(1)
+        await exchange.finished()
+        (settled,) = here.settled
+        assert settled.outcome == "ok"
+        assert settled.usage is not None
+        assert (settled.usage.input, settled.usage.output) == (11, 7)
+        assert settled.attempts[-1].result == "ok"
+
+
 async def test_draining_has_an_end() -> None:
     settings = {"stream": {"on_disconnect": "drain", "drain_timeout": 0.05}}
     async with world(stream_then_stall("chat", 3), "chat", **settings) as (here, upstream):

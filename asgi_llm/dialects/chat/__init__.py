@@ -34,5 +34,6 @@ CHAT = Dialect(
     encode_error=encode_error,
     encode_failure=encode_failure,
     keepalive=KEEPALIVE,
+    losses=LOSSES,
     hide_usage=UsageFilter,
 )

@@ -33,5 +33,6 @@ MESSAGES = Dialect(
     encode_error=encode_error,
     encode_failure=encode_failure,
     keepalive=KEEPALIVE,
+    losses=LOSSES,
     clean=without_own_thoughts,
 )

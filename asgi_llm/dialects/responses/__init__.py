@@ -32,4 +32,5 @@ RESPONSES = Dialect(
     encode_error=encode_error,
     encode_failure=encode_failure,
     keepalive=b": keep-alive\n\n",
+    losses=LOSSES,
 )
