@@ -218,6 +218,9 @@ class TargetSettings(_Model):
         headers: sent with every request to it.
         forward_headers: globs of further caller's headers passed on to it when dialects match.
         stream_usage: whether it takes ``stream_options.include_usage``; by default what the provider is known for.
+        hosted_tools: what to do with a tool that only another provider runs (a web search, say) when it is offered
+            beside the caller's own: leave it out and say so in ``x-llm-warnings``, or refuse the request. Where it is
+            the only tool, is asked for by ``tool_choice`` or was used before, the request is refused.
     """
 
     provider: ProviderName
@@ -239,6 +242,7 @@ class TargetSettings(_Model):
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     forward_headers: tuple[Glob, ...] = ()
     stream_usage: bool | None = None
+    hosted_tools: Literal["drop", "refuse"] = "drop"
 
     @model_validator(mode="after")
     def _addressed(self) -> Self:

@@ -67,6 +67,8 @@ class Profile:
     engine_sampling: bool = False
     """Takes the open engines' ``top_k`` and ``min_p``."""
     tool_id_limit: int = 64
+    hosted_tools: Literal["drop", "refuse"] = "drop"
+    """What becomes of another provider's own tools that are merely offered beside the caller's."""
 
 
 @dataclass(frozen=True, slots=True)

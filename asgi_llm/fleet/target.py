@@ -105,7 +105,7 @@ def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any
 
 
 def _profile(item: TargetSettings, provider: Provider) -> Profile:
-    profile = replace(provider.profile, default_max_tokens=item.max_tokens)
+    profile = replace(provider.profile, default_max_tokens=item.max_tokens, hosted_tools=item.hosted_tools)
     if item.stream_usage is not None:
         profile = replace(profile, stream_usage=item.stream_usage)
     return profile

@@ -47,6 +47,7 @@ _DECLARED = (
     Loss("tool_search", "drop", "All tools are sent, so that none need be searched for."),
     Loss("tools.custom", "emulate", "A free text tool is offered as a function with one string."),
     Loss("tools.hosted", "refuse", "Chat Completions has no counterpart for this provider-run tool."),
+    Loss("tools.offered", "warn", "A provider-run tool offered beside the caller's own is left out."),
     Loss("tools.typed", "refuse", "Chat Completions has no counterpart for this tool."),
     Loss("top_k", "warn", "This upstream takes no top_k."),
     Loss("top_logprobs", "drop", "Without logprobs there are no top_logprobs."),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
+from asgi_llm.dialects.offered import merely_offered
 from asgi_llm.neutral.request import (
     CustomTool,
     FunctionTool,
@@ -29,9 +30,10 @@ WRAPPED_ARGUMENT = "input"
 class ToolWriter:
     """Writes the tools of one request and remembers how to undo the changes in the answer."""
 
-    __slots__ = ("_profile", "_report", "_searches", "custom", "names", "search_options", "shapes")
+    __slots__ = ("_profile", "_report", "_request", "_searches", "custom", "names", "search_options", "shapes")
 
     def __init__(self, request: Request, profile: Profile, report: Report) -> None:
+        self._request = request
         self._profile = profile
         self._report = report
         self._searches = searches(profile.provider, request.model)
@@ -112,6 +114,8 @@ class ToolWriter:
             self.search_options = tool.raw
         elif tool.kind == "web_search" and self._searches:
             self.search_options = {}
+        elif merely_offered(tool, self._request, self._profile):
+            self._report.lose("tools.offered")
         else:
             self._report.lose("tools.hosted", f"{where}.type")
 

@@ -35,7 +35,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     report = Report(LOSSES)
     _refuse(request, report)
     model = capabilities(request.model)
-    tools = encode_tools(request, model, report)
+    tools = encode_tools(request, model, profile, report)
     contents = history(request.turns, request.dialect, model, report)
     body: dict[str, Any] = {"contents": [{"role": content.role, "parts": content.parts} for content in contents]}
     if system := [{"text": part.text} for said in request.instructions for part in said.parts if part.text]:

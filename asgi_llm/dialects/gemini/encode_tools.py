@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from asgi_llm.dialects.interface import Report, ToolShape
+from asgi_llm.dialects.interface import Profile, Report, ToolShape
+from asgi_llm.dialects.offered import merely_offered
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, Tool, ToolChoice, TypedTool
 
 from .models import Capabilities
@@ -78,7 +79,7 @@ class WireTools:
         return [*([{"functionDeclarations": self.functions}] if self.functions else []), *self.hosted]
 
 
-def encode_tools(request: Request, model: Capabilities, report: Report) -> WireTools:
+def encode_tools(request: Request, model: Capabilities, profile: Profile, report: Report) -> WireTools:
     """The tools in the caller's order.
 
     Raises:
@@ -97,7 +98,12 @@ def encode_tools(request: Request, model: Capabilities, report: Report) -> WireT
             case TypedTool():
                 _typed(wire, tool, report, f"tools[{index}]")
             case HostedTool():
-                _hosted(wire, tool, report, f"tools[{index}]")
+                if _hosted(wire, tool, report):
+                    continue
+                if merely_offered(tool, request, profile):
+                    report.lose("tools.offered")
+                else:
+                    report.lose("tools", f"tools[{index}]")
     strict = [tool.strict for tool in request.tools if isinstance(tool, FunctionTool)]
     wire.strict = model.mixed_tools and bool(strict) and all(strict) and len(strict) == len(wire.functions)
     if any(strict) and not wire.strict:
@@ -156,7 +162,8 @@ def _typed(wire: WireTools, tool: TypedTool, report: Report, where: str) -> None
     wire.shapes[name] = ToolShape(tool.name, typed=tool.kind)
 
 
-def _hosted(wire: WireTools, tool: HostedTool, report: Report, where: str) -> None:
+def _hosted(wire: WireTools, tool: HostedTool, report: Report) -> bool:
+    """False where nobody would run it."""
     if tool.dialect == "gemini" and tool.raw is not None:
         wire.hosted.append(tool.raw)
     elif tool.kind == "tool_search":
@@ -164,7 +171,8 @@ def _hosted(wire: WireTools, tool: HostedTool, report: Report, where: str) -> No
     elif tool.kind in _HOSTED:
         wire.hosted.append({_HOSTED[tool.kind]: {}})
     else:
-        report.lose("tools", where)
+        return False
+    return True
 
 
 def tool_config(request: Request, tools: WireTools, model: Capabilities, report: Report) -> dict[str, Any]:

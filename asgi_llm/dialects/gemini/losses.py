@@ -28,6 +28,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("turn.name", "drop", "Names of participants are left out."),
     # Tools.
     Loss("tools", "refuse", "This tool is run by another provider and has no counterpart here."),
+    Loss("tools.offered", "warn", "A provider-run tool offered beside the caller's own is left out."),
     Loss("tools.namespace", "drop", "Tools of a namespace get its name as a prefix; its description is left out."),
     Loss("tools.strict", "warn", "The schema of tool arguments can only be enforced for all tools at once."),
     Loss("tools.defer_loading", "drop", "Every tool is loaded at once."),

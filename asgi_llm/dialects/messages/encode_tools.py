@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
+from asgi_llm.dialects.offered import merely_offered
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, Tool, ToolChoice, TypedTool
 
 from .models import Capabilities
@@ -78,7 +79,8 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
     wire = WireTools()
     if not request.tools:
         return wire
-    deferrable = any(isinstance(tool, HostedTool) and tool.kind == "tool_search" for tool in request.tools)
+    native = _native(model, profile)
+    deferrable = native and any(isinstance(tool, HostedTool) and tool.kind == "tool_search" for tool in request.tools)
     for index, tool in enumerate(request.tools):
         match tool:
             case FunctionTool():
@@ -95,10 +97,15 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
                 wire.tools.append(_custom(tool))
                 _remember(wire, tool)
             case TypedTool():
-                wire.tools.append(_typed(tool, native=_native(model, profile)))
+                wire.tools.append(_typed(tool, native=native))
                 _remember(wire, tool)
             case HostedTool():
-                wire.tools.append(_hosted(tool, model, profile, report, f"tools.{index}"))
+                if (hosted := _hosted(tool, native=native)) is not None:
+                    wire.tools.append(hosted)
+                elif merely_offered(tool, request, profile):
+                    report.lose("tools.offered")
+                else:
+                    report.lose("tools", f"tools.{index}")
     return wire
 
 
@@ -160,9 +167,10 @@ def _typed(tool: TypedTool, *, native: bool) -> Block:
     return _marked({"name": tool_name(tool.name), "input_schema": schema}, tool)
 
 
-def _hosted(tool: HostedTool, model: Capabilities, profile: Profile, report: Report, where: str) -> Block:
-    if not _native(model, profile):
-        report.lose("tools", where)
+def _hosted(tool: HostedTool, *, native: bool) -> Block | None:
+    """The definition; None where nobody would run it."""
+    if not native:
+        return None
     if tool.dialect == "messages" and tool.raw is not None:
         return tool.raw
     match tool.kind:
@@ -175,8 +183,7 @@ def _hosted(tool: HostedTool, model: Capabilities, profile: Profile, report: Rep
         case "tool_search":
             return _marked({"type": "tool_search_tool_bm25_20251119", "name": "tool_search_tool_bm25"}, tool)
         case _:
-            report.lose("tools", where)
-            return {}
+            return None
 
 
 def _native(model: Capabilities, profile: Profile) -> bool:

@@ -29,6 +29,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("turn.name", "drop", "Names of participants are left out."),
     # Tools.
     Loss("tools", "refuse", "This tool is run by another provider and has no counterpart here."),
+    Loss("tools.offered", "warn", "A provider-run tool offered beside the caller's own is left out."),
     Loss("tools.namespace", "drop", "Tools of a namespace get its name as a prefix; its description is left out."),
     Loss("custom_tool", "emulate", "Free-text tools become functions with one string argument."),
     Loss("tool_schema", "emulate", "Parameters that are not one plain object are rewritten as an object."),

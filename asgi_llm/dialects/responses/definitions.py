@@ -90,7 +90,7 @@ def write_tools(request: Request, profile: Profile, report: Report) -> ToolTable
                     table.entries.append(_namespace(form.namespace, tool, namespaces[form.namespace]))
                 namespaces[form.namespace].append(entry)
             case HostedTool():
-                if (written := hosted_tool(tool, report)) is not None:
+                if (written := hosted_tool(tool, request, profile, report)) is not None:
                     table.entries.append(written)
             case TypedTool():
                 _typed(tool, table, report)

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from asgi_llm.dialects.interface import Report
-from asgi_llm.neutral.request import HostedTool, TypedTool
+from asgi_llm.dialects.interface import Profile, Report
+from asgi_llm.dialects.offered import merely_offered
+from asgi_llm.neutral.request import HostedTool, Request, TypedTool
 
 __all__ = ["hosted_tool", "typed_function"]
 
@@ -22,7 +23,7 @@ class _Search(Struct):
 _search = msgspec.json.Decoder(_Search)
 
 
-def hosted_tool(tool: HostedTool, report: Report) -> Any:
+def hosted_tool(tool: HostedTool, request: Request, profile: Profile, report: Report) -> Any:
     """The definition, or None for one that may be left out.
 
     Raises:
@@ -37,6 +38,8 @@ def hosted_tool(tool: HostedTool, report: Report) -> Any:
             return {"type": "code_interpreter", "container": {"type": "auto"}}
         case "tool_search":
             report.lose("tool_search")
+        case _ if merely_offered(tool, request, profile):
+            report.lose("offered_tool")
         case _:
             report.lose("hosted_tool", f"tools ({tool.name or tool.kind})")
     return None

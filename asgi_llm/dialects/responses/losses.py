@@ -28,6 +28,7 @@ _ALL = (
     Loss("compaction", "refuse", "a compacted history of another provider cannot be read"),
     Loss("server_tools", "warn", "what another provider's tools found is left out of the history"),
     Loss("hosted_tool", "refuse", "this tool is run by its provider and does not exist here"),
+    Loss("offered_tool", "warn", "a provider-run tool offered beside the caller's own is left out"),
     Loss("typed_tool", "refuse", "this provider-defined tool does not exist here"),
     Loss("custom_tool", "emulate", "a free-text tool is sent as a function with one string"),
     Loss("tool_search", "drop", "all tools are sent at once"),
