@@ -148,12 +148,13 @@ def test_an_array_is_json_whenever_it_ends() -> None:
     error = UpstreamError("It broke.", cause=Cause.RESET)
     for ending in (events, [*events[:5], Failure(error)], [Start("a", "m")], [Failure(error)]):
         encoder = GeminiArrayEncoder(ANSWER)
-        elements = json.loads(b"".join(encoder.feed([event]) + b"" for event in ending) + encoder.end())
+        elements: list[Any] = json.loads(b"".join(encoder.feed([event]) + b"" for event in ending) + encoder.end())
         assert encoder.end() == encoder.keepalive() == b""
         for element in elements:
             if "error" not in element:
                 types.GenerateContentResponse.model_validate(element)
-    assert list(element) == ["error"]
+        if isinstance(ending[-1], Failure):
+            assert list(elements[-1]) == ["error"]
 
 
 async def test_media_are_read() -> None:
@@ -267,9 +268,7 @@ async def test_a_request_of_the_client_is_understood() -> None:
                 )
             ),
             response_mime_type="application/json",
-            response_schema=types.Schema(
-                type=types.Type.ARRAY, min_items=2, items=types.Schema(type=types.Type.NUMBER)
-            ),
+            response_schema=numbers,
         ),
     )
     request = GEMINI.decode_request(body)
