@@ -33,4 +33,5 @@ GEMINI = Dialect(
     encode_error=encode_error,
     encode_failure=encode_failure,
     keepalive=KEEPALIVE,
+    losses=LOSSES,
 )

@@ -50,7 +50,7 @@ from .errors import failure_body
 from .finish import finish_word
 from .logprobs import write_logprobs
 from .response import call_part, foreign, other_part, signature_of
-from .signatures import google_signature, seal
+from .signatures import Held, google_signature, seal
 from .usage import encode_usage
 
 __all__ = ["KEEPALIVE", "GeminiArrayEncoder", "GeminiEncoder"]
@@ -67,7 +67,7 @@ class _Candidate:
 
     __slots__ = (
         "broken", "calls", "carriers", "cited", "finished", "kind", "number", "part", "pieces", "said", "summary",
-        "summary_part", "waiting",
+        "summary_part", "texted", "waiting",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -83,7 +83,10 @@ class _Candidate:
         self.summary: bool | None = None
         """Whether a thought is told by its summary; the first word decides, for the API has one text for it."""
         self.summary_part = 0
-        self.waiting: list[Reasoning] = []
+        self.waiting: list[Held] = []
+        """Thoughts with another provider's proof, until a part comes that keeps them."""
+        self.texted = False
+        """Text was written since the last call."""
         self.cited: list[tuple[int, int, str, Citation]] = []
         self.calls = False
         self.broken = False
@@ -273,9 +276,9 @@ class GeminiEncoder:
             self._only = None
         match kind:
             case "text":
-                signature = signature_of(candidate.carriers, candidate.waiting)
-                if signature is not None:
+                if (signature := signature_of(candidate.carriers)) is not None:
                     self._part(candidate, {"text": "", "thoughtSignature": signature}, out)
+                candidate.texted = candidate.texted or bool(pieces)
                 candidate.said += sum(len(piece.encode("utf-8", "surrogatepass")) for piece in pieces)
             case "thought":
                 self._end_thought(candidate, "".join(pieces), out)
@@ -294,7 +297,7 @@ class GeminiEncoder:
         told = (text,) if candidate.summary and text else ()
         whole = Reasoning("" if told else text, told, carriers, header.redacted, header.id)
         if foreign(whole):
-            candidate.waiting.append(whole)
+            candidate.waiting.append(Held(whole, candidate.texted))
 
     def _call(self, candidate: _Candidate, arguments: str, out: list[bytes]) -> None:
         call = candidate.part
@@ -304,7 +307,7 @@ class GeminiEncoder:
         if part is None:
             candidate.broken = True
             return
-        candidate.calls = True
+        candidate.calls, candidate.texted = True, False
         self._part(candidate, part, out)
 
     def _finish(self, candidate: _Candidate, finish: Finish, out: list[bytes]) -> None:

@@ -42,7 +42,7 @@ from .names import flat_name
 from .parts import carriers_of, is_plain, plain_part, raw_part
 from .raws import NULL, given, one_line
 from .restore import call_of
-from .signatures import google_signature, seal
+from .signatures import Held, google_signature, seal
 from .spelling import camel
 from .usage import decode_usage, encode_usage
 from .wire import RAW_LIST
@@ -161,17 +161,21 @@ def encode_response(response: Response, answer: Answer) -> bytes:
 def _written(candidate: Candidate) -> dict[str, Any]:
     parts: list[Any] = []
     cited: list[tuple[int, int, str, Citation]] = []
-    waiting: list[Reasoning] = []
-    broken = False
+    waiting: list[Held] = []
+    broken = texted = False
     for part in candidate.parts:
         match part:
             case Text():
                 cited += [(len(parts), 0, part.text, citation) for citation in part.citations]
                 if part.text or part.carriers:
-                    parts.append(_signed({"text": part.text}, signature_of(part.carriers, waiting)))
+                    parts.append(_signed({"text": part.text}, signature_of(part.carriers)))
+                texted = texted or bool(part.text)
             case Reasoning():
-                parts += _thought(part, waiting)
+                if foreign(part):
+                    waiting.append(Held(part, texted))
+                parts += _thought(part)
             case ToolCall():
+                texted = False
                 call = call_part(part, part.arguments, signature_of(part.carriers, waiting))
                 broken = broken or call is None
                 parts += [call] if call is not None else []
@@ -200,23 +204,26 @@ def foreign(part: Reasoning) -> bool:
     return any(carrier.kind != "google.thought_signature" for carrier in part.carriers)
 
 
-def _thought(part: Reasoning, waiting: list[Reasoning]) -> list[dict[str, Any]]:
-    if foreign(part):
-        waiting.append(part)
+def _thought(part: Reasoning) -> list[dict[str, Any]]:
     text = part.text or "\n\n".join(part.summary)
     signature = google_signature(part.carriers)
     return [_signed({"text": text, "thought": True}, signature)] if text or signature else []
 
 
-def signature_of(carriers: Sequence[Carrier], waiting: list[Reasoning]) -> str | None:
+def signature_of(carriers: Sequence[Carrier], waiting: list[Held] | None = None) -> str | None:
     """The signature for a part: Google's own, else an envelope of what another provider made and of the thoughts that
-    wait for a place, which are taken out of ``waiting``."""
+    wait for a place, which are taken out of ``waiting``.
+
+    Calls are that place (and the end of an answer without any): clients keep their signatures, while text may be
+    joined with other text and lose them.
+    """
     if (own := google_signature(carriers)) is not None:
         return own
     if not carriers and not waiting:
         return None
-    sealed = seal(waiting, carriers)
-    waiting.clear()
+    sealed = seal(waiting or (), carriers)
+    if waiting:
+        waiting.clear()
     return sealed
 
 

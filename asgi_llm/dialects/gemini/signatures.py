@@ -17,7 +17,7 @@ from asgi_llm.neutral.request import Carrier, Reasoning
 
 from .spelling import is_base64, standard_base64
 
-__all__ = ["SENTINEL", "Envelope", "carrier_of", "envelope", "google_signature", "is_ours", "seal"]
+__all__ = ["SENTINEL", "Envelope", "Held", "carrier_of", "envelope", "google_signature", "is_ours", "seal"]
 
 SENTINEL = "skip_thought_signature_validator"
 """What the API takes in place of a signature on calls that another model made."""
@@ -26,10 +26,18 @@ _MARK = b"asgi-llm.v1."  # twelve bytes, so that their base64 has a length of it
 _PREFIX = b64encode(_MARK).decode()
 
 
+class Held(Struct, frozen=True, omit_defaults=True):
+    """A thought on its way to a part that keeps it. ``late`` says that text came before it in the same step, so that it
+    stands directly before that part and not before the text."""
+
+    thought: Reasoning
+    late: bool = False
+
+
 class Envelope(Struct, frozen=True, omit_defaults=True):
     """``thoughts`` go before the part that carries the envelope, ``carriers`` belong to that part itself."""
 
-    thoughts: tuple[Reasoning, ...] = ()
+    thoughts: tuple[Held, ...] = ()
     carriers: tuple[Carrier, ...] = ()
 
 
@@ -41,7 +49,7 @@ def is_ours(signature: str) -> bool:
     return signature.startswith(_PREFIX)
 
 
-def seal(thoughts: Iterable[Reasoning] = (), carriers: Iterable[Carrier] = ()) -> str:
+def seal(thoughts: Iterable[Held] = (), carriers: Iterable[Carrier] = ()) -> str:
     """A signature that holds them."""
     return b64encode(_MARK + msgspec.json.encode(Envelope(tuple(thoughts), tuple(carriers)))).decode()
 

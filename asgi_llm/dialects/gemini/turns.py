@@ -114,17 +114,20 @@ class _Reader:
         wires = _wire_parts(content.parts, f"{path}.parts")
         sealed = any(wire.thought_signature and is_ours(wire.thought_signature) for wire in wires)
         parts: list[Part] = []
+        step = 0  # where the current step begins: behind the last call
         raws: list[Raw] = []
         for position, wire in enumerate(wires):
             carriers = carriers_of(wire)
             if sealed and wire.thought_signature and is_ours(wire.thought_signature):
                 held = envelope(wire.thought_signature)
-                parts.extend(held.thoughts)
+                parts[step:step] = [kept.thought for kept in held.thoughts if not kept.late]
+                parts.extend(kept.thought for kept in held.thoughts if kept.late)
                 carriers = held.carriers
             elif sealed and wire.thought and not carriers:
                 continue  # stands, whole and with its proof, in an envelope
             if wire.function_call is not None:
                 parts.append(self._call(wire.function_call, carriers, index, position))
+                step = len(parts)
             elif wire.function_response is not None:
                 parts.append(self._result(wire.function_response, f"{path}.parts[{position}]"))
             elif is_plain(wire):

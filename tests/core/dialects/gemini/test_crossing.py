@@ -11,7 +11,9 @@ from asgi_llm.dialects.gemini import GEMINI
 from asgi_llm.dialects.interface import Answer, Dialect, Profile, Restore
 from asgi_llm.dialects.messages import MESSAGES
 from asgi_llm.dialects.responses import RESPONSES
+from asgi_llm.neutral.fold import unfold
 from asgi_llm.neutral.request import Request
+from asgi_llm.neutral.response import Response
 
 ANSWER = Answer(model="m", now=lambda: 0.0)
 
@@ -96,6 +98,8 @@ THINKING = {
         {"type": "redacted_thinking", "data": "secret"},
         {"type": "text", "text": "Looking."},
         {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": "x"}},
+        {"type": "text", "text": "And more."},
+        {"type": "thinking", "thinking": "Again.", "signature": "made-by-anthropic-2"},
         {"type": "tool_use", "id": "toolu_2", "name": "look", "input": {"at": "y"}},
     ],
     "stop_reason": "tool_use",
@@ -103,13 +107,29 @@ THINKING = {
 }
 
 
-@pytest.mark.parametrize("thoughts_kept", [True, False])
-def test_anthropics_thoughts_survive_a_gemini_client(thoughts_kept: bool) -> None:
+def streamed_and_joined(response: Response) -> Any:
+    """The answer as a client keeps it that drops thoughts and joins texts, signatures on them included."""
+    parts: list[Any] = []
+    for line in GEMINI.stream_encoder(ANSWER).feed(unfold(response)).split(b"\n"):
+        for part in json.loads(line[6:])["candidates"][0]["content"]["parts"] if line else ():
+            if part.get("thought"):
+                continue
+            if "text" in part and parts and "text" in parts[-1]:
+                parts[-1] = {"text": parts[-1]["text"] + part["text"]}
+            else:
+                parts.append(part)
+    return {"candidates": [{"content": {"role": "model", "parts": parts}}]}
+
+
+@pytest.mark.parametrize("thoughts", ["kept", "dropped", "streamed"])
+def test_anthropics_thoughts_survive_a_gemini_client(thoughts: str) -> None:
     response = MESSAGES.decode_response(json.dumps(THINKING).encode(), Restore())
     written = json.loads(GEMINI.encode_response(response, ANSWER))
     parts = written["candidates"][0]["content"]["parts"]
-    if not thoughts_kept:
+    if thoughts == "dropped":
         written["candidates"][0]["content"]["parts"] = [part for part in parts if not part.get("thought")]
+    if thoughts == "streamed":
+        written = streamed_and_joined(response)
     request = next_request(GEMINI, json.dumps(written).encode())
     request = msgspec.structs.replace(request, model="claude-opus-5")
     messages = json.loads(MESSAGES.encode_request(request, Profile(provider="anthropic")).body)["messages"]

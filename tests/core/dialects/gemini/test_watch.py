@@ -64,15 +64,11 @@ def test_a_blocked_prompt_is_an_end() -> None:
 
 
 def test_signs_of_life_fit_between_events_only() -> None:
-    watcher = GEMINI.watcher()
-    assert watcher.at_boundary
-    data = sse(PIECES[:1])
-    watcher.feed(data[:-3])
-    assert not watcher.at_boundary
-    watcher.feed(data[-3:])
-    assert watcher.at_boundary
-    array = GEMINI.watcher()
-    array.feed(b'[{"candidates":[')
-    assert not array.at_boundary
-    array.feed(b"]}")
-    assert array.at_boundary
+    event = sse(PIECES[:1])
+    for pieces in ((b"", event[:-3], event[-3:]), (b"", b'[{"candidates":[', b"]}")):
+        watcher = GEMINI.watcher()
+        boundaries = []
+        for data in pieces:
+            watcher.feed(data)
+            boundaries.append(watcher.at_boundary)
+        assert boundaries == [True, False, True]
