@@ -66,9 +66,7 @@ _DEFAULTS: dict[type, str] = {
 
 def file_data(source: Source, part: _Media) -> dict[str, Any] | None:
     match source:
-        case Url() if source.url.startswith("data:"):
-            return None
-        case Url():
+        case Url() if source.url.startswith(("https://", "http://", "gs://")):
             kind = source.media_type or _guessed(part, source.url)
             if kind is None and isinstance(part, Image):
                 kind = _DEFAULTS[Image]

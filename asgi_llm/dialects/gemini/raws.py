@@ -76,9 +76,9 @@ def object_text(text: str) -> Raw | None:
     try:
         data = stripped.encode()
         _MEMBERS.decode(data)
+        return one_line(Raw(data))
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
         return None
-    return one_line(Raw(data))
 
 
 def compact(raw: Raw) -> str:

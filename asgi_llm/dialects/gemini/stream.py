@@ -185,11 +185,10 @@ class GeminiDecoder:
                 self._fail(in_band(data), events)
             else:
                 self._chunk(chunk, data, events)
-        except msgspec.ValidationError:
-            self._fail(content_error("The upstream sent an event that breaks its protocol."), events)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if data.strip() not in (b"", b"[DONE]"):
-                self._fail(content_error("The upstream sent an event that is not JSON."), events)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            if data.strip() not in (b"", b"[DONE]"):  # imitations end like Chat Completions do
+                broken = "breaks its protocol" if isinstance(error, msgspec.ValidationError) else "is not JSON"
+                self._fail(content_error(f"The upstream sent an event that {broken}."), events)
         return self._over
 
     def _chunk(self, chunk: WireChunk, data: bytes, events: list[Event]) -> None:

@@ -191,6 +191,13 @@ def test_a_stream_without_its_end_is_truncated(pieces: Any) -> None:
     assert failure(stream(*pieces)).cause is Cause.TRUNCATED
 
 
+def test_ends_and_comments_of_imitations_are_passed_over() -> None:
+    decoder = GEMINI.stream_decoder(Restore())
+    piece = json.dumps(chunk(text("a"), finish="STOP")).encode()
+    data = b": hello\n\nevent: x\ndata:%b\n\ndata: [DONE]\n\n" % piece
+    assert fold(decoder.feed(data) + decoder.end()).candidates == (Candidate((Text("a"),), Finish("end")),)
+
+
 def test_an_error_in_the_stream_ends_it() -> None:
     error = {"error": {"code": 503, "message": "Overloaded.", "status": "UNAVAILABLE"}}
     found = failure(stream(chunk(text("half")), error, chunk(text("more"), finish="STOP")))
