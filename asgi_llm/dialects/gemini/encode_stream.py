@@ -49,7 +49,7 @@ from .citations import write_grounding
 from .errors import failure_body
 from .finish import finish_word
 from .logprobs import write_logprobs
-from .response import call_part, foreign, other_part, signature_of
+from .response import BROKEN, call_part, foreign, other_part, signature_of
 from .signatures import Held, google_signature, seal
 from .usage import encode_usage
 
@@ -59,7 +59,6 @@ KEEPALIVE = b"\n"
 """A blank line. Anything else between two events, a comment too, is taken for a broken answer."""
 
 _json = msgspec.json.Encoder().encode
-_BROKEN = "The model wrote a tool call whose arguments are not a JSON object."
 
 
 class _Candidate:
@@ -316,7 +315,7 @@ class GeminiEncoder:
         if candidate.waiting:
             part["thoughtSignature"] = seal(candidate.waiting)
         if candidate.broken:
-            finish = Finish("malformed_call", detail=_BROKEN)
+            finish = BROKEN
         word, message = finish_word(finish, calls=candidate.calls)
         written: dict[str, Any] = {"content": {"parts": [part], "role": "model"}, "finishReason": word}
         if message:

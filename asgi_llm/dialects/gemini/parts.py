@@ -11,7 +11,6 @@ from msgspec import Raw, Struct
 
 from asgi_llm.neutral.request import (
     Audio,
-    Carrier,
     Document,
     FileId,
     Image,
@@ -28,11 +27,11 @@ from asgi_llm.neutral.request import (
 )
 
 from .raws import NULL, compact, given
-from .signatures import carrier_of, is_ours
+from .signatures import carriers_of
 from .spelling import standard_base64
 from .wire import Blob, FileData, MediaPart, WirePart
 
-__all__ = ["carriers_of", "is_plain", "media_of", "plain_part", "raw_part"]
+__all__ = ["is_plain", "media_of", "plain_part", "raw_part"]
 
 
 def is_plain(wire: WirePart) -> bool:
@@ -42,18 +41,12 @@ def is_plain(wire: WirePart) -> bool:
     return wire.text is not None or wire.inline_data is not None or wire.file_data is not None
 
 
-def carriers_of(wire: WirePart) -> tuple[Carrier, ...]:
-    """Google's signature on the part. Envelopes of ours are opened elsewhere."""
-    signature = wire.thought_signature
-    return (carrier_of(signature),) if signature and not is_ours(signature) else ()
-
-
 def plain_part(wire: WirePart) -> Part:
     """A text, a thought or media."""
     if wire.text is not None:
         if wire.thought:
-            return Reasoning(summary=(wire.text,) if wire.text else (), carriers=carriers_of(wire))
-        return Text(wire.text, carriers=carriers_of(wire))
+            return Reasoning(summary=(wire.text,) if wire.text else (), carriers=carriers_of(wire.thought_signature))
+        return Text(wire.text, carriers=carriers_of(wire.thought_signature))
     return media_of(wire, _detail(wire.media_resolution))
 
 

@@ -39,15 +39,24 @@ from .errors import content_error, in_band
 from .finish import blocked, finish_of, finish_word
 from .logprobs import read_logprobs, write_logprobs
 from .names import flat_name
-from .parts import carriers_of, is_plain, plain_part, raw_part
+from .parts import is_plain, plain_part, raw_part
 from .raws import NULL, given, one_line
 from .restore import call_of
-from .signatures import Held, google_signature, seal
+from .signatures import Held, carriers_of, google_signature, seal
 from .spelling import camel
 from .usage import decode_usage, encode_usage
 from .wire import RAW_LIST
 
-__all__ = ["call_part", "decode_response", "encode_response", "foreign", "other_part", "signature_of", "usage"]
+__all__ = [
+    "BROKEN",
+    "call_part",
+    "decode_response",
+    "encode_response",
+    "foreign",
+    "other_part",
+    "signature_of",
+    "usage",
+]
 
 
 class _UsageOnly(Struct, rename="camel"):
@@ -115,7 +124,7 @@ def _candidate(wire: WireCandidate, position: int, body: bytes, restore: Restore
     for place, part in enumerate((wire.content.parts if wire.content is not None else None) or ()):
         whole: Part | None
         if part.function_call is not None:
-            whole = call_of(part.function_call, carriers_of(part), restore)
+            whole = call_of(part.function_call, carriers_of(part.thought_signature), restore)
         elif is_plain(part):
             whole = plain_part(part)
         else:
@@ -183,7 +192,7 @@ def _written(candidate: Candidate) -> dict[str, Any]:
                 parts += [whole] if (whole := other_part(part)) is not None else []
     if waiting:
         parts.append({"text": "", "thoughtSignature": seal(waiting)})
-    finish = Finish("malformed_call", detail=_BROKEN) if broken else candidate.finish
+    finish = BROKEN if broken else candidate.finish
     word, message = finish_word(finish, calls=any(isinstance(part, ToolCall) for part in candidate.parts))
     written: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "finishReason": word}
     if message:
@@ -196,7 +205,8 @@ def _written(candidate: Candidate) -> dict[str, Any]:
     return written
 
 
-_BROKEN = "The model wrote a tool call whose arguments are not a JSON object."
+BROKEN = Finish("malformed_call", detail="The model wrote a tool call whose arguments are not a JSON object.")
+"""The end of an answer of which a call had to be left out."""
 
 
 def foreign(part: Reasoning) -> bool:

@@ -17,10 +17,12 @@ from asgi_llm.neutral.request import Carrier, Reasoning
 
 from .spelling import is_base64, standard_base64
 
-__all__ = ["SENTINEL", "Envelope", "Held", "carrier_of", "envelope", "google_signature", "is_ours", "seal"]
+__all__ = ["SENTINEL", "Envelope", "Held", "carriers_of", "envelope", "google_signature", "is_ours", "seal"]
 
 SENTINEL = "skip_thought_signature_validator"
 """What the API takes in place of a signature on calls that another model made."""
+
+_STAND_INS = frozenset(map(standard_base64, (SENTINEL, "context_engineering_is_the_way_to_go")))
 
 _MARK = b"asgi-llm.v1."  # twelve bytes, so that their base64 has a length of its own: sixteen letters
 _PREFIX = b64encode(_MARK).decode()
@@ -62,9 +64,13 @@ def envelope(signature: str) -> Envelope:
         return Envelope()
 
 
-def carrier_of(signature: str) -> Carrier:
-    """Google's signature, whichever base64 the client made of it."""
-    return Carrier("google.thought_signature", standard_base64(signature), provider="google")
+def carriers_of(signature: str | None) -> tuple[Carrier, ...]:
+    """Google's signature, whichever base64 the client made of it; none where it is an envelope of ours or a stand-in
+    for a signature, which says nothing."""
+    if not signature or is_ours(signature):
+        return ()
+    data = standard_base64(signature)
+    return () if data in _STAND_INS else (Carrier("google.thought_signature", data, provider="google"),)
 
 
 def google_signature(carriers: Iterable[Carrier]) -> str | None:

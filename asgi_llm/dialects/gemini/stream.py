@@ -34,10 +34,11 @@ from .citations import Sources, read_sources
 from .errors import content_error, in_band
 from .finish import blocked, finish_of
 from .logprobs import read_logprobs
-from .parts import carriers_of, is_plain, plain_part, raw_part
+from .parts import is_plain, plain_part, raw_part
 from .raws import NULL, given
 from .reader import PieceReader
 from .restore import call_of
+from .signatures import carriers_of
 from .spelling import camel
 from .usage import decode_usage
 from .wire import FunctionCall, WirePart
@@ -71,9 +72,11 @@ class _Candidate:
     def part(self, wire: WirePart, restore: Restore, events: list[Event]) -> bool:
         """Take a part; False where its raw bytes are needed."""
         if wire.function_call is not None:
-            self._call(wire.function_call, carriers_of(wire), restore, events)
+            self._call(wire.function_call, carriers_of(wire.thought_signature), restore, events)
         elif wire.text is not None:
-            self.text(wire.text, "thought" if wire.thought else "text", carriers_of(wire), None, events)
+            self.text(
+                wire.text, "thought" if wire.thought else "text", carriers_of(wire.thought_signature), None, events
+            )
         elif is_plain(wire):
             self.whole(plain_part(wire), events)
         else:

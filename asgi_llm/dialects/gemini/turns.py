@@ -13,9 +13,9 @@ from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import Carrier, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn
 
 from .names import minted_id
-from .parts import carriers_of, is_plain, media_of, plain_part, raw_part
+from .parts import is_plain, media_of, plain_part, raw_part
 from .raws import NULL, compact, given, typed
-from .signatures import envelope, is_ours
+from .signatures import carriers_of, envelope, is_ours
 from .wire import RAW_LIST, FunctionCall, FunctionResponse, WirePart
 
 __all__ = ["decode_turns", "texts_of"]
@@ -117,7 +117,7 @@ class _Reader:
         step = 0  # where the current step begins: behind the last call
         raws: list[Raw] = []
         for position, wire in enumerate(wires):
-            carriers = carriers_of(wire)
+            carriers = carriers_of(wire.thought_signature)
             if sealed and wire.thought_signature and is_ours(wire.thought_signature):
                 held = envelope(wire.thought_signature)
                 parts[step:step] = [kept.thought for kept in held.thoughts if not kept.late]

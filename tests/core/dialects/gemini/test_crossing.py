@@ -149,6 +149,14 @@ def test_what_anthropic_made_is_never_sent_to_google() -> None:
         assert not any(part.get("thought") for part in model)
 
 
+@pytest.mark.parametrize("stand_in", ["skip_thought_signature_validator", "skip/thought/signature/validator"])
+def test_a_stand_in_is_no_signature_to_anybody(stand_in: str) -> None:
+    step = json.loads(json.dumps(STEP).replace("c2lnbmVk", stand_in))
+    request = next_request(GEMINI, json.dumps(step).encode())
+    assert b"skip" not in msgspec.json.encode(request)
+    assert b'"skip_thought_signature_validator"' in GEMINI.encode_request(request, Profile()).body
+
+
 def test_models_that_need_no_signature_get_no_stand_in() -> None:
     response = MESSAGES.decode_response(json.dumps(THINKING).encode(), Restore())
     request = next_request(CHAT, CHAT.encode_response(response, ANSWER))
