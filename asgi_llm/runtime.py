@@ -89,7 +89,7 @@ class Runtime:
         self.plans: dict[tuple[str, str, str | None], Plan] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
-        self._prefix = f"req_{secrets.token_hex(6)}"
+        self._prefix = f"req_{secrets.token_hex(8)}_"
         self._count = 0
         self._sentinel = self._close_with_loop()
         self._arm_sentinel()
@@ -97,7 +97,7 @@ class Runtime:
     def new_id(self) -> str:
         """A request id: unique, not secret."""
         self._count += 1
-        return f"{self._prefix}{self._count:08x}"
+        return f"{self._prefix}{self._count}"
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """A task that the gateway owns: kept until it ends, its failure logged, cancelled at shutdown."""

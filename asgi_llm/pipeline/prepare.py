@@ -51,7 +51,9 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
 def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     if exchange.request is None:
         exchange.request = exchange.dialect.decode_request(exchange.body)
-    asked = structs.replace(exchange.request, model=leg.model)
+    asked = exchange.request
+    if asked.model != leg.model:
+        asked = structs.replace(asked, model=leg.model)
     target = leg.crew.target
     encoded = leg.dialect.encode_request(asked, target.profile)
     headers = _headers(leg, caller, target.forwarded_foreign, encoded.headers)

@@ -23,6 +23,11 @@ __all__ = ["Connection", "Owner"]
 _BUFFERED = 256 * 1024
 """Reading pauses when so many bytes wait for a reader."""
 
+_WRITTEN_AT_ONCE = 256 * 1024
+"""Above any request without a second part. Below this limit the loop writes when it has heard everybody: requests that
+begin in the same turn wake the upstream once and not one by one. For requests with a large body the limits are set so
+that ``resume_writing`` means that the last byte has left."""
+
 _MAX_HEADERS = 256
 
 
@@ -69,6 +74,7 @@ class Connection(asyncio.Protocol):
         "_reading_paused",
         "_silent",
         "_starts_with_http11",
+        "_tells_when_sent",
         "_transport",
         "_unsent",
         "_used",
@@ -92,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._used = False
         self._first_byte = self._idle_limit = 0.0
         self._writing_paused = self._reading_paused = False
+        self._tells_when_sent = False
         self._unsent = 0
         self._buffered = self._overhead = self._codings = 0
         self._head_pending = self._complete = self._keep_alive = self._is_head = self._silent = False
@@ -125,6 +132,10 @@ class Connection(asyncio.Protocol):
         self._first_byte = timeouts.first_byte
         self._idle_limit = timeouts.idle
         self.alarm.total_at = total_at
+        if self._tells_when_sent is not bool(rest):
+            self._tells_when_sent = bool(rest)
+            limits = (1, 0) if rest else (_WRITTEN_AT_ONCE, None)  # over TLS, 0 would pause an empty buffer
+            self._transport.set_write_buffer_limits(*limits)
         self._transport.write(first)
         if rest:
             # Not writelines: some versions of asyncio do not pause the protocol in it.
@@ -175,9 +186,8 @@ class Connection(asyncio.Protocol):
     # What the transport tells it
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """With these limits ``resume_writing`` means that the last byte has left."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=1, low=0)  # over TLS, 0 would pause an empty buffer
+        self._transport.set_write_buffer_limits(high=_WRITTEN_AT_ONCE)
 
     def data_received(self, data: bytes) -> None:
         """Parse; then hand over what has become complete."""
