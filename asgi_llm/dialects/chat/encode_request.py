@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
-from asgi_llm.neutral.request import OutputFormat, ReasoningConfig, Request
+from asgi_llm.neutral.request import OutputFormat, ReasoningConfig, Request, Sampling, StateRef
 
 from .losses import report_for
 from .models import thinks
@@ -17,6 +17,9 @@ from .turns import MessageWriter
 
 __all__ = ["encode_request"]
 
+_NO_SAMPLING = Sampling()
+_NO_STATE = StateRef()
+_AS_IT_IS = Restore()
 _MAX_STOP = 4
 _SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs")
 _NEUTRAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "logprobs": False}
@@ -47,7 +50,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     """
     report = report_for(request)
     tools = ToolWriter(request, profile, report)
-    written_tools = tools.write(request.tools)
+    written_tools = tools.write(request.tools) if request.tools else None
     body: dict[str, Any] = {"model": request.model}
     body["messages"] = MessageWriter(request, profile, report, tools).write(request.instructions)
     if written_tools:
@@ -55,20 +58,25 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
         _tool_knobs(body, request, profile, report, tools)
     if tools.search_options is not None:
         body["web_search_options"] = tools.search_options
-    _sampling(body, request, profile, report)
+    if request.sampling != _NO_SAMPLING:
+        _sampling(body, request, profile, report)
     _limits(body, request, profile, report)
-    _reasoning(body, request.reasoning, profile, report)
-    _output(body, request.output)
+    if request.reasoning is not None:
+        _reasoning(body, request.reasoning, profile, report)
+    if request.output is not None:
+        _output(body, request.output)
     _extras(body, request, profile, report)
-    _state(request, report)
+    if request.state != _NO_STATE:
+        _state(request, report)
     if request.stream.on:
         body["stream"] = True
         if profile.stream_usage:
             body["stream_options"] = {"include_usage": True}
-    if request.dialect == "chat":
+    if request.ext and request.dialect == "chat":
         for name, raw in request.ext.items():
             body.setdefault(name, raw)
-    return Encoded(msgspec.json.encode(body), report.warnings, restore=Restore(tools.shapes))
+    restore = Restore(tools.shapes) if tools.shapes else _AS_IT_IS
+    return Encoded(msgspec.json.encode(body), report.warnings, restore=restore)
 
 
 def _tool_knobs(body: dict[str, Any], request: Request, profile: Profile, report: Report, tools: ToolWriter) -> None:
@@ -134,8 +142,8 @@ def _stop(body: dict[str, Any], request: Request, profile: Profile, report: Repo
         report.lose("stop")
 
 
-def _reasoning(body: dict[str, Any], config: ReasoningConfig | None, profile: Profile, report: Report) -> None:
-    effort = _effort(config) if config is not None else None
+def _reasoning(body: dict[str, Any], config: ReasoningConfig, profile: Profile, report: Report) -> None:
+    effort = _effort(config)
     if effort is None:
         return
     if not profile.reasoning_effort:
@@ -157,8 +165,8 @@ def _effort(config: ReasoningConfig) -> str | None:
     return next((effort for limit, effort in _BUDGETS if config.budget < limit), "xhigh")
 
 
-def _output(body: dict[str, Any], output: OutputFormat | None) -> None:
-    if output is None or output.kind == "text":
+def _output(body: dict[str, Any], output: OutputFormat) -> None:
+    if output.kind == "text":
         return
     if output.kind == "json":
         body["response_format"] = {"type": "json_object"}
@@ -173,31 +181,38 @@ def _output(body: dict[str, Any], output: OutputFormat | None) -> None:
 def _extras(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
     if request.modalities:
         body["modalities"] = list(request.modalities)
-    tier = _TIERS.get(request.service_tier or "")
-    values = {
-        "verbosity": request.verbosity,
-        "service_tier": tier,
-        "safety_identifier": _short(request.end_user, _ID_LIMIT),
-        "metadata": request.metadata,
-        "store": request.state.store,
-        "prompt_cache_key": _short(request.cache.key, _KEY_LIMIT),
-    }
-    for name, value in values.items():
-        if value is None:
-            continue
+    for name, value in _said_extras(request).items():
         if profile.openai_extras:
             body[name] = value
         elif name != "store" or value:
             report.lose(name)
-    if request.service_tier and tier is None:
+    if request.service_tier and request.service_tier not in _TIERS:
         report.lose("service_tier")
     if request.cache.retention in ("in_memory", "24h") and profile.openai_extras:
         body["prompt_cache_retention"] = request.cache.retention
 
 
-def _short(value: str | None, limit: int) -> str | None:
+def _said_extras(request: Request) -> dict[str, Any]:
+    """What only the origin takes, in the order in which it is written."""
+    said: dict[str, Any] = {}
+    if request.verbosity is not None:
+        said["verbosity"] = request.verbosity
+    if request.service_tier in _TIERS:
+        said["service_tier"] = _TIERS[request.service_tier]
+    if request.end_user is not None:
+        said["safety_identifier"] = _short(request.end_user, _ID_LIMIT)
+    if request.metadata is not None:
+        said["metadata"] = request.metadata
+    if request.state.store is not None:
+        said["store"] = request.state.store
+    if request.cache.key is not None:
+        said["prompt_cache_key"] = _short(request.cache.key, _KEY_LIMIT)
+    return said
+
+
+def _short(value: str, limit: int) -> str:
     """Ids of people: never an e-mail address, never longer than the limit; a hash stands for what may not be sent."""
-    if value is None or (len(value) <= limit and not _EMAIL.search(value)):
+    if len(value) <= limit and not ("@" in value and _EMAIL.search(value)):
         return value
     return sha256(value.encode()).hexdigest()[:limit]
 

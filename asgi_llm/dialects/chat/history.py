@@ -33,22 +33,18 @@ class History:
         calls: dict[str, list[Place]] = {}
         for index, turn in enumerate(turns):
             for position, part in enumerate(turn.parts):
-                if isinstance(part, ToolCall):
-                    history._call(part, (index, position), calls)
-                elif isinstance(part, ToolResult):
-                    history._result(part, (index, position), calls)
+                if type(part) is ToolCall:
+                    places = calls.get(part.id)
+                    if places is None or places[0][0] != index:
+                        calls[part.id] = [(index, position)]
+                    else:
+                        history.wire_seeds[index, position] = f"{part.id}\0{len(places)}"
+                        places.append((index, position))
+                elif type(part) is ToolResult:
+                    history._result(part, (index, position), calls.get(part.call_id))
         return history
 
-    def _call(self, call: ToolCall, place: Place, calls: dict[str, list[Place]]) -> None:
-        places = calls.get(call.id)
-        if places is None or places[0][0] != place[0]:
-            calls[call.id] = [place]
-            return
-        self.wire_seeds[place] = f"{call.id}\0{len(places)}"
-        places.append(place)
-
-    def _result(self, result: ToolResult, place: Place, calls: dict[str, list[Place]]) -> None:
-        places = calls.get(result.call_id)
+    def _result(self, result: ToolResult, place: Place, places: list[Place] | None) -> None:
         if places is None:
             self.orphans.add(place)
             return

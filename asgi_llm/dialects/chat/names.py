@@ -38,33 +38,41 @@ def wire_id(call_id: str, limit: int) -> str:
         if len(call_id) == limit and call_id.isascii() and call_id.isalnum():
             return call_id
         return sha256(call_id.encode()).hexdigest()[:limit]
-    if legal_id(call_id, limit):
+    if len(call_id) <= limit and _LEGAL.fullmatch(call_id):
         return call_id
     return f"call_{sha256(call_id.encode()).hexdigest()[:24]}"[:limit]
 
 
 def legal_id(call_id: str, limit: int = 64) -> bool:
     """Whether a tool call id is legal in Chat Completions."""
-    return 0 < len(call_id) <= limit and _LEGAL.fullmatch(call_id) is not None
+    return len(call_id) <= limit and _LEGAL.fullmatch(call_id) is not None
 
 
 class ToolNames:
     """Flat, legal names for one request's tools, and for the calls of them in its history."""
 
-    __slots__ = ("_plain",)
+    __slots__ = ("_plain", "_tools")
 
     def __init__(self, tools: Iterable[Tool]) -> None:
-        self._plain = frozenset(
-            tool.name
-            for tool in tools
-            if isinstance(tool, TypedTool) or (isinstance(tool, FunctionTool | CustomTool) and tool.namespace is None)
-        )
+        self._tools = tools
+        self._plain: frozenset[str] | None = None
+        """Names of the tools without namespace, once one with a namespace asks."""
 
     def wire(self, name: str, namespace: str | None) -> str:
         """``namespace__name``, unless a tool without namespace has that very name: then a hash tells them apart."""
         if namespace is None:
             return wire_name(name)
         flat = f"{namespace}__{name}"
+        if self._plain is None:
+            self._plain = _plain_names(self._tools)
         if flat in self._plain:
             return _shorten(flat, f"{namespace}\0{name}")
         return wire_name(flat)
+
+
+def _plain_names(tools: Iterable[Tool]) -> frozenset[str]:
+    return frozenset(
+        tool.name
+        for tool in tools
+        if isinstance(tool, TypedTool) or (isinstance(tool, FunctionTool | CustomTool) and tool.namespace is None)
+    )

@@ -80,9 +80,9 @@ class PartWriter:
     def content(self, parts: Iterable[Part], where: str) -> str | list[Any]:
         """The ``content`` of a user message: a string for a single plain text, else a list."""
         written = [item for part in parts for item in self.part(part, where)]
-        if len(written) == 1 and written[0].keys() == {"type", "text"}:
-            text = written[0]["text"]
-            return text if isinstance(text, str) else written
+        if len(written) == 1 and isinstance(alone := written[0], dict) and alone.keys() == {"type", "text"}:
+            text: str = alone["text"]
+            return text
         return written or ""
 
     def part(self, part: Part, where: str) -> list[Any]:

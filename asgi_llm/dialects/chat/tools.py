@@ -15,7 +15,7 @@ from asgi_llm.neutral.request import (
 )
 
 from .models import searches
-from .names import ToolNames
+from .names import ToolNames, wire_name
 from .typed_tools import as_function
 
 __all__ = ["NO_ARGUMENTS", "WRAPPED_ARGUMENT", "ToolWriter"]
@@ -30,13 +30,12 @@ WRAPPED_ARGUMENT = "input"
 class ToolWriter:
     """Writes the tools of one request and remembers how to undo the changes in the answer."""
 
-    __slots__ = ("_profile", "_report", "_request", "_searches", "custom", "names", "search_options", "shapes")
+    __slots__ = ("_profile", "_report", "_request", "custom", "names", "search_options", "shapes")
 
     def __init__(self, request: Request, profile: Profile, report: Report) -> None:
-        self._request = request
         self._profile = profile
         self._report = report
-        self._searches = searches(profile.provider, request.model)
+        self._request = request
         self.names = ToolNames(request.tools)
         self.shapes: dict[str, ToolShape] = {}
         self.custom: set[str] = set()
@@ -44,10 +43,9 @@ class ToolWriter:
         self.search_options: object = None
 
     def write(self, tools: tuple[Tool, ...]) -> list[dict[str, Any]]:
-        written = (self._tool(tool, f"tools[{index}]") for index, tool in enumerate(tools))
-        return [tool for tool in written if tool is not None]
+        return [written for index, tool in enumerate(tools) if (written := self._tool(tool, index)) is not None]
 
-    def _tool(self, tool: Tool, where: str) -> dict[str, Any] | None:
+    def _tool(self, tool: Tool, index: int) -> dict[str, Any] | None:
         match tool:
             case FunctionTool():
                 name = self._named(tool.name, tool.namespace, "json")
@@ -57,16 +55,16 @@ class ToolWriter:
             case TypedTool():
                 function = as_function(tool)
                 if function is None:
-                    self._report.lose("tools.typed", f"{where}.type")
+                    self._report.lose("tools.typed", f"tools[{index}].type")
                     return None
                 self.shapes[self.names.wire(tool.name, None)] = ToolShape(tool.name, typed=tool.kind)
                 return self._function(function, self.names.wire(tool.name, None))
             case HostedTool():
-                self._hosted(tool, where)
+                self._hosted(tool, index)
                 return None
 
     def _named(self, name: str, namespace: str | None, kind: str) -> str:
-        wire = self.names.wire(name, namespace)
+        wire = wire_name(name) if namespace is None else self.names.wire(name, namespace)
         if kind == "text":
             self.shapes[wire] = ToolShape(name, "text", namespace)
         elif wire != name or namespace is not None:
@@ -107,17 +105,17 @@ class ToolWriter:
             custom["format"] = {"type": "grammar", "grammar": grammar}
         return {"type": "custom", "custom": custom}
 
-    def _hosted(self, tool: HostedTool, where: str) -> None:
+    def _hosted(self, tool: HostedTool, index: int) -> None:
         if tool.kind == "tool_search":
             self._report.lose("tool_search")
         elif tool.kind == "web_search" and tool.dialect == "chat":
             self.search_options = tool.raw
-        elif tool.kind == "web_search" and self._searches:
+        elif tool.kind == "web_search" and searches(self._profile.provider, self._request.model):
             self.search_options = {}
         elif merely_offered(tool, self._request, self._profile):
             self._report.lose("tools.offered")
         else:
-            self._report.lose("tools.hosted", f"{where}.type")
+            self._report.lose("tools.hosted", f"tools[{index}].type")
 
     def choice(self, choice: ToolChoice) -> str | dict[str, Any] | None:
         """The ``tool_choice``; None leaves it out."""

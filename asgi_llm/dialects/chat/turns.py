@@ -45,31 +45,37 @@ _NO_RESULT = "Error: no result was given for this tool call."
 class MessageWriter:
     """Writes the messages of one request."""
 
-    __slots__ = ("_history", "_messages", "_parts", "_profile", "_report", "_tools", "_turns")
+    __slots__ = ("_messages", "_parts", "_profile", "_report", "_tools", "_turns")
 
     def __init__(self, request: Request, profile: Profile, report: Report, tools: ToolWriter) -> None:
         self._profile = profile
         self._report = report
         self._tools = tools
         self._turns = request.turns
-        self._history = History.of(request.turns)
         self._parts = PartWriter(profile, report)
         self._messages: list[dict[str, Any]] = []
 
     def write(self, instructions: tuple[Instruction, ...]) -> list[dict[str, Any]]:
-        if self._history.duplicates:
-            self._report.lose("tool_result.duplicate")
         for instruction in instructions:
             self._instruction(instruction.level, instruction.parts, None)
+        history: History | None = None
         for index, turn in enumerate(self._turns):
-            match turn.role:
-                case "assistant":
-                    self._assistant(turn, index)
-                case "user":
-                    self._user(turn, index)
-                case "system" | "developer":
-                    self._instruction(turn.role, turn.parts, turn.name)
+            role, parts = turn.role, turn.parts
+            if role != "user" and role != "assistant":
+                self._instruction(role, parts, turn.name)
+            elif len(parts) == 1 and type(part := parts[0]) is Text and part.cache is None:
+                self._say(role, part.text, turn.name)  # most turns are a text and nothing else
+            else:
+                history = history or self._past()
+                write = self._user if role == "user" else self._assistant
+                write(turn, index, history)
         return self._messages
+
+    def _past(self) -> History:
+        history = History.of(self._turns)
+        if history.duplicates:
+            self._report.lose("tool_result.duplicate")
+        return history
 
     def _say(self, role: str, content: object, name: str | None = None) -> None:
         message: dict[str, Any] = {"role": role, "content": content}
@@ -78,23 +84,26 @@ class MessageWriter:
         self._messages.append(message)
 
     def _instruction(self, level: str, parts: tuple[Part, ...], name: str | None) -> None:
-        texts = [part for part in parts if isinstance(part, Text) and not part.text.startswith(_ATTRIBUTION)]
-        if any(not isinstance(part, Text) for part in parts):
-            self._report.lose("instruction_content")
+        texts: list[Text] = []
+        for part in parts:
+            if type(part) is not Text:
+                self._report.lose("instruction_content")
+            elif not part.text.startswith(_ATTRIBUTION):
+                texts.append(part)
         if not texts:
             return
         role = level if self._profile.developer_role else "system"
-        if any(text.cache is not None for text in texts) and self._profile.provider == "openrouter":
+        if self._profile.provider == "openrouter" and any(text.cache is not None for text in texts):
             self._say(role, self._parts.content(texts, "messages"), name)
         else:
-            self._say(role, "\n\n".join(text.text for text in texts), name)
+            self._say(role, "\n\n".join([text.text for text in texts]), name)
 
-    def _user(self, turn: Turn, index: int) -> None:
+    def _user(self, turn: Turn, index: int, history: History) -> None:
         parts: list[Part] = []
         for position, part in enumerate(turn.parts):
-            if not isinstance(part, ToolResult):
+            if type(part) is not ToolResult:
                 parts.append(part)
-            elif (index, position) in self._history.orphans:
+            elif history.orphans and (index, position) in history.orphans:
                 self._report.lose("tool_result.orphan")
                 parts += _orphan(part)
         if parts:
@@ -102,37 +111,37 @@ class MessageWriter:
         elif not turn.parts:
             self._say("user", "")
 
-    def _assistant(self, turn: Turn, index: int) -> None:
+    def _assistant(self, turn: Turn, index: int, history: History) -> None:
         texts: list[str] = []
         refusals: list[str] = []
         thoughts: list[Reasoning] = []
-        calls: list[tuple[Place, ToolCall, str]] = []
+        calls: dict[Place, dict[str, Any]] = {}
         message: dict[str, Any] = {"role": "assistant", "content": None}
         for position, part in enumerate(turn.parts):
-            match part:
-                case Text():
-                    texts.append(part.text)
-                case Refusal():
-                    refusals.append(part.text)
-                case Reasoning():
-                    thoughts.append(part)
-                case ToolCall():
-                    place = (index, position)
-                    seed = self._history.wire_seeds.get(place, part.id)
-                    calls.append((place, part, wire_id(seed, self._profile.tool_id_limit)))
-                case Audio(source=FileId(dialect="chat", id=audio_id)):
-                    message["audio"] = {"id": audio_id}
-                case _:
-                    texts += self._lost(part, f"messages[{index}].content[{position}]")
-        self._thoughts(message, thoughts, bool(calls))
+            if type(part) is Text:
+                texts.append(part.text)
+            elif type(part) is ToolCall:
+                place = (index, position)
+                calls[place] = self._call(part, history.wire_seeds.get(place, part.id))
+            elif type(part) is Reasoning:
+                thoughts.append(part)
+            elif type(part) is Refusal:
+                refusals.append(part.text)
+            elif type(part) is Audio and isinstance(part.source, FileId) and part.source.dialect == "chat":
+                message["audio"] = {"id": part.source.id}
+            else:
+                texts += self._lost(part, f"messages[{index}].content[{position}]")
+        if thoughts or (calls and self._profile.reasoning_field is not None):
+            self._thoughts(message, thoughts, bool(calls))
         self._content(message, "".join(texts), "".join(refusals), bool(calls))
         if calls:
-            message["tool_calls"] = [self._call(call, call_id) for _, call, call_id in calls]
+            message["tool_calls"] = list(calls.values())
         if len(message) > 2 or message["content"] or not _only_lost(turn):
             self._messages.append(message)
         if turn.name is not None and self._profile.openai_extras:
             message["name"] = turn.name
-        self._answers(calls, last=index == len(self._turns) - 1)
+        if calls:
+            self._answers(calls, history, last=index == len(self._turns) - 1)
 
     def _lost(self, part: Part, where: str) -> list[str]:
         """What is left of a part of an assistant turn that chat cannot say there: text, if anything."""
@@ -185,7 +194,8 @@ class MessageWriter:
         if details:
             message["reasoning_details"] = details
 
-    def _call(self, call: ToolCall, call_id: str) -> dict[str, Any]:
+    def _call(self, call: ToolCall, seed: str) -> dict[str, Any]:
+        call_id = wire_id(seed, self._profile.tool_id_limit)
         name = self._tools.names.wire(call.name, call.namespace)
         if call.kind == "text" and self._profile.custom_tools:
             return {"id": call_id, "type": "custom", "custom": {"name": name, "input": call.arguments}}
@@ -197,15 +207,15 @@ class MessageWriter:
             "type": "function",
             "function": {"name": name, "arguments": arguments},
         }
-        if (extra := extra_content(call.carriers)) is not None and not self._profile.openai_extras:
+        if call.carriers and (extra := extra_content(call.carriers)) is not None and not self._profile.openai_extras:
             written["extra_content"] = extra
         return written
 
-    def _answers(self, calls: list[tuple[Place, ToolCall, str]], *, last: bool) -> None:
+    def _answers(self, calls: dict[Place, dict[str, Any]], history: History, *, last: bool) -> None:
         """One tool message for each call, in the order of the calls; media follow in user messages."""
         media: list[tuple[str, list[Part]]] = []
-        for place, _, call_id in calls:
-            result = self._history.answers.get(place)
+        for place, call in calls.items():
+            call_id, result = call["id"], history.answers.get(place)
             if result is not None:
                 text, shown = _result(result)
                 if shown:
@@ -226,23 +236,33 @@ def _only_lost(turn: Turn) -> bool:
 
 def _result(result: ToolResult) -> tuple[str, list[Part]]:
     """The text of a tool message, and what must be shown in a user message instead."""
+    parts = result.parts
+    if len(parts) == 1 and type(part := parts[0]) is Text and not result.is_error:
+        return part.text, []
     texts: list[str] = []
     media: list[Part] = []
-    for part in result.parts:
-        match part:
-            case Text(text=text) | Refusal(text=text) | ServerResult(text=text):
-                texts.append(text)
-            case Document() if (found := document_text(part)) is not None:
-                texts.append(found)
-            case Opaque() if (found := opaque_text(part)) is not None:
-                texts.append(found)
-            case _:
-                media.append(part)
-                texts.append(f"[{type(part).__name__.lower()}: see the user message below]")
+    for part in parts:
+        if (text := _readable(part)) is None:
+            media.append(part)
+            text = f"[{type(part).__name__.lower()}: see the user message below]"
+        texts.append(text)
     text = "\n\n".join(texts)
     if result.is_error and text.lstrip()[:5].lower() != "error":
         text = f"Error: {text}"
     return text, media
+
+
+def _readable(part: Part) -> str | None:
+    """A part of a tool result as text, where it is text."""
+    match part:
+        case Text(text=text) | Refusal(text=text) | ServerResult(text=text):
+            return text
+        case Document():
+            return document_text(part)
+        case Opaque():
+            return opaque_text(part)
+        case _:
+            return None
 
 
 def _orphan(result: ToolResult) -> list[Part]:

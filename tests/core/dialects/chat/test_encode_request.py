@@ -13,6 +13,7 @@ from asgi_llm.dialects.interface import Profile, ToolShape
 from asgi_llm.errors import TranslationError
 from asgi_llm.neutral.request import (
     Audio,
+    CacheMark,
     Carrier,
     CustomTool,
     Document,
@@ -316,6 +317,28 @@ def test_models_that_reason_get_no_sampling_parameters_unless_told_not_to_reason
 def test_web_search_goes_to_models_that_search():
     asked = Request(model="gpt-4o-search-preview", dialect="responses", tools=(HostedTool("responses", "web_search"),))
     assert json.loads(CHAT.encode_request(asked, OPENAI).body)["web_search_options"] == {}
+
+
+@given(
+    turns=st.lists(
+        st.tuples(st.sampled_from(["user", "assistant"]), st.text(max_size=8), st.sampled_from([None, "bob"])),
+        max_size=5,
+    ),
+    profile=st.sampled_from([OPENAI, GENERIC]),
+)
+def test_a_turn_of_one_text_is_written_as_among_other_parts(turns, profile):
+    """Cut in two, or marked for a cache that the upstream has no words for, a text reads the same."""
+    plain = [Turn(role, (Text(text),), name) for role, text, name in turns]
+    marked = [Turn(role, (Text(text, cache=CacheMark()),), name) for role, text, name in turns]
+    cut = [
+        Turn(role, (Text(""), Text(text)) if role == "assistant" else (Text(text),), name) for role, text, name in turns
+    ]
+    assert encode(*plain, profile=profile) == encode(*marked, profile=profile) == encode(*cut, profile=profile)
+
+
+def test_a_block_of_this_dialect_that_nobody_knows_is_written_as_it_came():
+    block = Opaque("chat", "video_url", Raw(b'{"type":"video_url"}'))
+    assert messages(user(block)) == [{"role": "user", "content": [{"type": "video_url"}]}]
 
 
 def test_an_assistant_turn_of_nothing_but_thoughts_is_left_out():
