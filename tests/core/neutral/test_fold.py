@@ -224,6 +224,9 @@ def test_a_failure_is_raised() -> None:
     assert error is caught.value
 
 
+SIGNED = Carrier("text.replay", "")
+
+
 @pytest.mark.parametrize(
     ("events", "message"),
     [
@@ -233,7 +236,7 @@ def test_a_failure_is_raised() -> None:
         ([Start("a", "m"), BlockStart(0, Text(""))], "candidate 0 has no Finished"),
         ([Start("a", "m"), TextDelta(0, "x")], "TextDelta for block 0"),
         ([Start("a", "m"), BlockStart(0, Text("")), ArgumentsDelta(0, "{")], "ArgumentsDelta does not fit"),
-        ([Start("a", "m"), BlockStart(0, Refusal("")), CarrierSet(0, Carrier("text.replay", ""))], "CarrierSet does not"),
+        ([Start("a", "m"), BlockStart(0, Refusal("")), CarrierSet(0, SIGNED)], "CarrierSet does not"),
         ([Start("a", "m"), BlockStart(0, Image(Url("u"))), MediaDelta(0, "")], "MediaDelta does not fit"),
     ],
 )
