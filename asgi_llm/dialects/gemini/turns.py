@@ -26,6 +26,14 @@ class _Content(Struct):
     parts: Raw = NULL
 
 
+class _Whole(Struct):
+    """The same with its parts, decoded at once."""
+
+    role: str | None = None
+    parts: list[WirePart] | None = None
+
+
+_WHOLES = msgspec.json.Decoder(list[_Whole], strict=False)
 _CONTENTS = msgspec.json.Decoder(list[_Content])
 _CONTENT = msgspec.json.Decoder(_Content)
 _PARTS = msgspec.json.Decoder(list[WirePart], strict=False)
@@ -51,12 +59,26 @@ def decode_turns(raw: Raw | None) -> tuple[Turn, ...]:
     """
     if raw is None:
         raise ClientError("contents: Field required", param="contents")
-    single = bytes(memoryview(raw)[:1]) == b"{"
-    contents: list[_Content] = [typed(raw, _CONTENT, "contents")] if single else typed(raw, _CONTENTS, "contents")
-    if not contents:
+    reader = _Reader(raw)
+    try:
+        wholes = [(whole.role, whole.parts or []) for whole in _WHOLES.decode(raw)]
+    except msgspec.ValidationError:
+        # Not the common shape, or a mistake: looked at piece by piece.
+        contents = _contents(raw)
+        wholes = [
+            (content.role, _wire_parts(content.parts, f"contents[{index}].parts"))
+            for index, content in enumerate(contents)
+        ]
+    if not wholes:
         raise ClientError("contents: must not be empty", param="contents")
-    reader = _Reader()
-    return tuple(reader.turn(content, index) for index, content in enumerate(contents))
+    return tuple(reader.turn(role, wires, index) for index, (role, wires) in enumerate(wholes))
+
+
+def _contents(raw: Raw) -> list[_Content]:
+    if bytes(memoryview(raw)[:1]) == b"{":
+        return [typed(raw, _CONTENT, "contents")]
+    contents: list[_Content] = typed(raw, _CONTENTS, "contents")
+    return contents
 
 
 def texts_of(raw: Raw, path: str) -> list[str]:
@@ -104,14 +126,22 @@ class _Open:
 
 @dataclass(slots=True)
 class _Reader:
+    raw: Raw
+    """All of the contents."""
+    contents: list[_Content] = field(default_factory=list)
+    """The same, once the bytes of a part are needed."""
     open: list[_Open] = field(default_factory=list)
 
-    def turn(self, content: _Content, index: int) -> Turn:
-        path = f"contents[{index}]"
-        role = _ROLES.get((content.role or "user").lower())
+    def turn(self, said: str | None, wires: list[WirePart], index: int) -> Turn:
+        role = _ROLES.get(said or "user") or _ROLES.get((said or "").lower())
         if role is None:
-            raise ClientError(f"{path}.role: must be user or model", param=f"{path}.role")
-        wires = _wire_parts(content.parts, f"{path}.parts")
+            path = f"contents[{index}].role"
+            raise ClientError(f"{path}: must be user or model", param=path)
+        if len(wires) == 1 and wires[0].text and not wires[0].thought and wires[0].thought_signature is None:
+            return Turn(role, (Text(wires[0].text),))
+        return Turn(role, tuple(part for part in self._parts(wires, index) if part != Text("")))
+
+    def _parts(self, wires: list[WirePart], index: int) -> list[Part]:
         sealed = any(wire.thought_signature and is_ours(wire.thought_signature) for wire in wires)
         parts: list[Part] = []
         step = 0  # where the current step begins: behind the last call
@@ -129,14 +159,15 @@ class _Reader:
                 parts.append(self._call(wire.function_call, carriers, index, position))
                 step = len(parts)
             elif wire.function_response is not None:
-                parts.append(self._result(wire.function_response, f"{path}.parts[{position}]"))
+                parts.append(self._result(wire.function_response, f"contents[{index}].parts[{position}]"))
             elif is_plain(wire):
                 parts.append(_carrying(plain_part(wire), carriers))
             else:
-                raws = raws or _raw_list(content.parts)
+                self.contents = self.contents or _contents(self.raw)
+                raws = raws or _raw_list(self.contents[index].parts)
                 if (part := raw_part(raws[position])) is not None:
                     parts.append(part)
-        return Turn(role, tuple(part for part in parts if part != Text("")))
+        return parts
 
     def _call(self, call: FunctionCall, carriers: tuple[Carrier, ...], turn: int, position: int) -> ToolCall:
         call_id = call.id or minted_id(turn, position, call.name)
