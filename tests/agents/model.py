@@ -1,0 +1,119 @@
+"""The model behind the gateway: says its next line in any dialect, stumbles where the play wants it to.
+
+Which line is next is read from the conversation that it is sent, never from a counter, so that agents may ask again
+as often as they like: it is the first one that has not been said, or whose calls have not all been answered.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from strict import Dialect, results
+
+from asgi_llm.testing import (
+    Answer,
+    Call,
+    Recorded,
+    Reset,
+    chat_completion,
+    chat_error,
+    chat_events,
+    messages_error,
+    messages_events,
+    messages_message,
+    responses_error,
+    responses_events,
+    responses_response,
+)
+
+__all__ = ["CALL_IDS", "SIDE", "Line", "Model", "Stumble"]
+
+Stumble = Literal["overloaded", "limited", "cut", "ended"]
+"""529 or 503; 429 with ``retry-after``; a stream reset in its middle; one that ends there in good order."""
+
+SIDE = "A short title"
+"""What the model answers to requests that offer no tools: titles and the like, not the play."""
+
+CALL_IDS = {"chat": "call_{}_{}", "messages": "toolu_{}_{}", "responses": "call_{}_{}"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the model says in one turn. ``calls`` are names and arguments (JSON text) of tools."""
+
+    text: str = ""
+    calls: Sequence[tuple[str, str]] = ()
+    reasoning: str = ""
+
+
+@dataclass(frozen=True)
+class _Voice:
+    events: Callable[..., list[Any]]
+    whole: Callable[..., dict[str, Any]]
+    error: Callable[..., Answer]
+
+
+_VOICES: dict[Dialect, _Voice] = {
+    "chat": _Voice(chat_events, chat_completion, chat_error),
+    "messages": _Voice(messages_events, messages_message, messages_error),
+    "responses": _Voice(responses_events, responses_response, responses_error),
+}
+
+
+@dataclass
+class Model:
+    """A script for ``ScriptedUpstream``. ``stumbles`` are by the number of the request, counted from 1, among those
+    that belong to the play; ``always`` is for every one after them."""
+
+    dialect: Dialect
+    lines: Sequence[Line]
+    stumbles: Mapping[int, Stumble] = field(default_factory=dict)
+    always: Stumble | None = None
+    played: list[Recorded] = field(default_factory=list)
+    aside: list[Recorded] = field(default_factory=list)
+
+    def __call__(self, request: Recorded) -> Answer:
+        body = request.json
+        if not body.get("tools"):
+            self.aside.append(request)
+            return self._say(body, Line(SIDE), 0)
+        self.played.append(request)
+        number = self._next(body)
+        stumble = self.stumbles.get(len(self.played), self.always)
+        return self._say(body, self.lines[number], number, stumble)
+
+    def _next(self, body: dict[str, Any]) -> int:
+        answered = {id_ for id_, _ in results(body, self.dialect)}
+        said = json.dumps(body["input" if self.dialect == "responses" else "messages"])
+        for number, line in enumerate(self.lines):
+            if not (self._ids(number) <= answered if line.calls else json.dumps(line.text)[1:-1] in said):
+                return number
+        return len(self.lines) - 1
+
+    def _ids(self, number: int) -> set[str]:
+        return {CALL_IDS[self.dialect].format(number, place) for place in range(len(self.lines[number].calls))}
+
+    def _say(self, body: dict[str, Any], line: Line, number: int, stumble: Stumble | None = None) -> Answer:
+        voice = _VOICES[self.dialect]
+        match stumble:
+            case "overloaded" if self.dialect == "messages":
+                return voice.error(529, "Overloaded", kind="overloaded_error")
+            case "overloaded":
+                return voice.error(503, "The server is overloaded.")
+            case "limited":
+                kind = "rate_limit_error" if self.dialect == "messages" else "rate_limit_exceeded"
+                return voice.error(429, "Slow down.", kind=kind, headers={"retry-after": "1"})
+        ids = CALL_IDS[self.dialect]
+        calls = [Call(name, said, ids.format(number, place)) for place, (name, said) in enumerate(line.calls)]
+        # Every answer has an id of its own: Claude Code takes a known one for an answer that it has already had.
+        id_ = f"msg_{len(self.played)}_{len(self.aside)}"
+        told: dict[str, Any] = {"calls": calls, "reasoning": line.reasoning, "model": body["model"], "id": id_}
+        pieces = [line.text[start : start + 5] for start in range(0, len(line.text), 5)]
+        if not body.get("stream"):
+            return Answer.json(voice.whole(line.text, **told), truncated=stumble is not None)
+        if stumble is None:
+            return Answer.sse(voice.events(pieces, **told))
+        events = voice.events(pieces, **told)
+        half = events[: len(events) // 2]
+        return Answer.sse([*half, Reset()] if stumble == "cut" else half)
