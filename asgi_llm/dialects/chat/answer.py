@@ -7,24 +7,24 @@ list of parts. A chunk's ``delta`` and a whole ``message`` have the same members
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
-from .wire import given
+from .wire import Wire, given
 
 __all__ = ["Choice", "Chunk", "Said", "ToolPiece", "content_text", "content_thoughts", "number", "stamp"]
 
 
-class FunctionPiece(Struct):
+class FunctionPiece(Wire):
     name: str | None = None
     arguments: str | dict[str, Any] | list[Any] | None = None
 
 
-class CustomPiece(Struct):
+class CustomPiece(Wire):
     name: str | None = None
     input: str | None = None
 
 
-class ToolPiece(Struct):
+class ToolPiece(Wire):
     """A tool call or a piece of one."""
 
     index: int | str | None = None
@@ -49,13 +49,13 @@ class ToolPiece(Struct):
         return (self.custom.input or "") if self.custom is not None else ""
 
 
-class AudioPiece(Struct):
+class AudioPiece(Wire):
     id: str | None = None
     data: str | None = None
     transcript: str | None = None
 
 
-class Said(Struct):
+class Said(Wire):
     content: str | list[Any] | None = None
     refusal: str | None = None
     reasoning_content: str | dict[str, Any] | list[Any] | None = None
@@ -70,13 +70,14 @@ class Said(Struct):
     @property
     def thought(self) -> str:
         """What can be read of the thoughts, outside ``reasoning_details``."""
-        for said in (self.reasoning_content, self.reasoning):
-            if isinstance(said, str) and said:
-                return said
-        return content_thoughts(self.content)
+        if (said := self.reasoning_content) and isinstance(said, str):
+            return said
+        if (said := self.reasoning) and isinstance(said, str):
+            return said
+        return content_thoughts(self.content) if isinstance(self.content, list) else ""
 
 
-class Choice(Struct):
+class Choice(Wire):
     index: int | None = None
     delta: Said | None = None
     message: Said | None = None
@@ -86,11 +87,11 @@ class Choice(Struct):
     usage: Raw = Raw()
 
 
-class GroqExtra(Struct):
+class GroqExtra(Wire):
     usage: Raw = Raw()
 
 
-class Chunk(Struct):
+class Chunk(Wire):
     id: str | int | None = None
     object: str | None = None
     model: str | None = None
@@ -123,7 +124,11 @@ class Chunk(Struct):
 
 def number(value: object) -> int | None:
     """A whole number of what claims to be one."""
-    return int(value) if isinstance(value, int | float) and value == value and abs(value) < 2**53 else None
+    if type(value) is int and 0 <= value < 2**53:
+        return value
+    if isinstance(value, int | float) and value == value and abs(value) < 2**53:
+        return int(value)
+    return None
 
 
 def stamp(chunk: Chunk) -> tuple[str, str, int | None]:

@@ -17,6 +17,7 @@ from .turns import MessageWriter
 
 __all__ = ["encode_request"]
 
+_json = msgspec.json.Encoder().encode
 _NO_SAMPLING = Sampling()
 _NO_STATE = StateRef()
 _AS_IT_IS = Restore()
@@ -76,7 +77,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
         for name, raw in request.ext.items():
             body.setdefault(name, raw)
     restore = Restore(tools.shapes) if tools.shapes else _AS_IT_IS
-    return Encoded(msgspec.json.encode(body), report.warnings, restore=restore)
+    return Encoded(_json(body), report.warnings, restore=restore)
 
 
 def _tool_knobs(body: dict[str, Any], request: Request, profile: Profile, report: Report, tools: ToolWriter) -> None:

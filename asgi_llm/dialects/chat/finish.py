@@ -11,8 +11,11 @@ __all__ = ["FAILED", "read_finish", "write_finish"]
 FAILED = frozenset({"error", "network_error", "insufficient_system_resource", "failed", "engine_overloaded"})
 """Reasons by which compatible servers say that the answer broke off."""
 
-_LENGTH = frozenset({"length", "max_tokens", "max_output_tokens"})
-_CONTEXT = frozenset({"model_length", "model_context_window_exceeded"})
+_CUT: dict[str, Finish] = {
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens"), Finish("max_tokens")),
+    **dict.fromkeys(("model_length", "model_context_window_exceeded"), Finish("context_full")),
+}
+_CALLED, _REFUSED, _END = Finish("tool_calls"), Finish("refusal"), Finish("end")
 _FILTERED = frozenset({"content_filter", "content_filtered", "sensitive", "safety"})
 _ENDED = frozenset({"", "stop", "eos", "complete", "end_turn", "end", "stop_sequence", "tool_calls", "function_call"})
 
@@ -33,19 +36,17 @@ _WORDS: dict[FinishReason, str] = {
 def read_finish(reason: str | None, stop: str | int | None, *, tools: bool, refused: bool) -> Finish:
     """``stop`` is vLLM's ``stop_reason``, the matched stop string (or token id)."""
     word = (reason or "").lower()
-    if word in _LENGTH:
-        return Finish("max_tokens")
-    if word in _CONTEXT:
-        return Finish("context_full")
+    if word in _CUT:
+        return _CUT[word]
     if word in _FILTERED:
         return Finish("filtered", category=None if word == "content_filter" else reason)
     if tools:
-        return Finish("tool_calls")
+        return _CALLED
     if refused:
-        return Finish("refusal")
+        return _REFUSED
     if word == "stop" and isinstance(stop, str):
         return Finish("stop_sequence", stop_sequence=stop)
-    return Finish("end") if word in _ENDED else Finish("other", detail=reason)
+    return _END if word in _ENDED else Finish("other", detail=reason)
 
 
 def write_finish(finish: Finish, *, tools: bool, refused: bool, deprecated: bool = False) -> str:

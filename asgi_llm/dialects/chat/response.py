@@ -38,6 +38,7 @@ from .wire import given
 __all__ = ["chat_id", "decode_response", "encode_response", "fresh_id", "old_form", "read_images"]
 
 _answer = msgspec.json.Decoder(Chunk)
+_json = msgspec.json.Encoder().encode
 _ID = re.compile(r"chatcmpl-[A-Za-z0-9_-]{1,120}")
 
 
@@ -62,7 +63,7 @@ def decode_response(body: bytes, restore: Restore) -> Response:
     return Response(
         id=answer_id,
         model=model,
-        candidates=tuple(_candidate(choice, place, restore) for place, choice in enumerate(answer.choices)),
+        candidates=tuple([_candidate(choice, place, restore) for place, choice in enumerate(answer.choices)]),
         usage=None if reported is None else read_usage(reported),
         created=created,
         service_tier=answer.service_tier,
@@ -85,8 +86,8 @@ def _candidate(choice: Choice, place: int, restore: Restore) -> Candidate:
         raise _broken(choice.finish_reason)
     said = choice.message or choice.delta or Said()
     parts = _parts(said, restore)
-    tools = any(isinstance(part, ToolCall) for part in parts)
-    refused = any(isinstance(part, Refusal) for part in parts)
+    kinds = {type(part) for part in parts}
+    tools, refused = ToolCall in kinds, Refusal in kinds
     return Candidate(
         parts=tuple(parts),
         finish=read_finish(choice.finish_reason, choice.stop_reason, tools=tools, refused=refused),
@@ -102,24 +103,27 @@ def _broken(reason: str) -> UpstreamError:
 
 
 def _parts(said: Said, restore: Restore) -> list[Part]:
-    parts: list[Part] = [*read_thoughts(said.thought, said.reasoning_details)]
+    parts: list[Part] = []
+    if (thought := said.thought) or said.reasoning_details:
+        parts += read_thoughts(thought, said.reasoning_details)
     if text := content_text(said.content):
-        parts.append(Text(text, tuple(read_annotations(said.annotations))))
+        parts.append(Text(text, tuple(read_annotations(said.annotations))) if said.annotations else Text(text))
     if said.refusal:
         parts.append(Refusal(said.refusal))
-    parts += read_images(said.images)
+    if said.images:
+        parts += read_images(said.images)
     if said.audio is not None and said.audio.data:
         parts.append(Audio(Inline("audio/pcm", said.audio.data)))
         if said.audio.transcript and not text:
             parts.append(Text(said.audio.transcript))
-    parts += _calls(said, restore)
+    if said.tool_calls:
+        parts += _calls(said.tool_calls, restore)
+    elif said.function_call is not None:
+        parts += _calls([ToolPiece(function=said.function_call)], restore)
     return parts
 
 
-def _calls(said: Said, restore: Restore) -> list[ToolCall]:
-    pieces = list(said.tool_calls or ())
-    if said.function_call is not None and not pieces:
-        pieces = [ToolPiece(function=said.function_call)]
+def _calls(pieces: list[ToolPiece], restore: Restore) -> list[ToolCall]:
     taken: set[str] = set()
     return [_call(piece, fresh_id(piece.id, taken), restore) for piece in pieces if piece.name]
 
@@ -193,10 +197,27 @@ def encode_response(response: Response, answer: Answer) -> bytes:
         body["usage"] = write_usage(response.usage)
     if response.service_tier is not None:
         body["service_tier"] = response.service_tier
-    return msgspec.json.encode(body)
+    return _json(body)
 
 
 def _choice(candidate: Candidate, answer: Answer) -> dict[str, Any]:
+    parts, finish = candidate.parts, candidate.finish
+    if len(parts) == 1 and type(part := parts[0]) is Text and not part.citations and finish.detail is None:
+        # Most answers are a text and nothing else.
+        message: dict[str, Any] = {"role": "assistant", "content": part.text, "refusal": None}
+        reason = write_finish(finish, tools=False, refused=False)
+    else:
+        message, reason = _gathered(candidate, answer)
+    return {
+        "index": candidate.index,
+        "message": message,
+        "logprobs": candidate.logprobs,
+        "finish_reason": reason,
+    }
+
+
+def _gathered(candidate: Candidate, answer: Answer) -> tuple[dict[str, Any], str]:
+    """The message of an answer of any parts, and its ``finish_reason``."""
     message = _Message(answer)
     for part in candidate.parts:
         message.add(part)
@@ -206,12 +227,7 @@ def _choice(candidate: Candidate, answer: Answer) -> dict[str, Any]:
     )
     if candidate.finish.reason in ("refusal", "filtered") and candidate.finish.detail and not message.refusals:
         message.refusals.append(candidate.finish.detail)
-    return {
-        "index": candidate.index,
-        "message": message.written(deprecated=deprecated),
-        "logprobs": candidate.logprobs,
-        "finish_reason": finish,
-    }
+    return message.written(deprecated=deprecated), finish
 
 
 class _Message:

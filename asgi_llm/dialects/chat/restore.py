@@ -2,7 +2,7 @@
 
 import msgspec
 
-from asgi_llm.dialects.interface import Restore, ToolShape
+from asgi_llm.dialects.interface import Restore
 from asgi_llm.neutral.request import ToolCall
 
 from .tools import WRAPPED_ARGUMENT
@@ -12,7 +12,9 @@ __all__ = ["Unwrapper", "restored", "unwrapped"]
 
 def restored(restore: Restore, call_id: str, wire: str, *, custom: bool) -> tuple[ToolCall, bool]:
     """The call's header under its real name, and whether its arguments are wrapped free text."""
-    shape = restore.tools.get(wire) or ToolShape(wire, "text" if custom else "json")
+    shape = restore.tools.get(wire)
+    if shape is None:
+        return ToolCall(call_id, wire, kind="text" if custom else "json"), False
     header = ToolCall(
         call_id,
         shape.name,

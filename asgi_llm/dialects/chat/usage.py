@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from asgi_llm.neutral.usage import Usage
 
-__all__ = ["read_usage", "usage_of", "write_usage"]
+__all__ = ["UsageOut", "read_usage", "usage_of", "write_usage"]
 
 _MICRO = 1_000_000
 
@@ -70,13 +70,18 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
         return _read_any(raw)
     prompt, read = said.prompt_tokens, said.prompt_tokens_details or _NO_READ
     made = said.completion_tokens_details or _NOT_MADE
-    cached, written = read.cached_tokens, read.cache_write_tokens
+    fresh, cached, written = prompt, read.cached_tokens, read.cache_write_tokens
+    if cached or written:
+        fresh, cached, written = _parted(prompt, cached, written)
+    reasoning, visible = made.reasoning_tokens, said.completion_tokens
+    if reasoning:
+        visible = _visible(prompt, visible, reasoning, said.total_tokens)
     return Usage(
-        fresh=max(0, prompt - (cached or 0) - (written or 0)),
-        cache_read=_at_most(cached, prompt),
-        cache_write=_at_most(written, max(0, prompt - (cached or 0))),
-        visible=_visible(prompt, said.completion_tokens, made.reasoning_tokens, said.total_tokens),
-        reasoning=made.reasoning_tokens,
+        fresh=fresh,
+        cache_read=cached,
+        cache_write=written,
+        visible=visible,
+        reasoning=reasoning,
         audio_in=read.audio_tokens,
         audio_out=made.audio_tokens,
         raw=Raw(bytes(raw)),
@@ -103,11 +108,14 @@ def _read_any(raw: Raw | bytes) -> Usage | None:
     reasoning = _count(made, "reasoning_tokens")
     if reasoning is None:
         reasoning = _count(said, "reasoning_tokens")
+    fresh = prompt
+    if prompt is not None:
+        fresh, read, written = _parted(prompt, read, written)
     return Usage(
-        fresh=None if prompt is None else max(0, prompt - (read or 0) - (written or 0)),
-        cache_read=_at_most(read, prompt),
-        cache_write=_at_most(written, None if prompt is None else max(0, prompt - (read or 0))),
-        visible=_visible(prompt, completion, reasoning, _count(said, "total_tokens")),
+        fresh=fresh,
+        cache_read=read,
+        cache_write=written,
+        visible=None if completion is None else _visible(prompt, completion, reasoning, _count(said, "total_tokens")),
         reasoning=reasoning,
         audio_in=_count(details, "audio_tokens"),
         audio_out=_count(made, "audio_tokens"),
@@ -116,12 +124,15 @@ def _read_any(raw: Raw | bytes) -> Usage | None:
     )
 
 
-def _at_most(count: int | None, limit: int | None) -> int | None:
-    return count if count is None or limit is None else min(count, limit)
+def _parted(prompt: int, read: int | None, written: int | None) -> tuple[int, int | None, int | None]:
+    """All input -> the input that was in no cache, what was read from one, and what was written to one."""
+    rest = max(0, prompt - (read or 0))
+    fresh = max(0, rest - (written or 0))
+    return fresh, None if read is None else min(read, prompt), None if written is None else min(written, rest)
 
 
-def _visible(prompt: int | None, completion: int | None, reasoning: int | None, total: int | None) -> int | None:
-    if completion is None or not reasoning:
+def _visible(prompt: int | None, completion: int, reasoning: int | None, total: int | None) -> int:
+    if not reasoning:
         return completion
     if total is not None and total != (prompt or 0) + completion and total == (prompt or 0) + completion + reasoning:
         return completion
@@ -157,19 +168,30 @@ def usage_of(body: bytes) -> Usage | None:
     return read_usage(raw) if raw else None
 
 
-def write_usage(usage: Usage) -> dict[str, Any]:
-    """The usage object; all counts that typed clients expect are there."""
+class _ReadOut(msgspec.Struct, omit_defaults=True, gc=False):
+    cached_tokens: int
+    cache_write_tokens: int
+    audio_tokens: int | None = None
+
+
+class _MadeOut(msgspec.Struct, omit_defaults=True, gc=False):
+    reasoning_tokens: int
+    audio_tokens: int | None = None
+
+
+class UsageOut(msgspec.Struct, gc=False):
+    """The usage object as it is written; all counts that typed clients expect are there."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: _ReadOut
+    completion_tokens_details: _MadeOut
+
+
+def write_usage(usage: Usage) -> UsageOut:
+    """The counts, in chat's totals."""
     prompt, completion = usage.input, usage.output
-    read: dict[str, int] = {"cached_tokens": usage.cache_read or 0, "cache_write_tokens": usage.written}
-    if usage.audio_in is not None:
-        read["audio_tokens"] = usage.audio_in
-    made: dict[str, int] = {"reasoning_tokens": usage.reasoning or 0}
-    if usage.audio_out is not None:
-        made["audio_tokens"] = usage.audio_out
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": read,
-        "completion_tokens_details": made,
-    }
+    read = _ReadOut(usage.cache_read or 0, usage.written, usage.audio_in)
+    made = _MadeOut(usage.reasoning or 0, usage.audio_out)
+    return UsageOut(prompt, completion, prompt + completion, read, made)

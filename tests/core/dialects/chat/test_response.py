@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import Raw
+from msgspec import Raw, structs
 from openai.types.chat import ChatCompletion
 
 from asgi_llm.dialects.chat import CHAT
@@ -194,6 +194,35 @@ def test_usage_comes_back_as_it_was(fresh, read, written, visible, reasoning):
     assert again is not None
     assert (again.fresh, again.cache_read, again.cache_write) == (fresh, read, written)
     assert (again.visible, again.reasoning) == (visible, reasoning)
+
+
+tokens = st.none() | st.integers(0, 1000)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"prompt_tokens": st.integers(0, 1000), "completion_tokens": st.integers(0, 1000)},
+        optional={
+            "total_tokens": st.integers(0, 3000),
+            "prompt_tokens_details": st.none()
+            | st.fixed_dictionaries(
+                {}, optional={"cached_tokens": tokens, "cache_write_tokens": tokens, "audio_tokens": tokens}
+            ),
+            "completion_tokens_details": st.none()
+            | st.fixed_dictionaries({}, optional={"reasoning_tokens": tokens, "audio_tokens": tokens}),
+        },
+    )
+)
+def test_usage_as_documented_is_read_as_among_fields_of_other_servers(wire):
+    """A price that is none makes the reader look everywhere; what it finds is the same."""
+    plain, anywhere = usage(**wire), usage(**wire, cost="none")
+    assert structs.replace(plain, raw=None) == structs.replace(anywhere, raw=None)
+
+
+@pytest.mark.parametrize("finish", ["end", "max_tokens", "stop_sequence", "filtered", "refusal", "tool_calls", "pause"])
+@given(text=st.text(max_size=8))
+def test_an_answer_of_one_text_is_written_as_one_in_pieces(finish, text):
+    assert encode(Text(text), finish=finish) == encode(Text(""), Text(text), finish=finish)
 
 
 @pytest.mark.parametrize(
