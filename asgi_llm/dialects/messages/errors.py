@@ -38,6 +38,9 @@ _TYPES: dict[Kind, tuple[int, str]] = {
     Kind.OVERLOADED: (529, "overloaded_error"),
 }
 _TOO_LONG = "prompt is too long"
+_BROKEN = {Cause.RESET, Cause.TRUNCATED, Cause.IDLE_TIMEOUT}
+"""Ends of a stream after which a client that had met them itself would have asked again. Of the types of error that
+may come inside a stream, this API's own example, overloaded_error, is the one that every client asks again after."""
 
 
 def encode_error(error: AsgiLLMError, request_id: str) -> tuple[int, bytes]:
@@ -51,7 +54,10 @@ def encode_error(error: AsgiLLMError, request_id: str) -> tuple[int, bytes]:
 
 def encode_failure(error: AsgiLLMError) -> bytes:
     """The event that ends a running stream."""
-    return frame(msgspec.json.encode(_body(error)), b"error")
+    body = _body(error)
+    if isinstance(error, UpstreamError) and error.cause in _BROKEN:
+        body["error"]["type"] = "overloaded_error"
+    return frame(msgspec.json.encode(body), b"error")
 
 
 def _body(error: AsgiLLMError) -> dict[str, Any]:

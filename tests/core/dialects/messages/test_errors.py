@@ -80,6 +80,15 @@ def test_text_is_escaped() -> None:
     assert rest == ["", ""]
 
 
+@pytest.mark.parametrize("cause", list(Cause))
+def test_clients_ask_again_after_a_stream_that_broke(cause: Cause) -> None:
+    failure = MESSAGES.encode_failure(UpstreamError("It broke.", cause=cause, code="upstream_broke"))
+    said = json.loads(failure.decode().split("\n")[1].removeprefix("data: "))["error"]
+    broke = cause in (Cause.RESET, Cause.TRUNCATED, Cause.IDLE_TIMEOUT)
+    assert said["type"] == ("overloaded_error" if broke else "api_error")
+    assert (said["message"], said["details"]["error_code"]) == ("It broke.", "upstream_broke")
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind", "message"),
     [
