@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from asgi_llm.dialects.chat import CHAT
+from asgi_llm.dialects.gemini import GEMINI
 from asgi_llm.dialects.interface import Encoded, Profile
-from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.dialects.messages import MESSAGES
+from asgi_llm.dialects.responses import RESPONSES
 from asgi_llm.errors import TranslationError
 from asgi_llm.neutral.request import (
     CustomTool,
@@ -21,9 +24,11 @@ from asgi_llm.neutral.request import (
     Turn,
 )
 
+DIALECTS = {"chat": CHAT, "gemini": GEMINI, "messages": MESSAGES, "responses": RESPONSES}
 OWN = FunctionTool("own")
 OFFERED = {
     "chat": ("tools.offered", HostedTool("responses", "web_search")),
+    "gemini": ("tools.offered", HostedTool("responses", "file_search")),
     "messages": ("tools.offered", HostedTool("responses", "web_search")),
     "responses": ("offered_tool", HostedTool("messages", "web_fetch", "web_fetch")),
 }
