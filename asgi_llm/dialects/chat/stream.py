@@ -42,12 +42,13 @@ from .wire import given
 __all__ = ["ChatStreamDecoder"]
 
 _chunk = msgspec.json.Decoder(Chunk)
+_LF = ord("\n")  # as a number: looking for one byte is cheaper so than for a string of one byte
 
 
 class ChatStreamDecoder:
     """See ``StreamDecoder``."""
 
-    __slots__ = ("_candidates", "_done", "_ids", "_out", "_reader", "_restore", "_started", "_usage")
+    __slots__ = ("_candidates", "_done", "_framing", "_ids", "_out", "_reader", "_restore", "_started", "_usage")
 
     def __init__(self, restore: Restore) -> None:
         self._restore = restore
@@ -57,11 +58,14 @@ class ChatStreamDecoder:
         self._usage: Raw | None = None
         self._ids: set[str] = set()
         self._started = self._done = False
+        self._framing = False
+        """Whether the reader holds the beginning of an event."""
 
     def feed(self, data: bytes) -> list[Event]:
         out: list[Event] = []
         self._out = out
-        if data[:6] == b"data: " and data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n" and self._at_start:
+        at_start = not (self._done or self._framing)
+        if at_start and data[:6] == b"data: " and data.find(_LF) == len(data) - 2 and data[-1] == _LF:
             # One whole event of one line, as most reads bring: there is nothing to frame.
             self._event(b"", data[6:-2])
             return out
@@ -69,11 +73,8 @@ class ChatStreamDecoder:
             self._frames(self._reader.feed(data))
         except FrameTooLargeError:
             self._fail(content_error("An event of the upstream's stream is too large."))
+        self._framing = self._reader.pending
         return out
-
-    @property
-    def _at_start(self) -> bool:
-        return not (self._done or self._reader.pending)
 
     def end(self) -> list[Event]:
         out: list[Event] = []
@@ -90,21 +91,22 @@ class ChatStreamDecoder:
             self._event(frame.event, frame.data)
 
     def _event(self, name: bytes, data: bytes) -> None:
-        if data[:6] == b"[DONE]":
-            self._close(terminated=True)
-            return
-        if not data or data.isspace():
-            return
         try:
             chunk = _chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            failed = name == b"error" or b'"error"' in data
-            self._fail(in_band_error(data) if failed else content_error("The upstream's stream holds no chat chunk."))
+            self._no_chunk(name, data)
             return
         if chunk.failed or (name == b"error" and not chunk.choices):
             self._fail(in_band_error(data))
         else:
             self._take(chunk)
+
+    def _no_chunk(self, name: bytes, data: bytes) -> None:
+        if data[:6] == b"[DONE]":
+            self._close(terminated=True)
+        elif data and not data.isspace():
+            failed = name == b"error" or b'"error"' in data
+            self._fail(in_band_error(data) if failed else content_error("The upstream's stream holds no chat chunk."))
 
     def _take(self, chunk: Chunk) -> None:
         choices = chunk.choices
