@@ -29,8 +29,9 @@ from asgi_llm.testing import (
 
 __all__ = ["CALL_IDS", "SIDE", "Line", "Model", "Stumble"]
 
-Stumble = Literal["overloaded", "limited", "cut", "ended"]
-"""529 or 503; 429 with ``retry-after``; a stream reset in its middle; one that ends there in good order."""
+Stumble = Literal["overloaded", "limited", "full", "cut", "ended"]
+"""529 or 503; 429 with ``retry-after``; the conversation is too long; a stream reset in its middle; one that ends there
+in good order."""
 
 SIDE = "A short title"
 """What the model answers to requests that offer no tools: titles and the like, not the play."""
@@ -104,6 +105,11 @@ class Model:
             case "limited":
                 kind = "rate_limit_error" if self.dialect == "messages" else "rate_limit_exceeded"
                 return voice.error(429, "Slow down.", kind=kind, headers={"retry-after": "1"})
+            case "full" if self.dialect == "messages":
+                return voice.error(400, "prompt is too long: 9000 tokens > 8192 maximum", kind="invalid_request_error")
+            case "full":
+                kind, code = "invalid_request_error", "context_length_exceeded"
+                return voice.error(400, "The maximum context length is 8192 tokens.", kind=kind, code=code)
         ids = CALL_IDS[self.dialect]
         calls = [Call(name, said, ids.format(number, place)) for place, (name, said) in enumerate(line.calls)]
         # Every answer has an id of its own: Claude Code takes a known one for an answer that it has already had.

@@ -139,6 +139,16 @@ def _failed(seen: Evidence) -> Iterator[str]:
         yield "the whole text came out of half a stream"
 
 
+def _overflowed(seen: Evidence) -> Iterator[str]:
+    """The agent knew it for what it is: it made the conversation shorter and went on, or (Codex) said so."""
+    (outcome,) = seen.outcomes
+    if seen.agent.name == "codex":
+        if "ran out of room" not in outcome.out:
+            yield f"not understood: {outcome.out[-300:]!r}"
+    elif outcome.text.strip() != seen.model.lines[-1].text:
+        yield f"the final text is {outcome.text[:200]!r}"
+
+
 def _refused(seen: Evidence) -> Iterator[str]:
     yield from _failed(seen)
     (outcome,) = seen.outcomes
@@ -215,6 +225,7 @@ PLAYS: Sequence[Play] = (
     Play("cut-call", "the tool call is reset midway, once", _one_file, _asked_again, stumbles={1: "cut"}),
     # opencode tries for more than a minute.
     Play("always-cut", "every stream ends midway", _nothing, _failed, always="ended", agents=("claude", "codex")),
+    Play("full", "the conversation is too long for the model", _one_file, _overflowed, stumbles={2: "full"}),
     Play("denied", "a model that the target may not be asked for", _nothing, _refused, target={"allow": ["other"]}),
     Play("long", "a result of a megabyte", _long, _all_of_long),
     Play("picture", "a picture in a result", _picture, _all_of_picture),
