@@ -100,33 +100,36 @@ def _mark(control: CacheControl | None) -> CacheMark | None:
     return None if control is None else CacheMark(control.ttl)
 
 
+def _text(text: str, control: CacheControl | None) -> Text:
+    return Text(text) if control is None else Text(text, cache=CacheMark(control.ttl))
+
+
+def _text_of(part: TextPart) -> Text:
+    return _text(part.text, part.cache_control or part.prompt_cache_breakpoint)
+
+
 def _texts(content: str | list[TextPart] | None, control: CacheControl | None) -> tuple[Text, ...]:
     """A mark on the message stands for one on its last part."""
     if content is None:
         return ()
     if isinstance(content, str):
-        return (Text(content),) if control is None else (Text(content, cache=_mark(control)),)
-    texts = [_text(part) for part in content]
+        return (_text(content, control),)
+    texts = [_text_of(part) for part in content]
     if control is not None and texts and texts[-1].cache is None:
-        texts[-1] = Text(texts[-1].text, cache=_mark(control))
+        texts[-1] = _text(texts[-1].text, control)
     return tuple(texts)
-
-
-def _text(part: TextPart) -> Text:
-    control = part.cache_control or part.prompt_cache_breakpoint
-    return Text(part.text) if control is None else Text(part.text, cache=_mark(control))
 
 
 def _user_parts(message: UserMessage, index: int) -> tuple[Part, ...]:
     content, control = message.content, message.cache_control
     if isinstance(content, str):
-        return _texts(content, control)
+        return (_text(content, control),)
     parts = [
-        _text(part) if type(part) is TextPart else _media(part, f"messages[{index}].content[{position}]")
+        _text_of(part) if type(part) is TextPart else _media(part, f"messages[{index}].content[{position}]")
         for position, part in enumerate(content)
     ]
     if control is not None and parts and isinstance(last := parts[-1], Text):
-        parts[-1] = Text(last.text, cache=_mark(control))
+        parts[-1] = _text(last.text, control)
     return tuple(parts)
 
 
@@ -179,7 +182,7 @@ def _assistant_parts(message: AssistantMessage, index: int, old_call: str) -> tu
         parts += read_thoughts(readable, message.reasoning_details)
     if isinstance(content, str):
         if content:
-            parts += _texts(content, message.cache_control)
+            parts.append(_text(content, message.cache_control))
     elif content:
         parts += _said(content)
     if message.refusal:
@@ -197,7 +200,7 @@ def _assistant_parts(message: AssistantMessage, index: int, old_call: str) -> tu
 def _said(content: Iterable[object]) -> Iterator[Part]:
     for part in content:
         if type(part) is TextPart:
-            yield _text(part)
+            yield _text_of(part)
         elif type(part) is RefusalPart:
             yield Refusal(part.refusal)
 
