@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from os import urandom
 from typing import Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from asgi_llm.errors import AsgiLLMError, TranslationError, UpstreamError
 from asgi_llm.neutral.events import Event
@@ -147,8 +147,7 @@ class Encoded(Struct, frozen=True):
     restore: Restore = Restore()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(Struct, frozen=True, kw_only=True):
     """What an encoder of answers must know beside the answer itself.
 
     ``model`` is the name the caller used. ``mint`` makes ids from a prefix, ``now`` tells seconds since the epoch;
@@ -228,7 +227,7 @@ class Dialect:
         encode_request: neutral -> the upstream's body. Raises TranslationError.
         decode_response: an upstream's JSON answer -> neutral. Raises UpstreamError (cause content or in_band).
         encode_response: neutral -> the caller's JSON answer.
-        usage: the usage of a JSON answer that passes through unchanged, or None; never raises.
+        usage: the usage object of an answer, as its bytes -> counts, or None if it holds none; never raises.
         decode_error: an upstream's error answer (status, headers, body) -> error.
         encode_error: error -> (status, JSON body) for the caller; the request id is printed where the dialect has
             a place for it.
@@ -249,7 +248,7 @@ class Dialect:
     stream_decoder: Callable[[Restore], StreamDecoder]
     stream_encoder: Callable[[Answer], StreamEncoder]
     watcher: Callable[[], StreamWatcher]
-    usage: Callable[[bytes], Usage | None]
+    usage: Callable[[Raw], Usage | None]
     decode_error: Callable[[int, Headers, bytes], UpstreamError]
     encode_error: Callable[[AsgiLLMError, str], tuple[int, bytes]]
     encode_failure: Callable[[AsgiLLMError], bytes]

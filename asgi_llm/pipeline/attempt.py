@@ -13,6 +13,7 @@ from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Attempt, Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.usage import Usage
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamResponse
@@ -35,6 +36,8 @@ class Reply(Struct, frozen=True):
     restore: Restore
     whole: Response | None = None
     """The answer, decoded, when it came whole and is to be translated."""
+    usage: Usage | None = None
+    """What it used, when it came whole."""
 
 
 async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply:
@@ -101,9 +104,11 @@ async def _first(
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
-    check_whole(leg.dialect, response.headers, body)
-    whole = leg.dialect.decode_response(body, outgoing.restore) if leg.mode == "translated" else None
-    return Reply(response, False, body, outgoing.hide_usage, outgoing.restore, whole)
+    if leg.mode == "translated":
+        whole = leg.dialect.decode_response(body, outgoing.restore)
+        return Reply(response, False, body, False, outgoing.restore, whole, whole.usage)
+    usage = check_whole(leg.dialect, response.headers, body)
+    return Reply(response, False, body, False, outgoing.restore, None, usage)
 
 
 async def _first_event(response: UpstreamResponse) -> bytes:

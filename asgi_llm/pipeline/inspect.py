@@ -5,6 +5,7 @@ from msgspec import Raw, Struct
 
 from asgi_llm.dialects.interface import Dialect, Restore
 from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.neutral.usage import Usage
 from asgi_llm.types import Headers
 
 __all__ = ["check_first", "check_whole"]
@@ -13,26 +14,31 @@ __all__ = ["check_first", "check_whole"]
 class _Outside(Struct, gc=False):
     error: Raw = Raw()
     type: Raw = Raw()
+    usage: Raw = Raw()
 
 
 _outside = msgspec.json.Decoder(_Outside)
 
 
-def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> None:
-    """A whole answer must be a JSON object that reports no error.
+def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Usage | None:
+    """What a whole answer says that it used; it must be a JSON object that reports no error.
 
     Raises:
         UpstreamError: cause ``content`` or ``in_band``.
     """
-    if b'"error"' not in body and body[:1] == b"{" and body[-1:] in b"}\n":
-        return
     try:
         outside = _outside.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _not_an_answer(headers) from None
-    error, kind = bytes(outside.error), bytes(outside.type)
-    if kind == b'"error"' or (dialect.name == "chat" and error and error != b"null"):
-        # A whole response object of the Responses API has an error member of its own, and that is an answer.
+    if outside.error or bytes(outside.type) == b'"error"':
+        _check_error(dialect, outside, body)
+    return dialect.usage(outside.usage) if outside.usage else None
+
+
+def _check_error(dialect: Dialect, outside: _Outside, body: bytes) -> None:
+    # A whole response object of the Responses API has an error member of its own, and that is an answer.
+    reported = dialect.name == "chat" and bytes(outside.error) not in (b"", b"null")
+    if reported or bytes(outside.type) == b'"error"':
         dialect.decode_response(body, Restore())
         raise UpstreamError("the upstream reported an error", cause=Cause.IN_BAND)
 

@@ -72,7 +72,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
         exchange.usage = whole.usage
         return exchange.dialect.encode_response(whole, answer_for(exchange))
     body = reply.first
-    exchange.usage = leg.dialect.usage(body)
+    exchange.usage = reply.usage
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     return body if leg.model == exchange.envelope.model else _renamed(body, exchange.envelope.model)
 

@@ -7,6 +7,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
+
 from asgi_llm.types import Headers
 
 __all__ = ["Client", "ClientOptions", "Timeouts", "UpstreamRequest", "UpstreamResponse"]
@@ -46,8 +48,7 @@ class ClientOptions:
     http2: bool = False
 
 
-@dataclass(slots=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct, eq=False, gc=False):
     """``path`` is appended to the base URL's path and may carry a query. ``headers`` are in lower case and exclude
     ``host``, ``content-length``, ``connection`` and ``transfer-encoding``, which the client writes itself.
     ``timeouts`` overrides the client's."""

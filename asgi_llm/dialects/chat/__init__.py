@@ -15,7 +15,7 @@ from .losses import LOSSES
 from .request import decode_request
 from .response import decode_response, encode_response
 from .stream import ChatStreamDecoder
-from .usage import usage_of
+from .usage import read_usage
 from .watch import ChatWatcher
 
 __all__ = ["CHAT", "LOSSES", "UsageFilter"]
@@ -29,7 +29,7 @@ CHAT = Dialect(
     stream_decoder=ChatStreamDecoder,
     stream_encoder=ChatStreamEncoder,
     watcher=ChatWatcher,
-    usage=usage_of,
+    usage=read_usage,
     decode_error=decode_error,
     encode_error=encode_error,
     encode_failure=encode_failure,

@@ -141,7 +141,7 @@ def in_band_error(body: bytes) -> UpstreamError:
 
 def content_error(what: str) -> UpstreamError:
     """The upstream's answer is not what this dialect says it must be."""
-    return UpstreamError(what, cause=Cause.CONTENT, code="upstream_content")
+    return UpstreamError(what, cause=Cause.CONTENT, code="upstream_invalid_answer")
 
 
 class _Told(msgspec.Struct):

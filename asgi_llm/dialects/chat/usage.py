@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from asgi_llm.neutral.usage import Usage
 
-__all__ = ["UsageOut", "read_usage", "usage_of", "write_usage"]
+__all__ = ["UsageOut", "read_usage", "write_usage"]
 
 _MICRO = 1_000_000
 
@@ -150,22 +150,6 @@ def _cost(said: dict[str, Any]) -> int | None:
         if isinstance(upstream, int | float) and 0 <= upstream < _MICRO:
             cost += upstream
     return round(cost * _MICRO)
-
-
-class _Answer(msgspec.Struct):
-    usage: Raw = Raw()
-
-
-_answer = msgspec.json.Decoder(_Answer)
-
-
-def usage_of(body: bytes) -> Usage | None:
-    """The usage of a whole answer that passes through, or None; never raises."""
-    try:
-        raw = _answer.decode(body).usage
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return read_usage(raw) if raw else None
 
 
 class _ReadOut(msgspec.Struct, omit_defaults=True, gc=False):

@@ -13,8 +13,9 @@ from .encode_stream import KEEPALIVE, GeminiArrayEncoder, GeminiEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .request import decode_request
-from .response import decode_response, encode_response, usage
+from .response import decode_response, encode_response
 from .stream import GeminiDecoder
+from .usage import decode_usage
 from .watch import GeminiWatcher
 
 __all__ = ["GEMINI", "LOSSES", "GeminiArrayEncoder"]
@@ -28,7 +29,7 @@ GEMINI = Dialect(
     stream_decoder=GeminiDecoder,
     stream_encoder=GeminiEncoder,
     watcher=GeminiWatcher,
-    usage=usage,
+    usage=decode_usage,
     decode_error=decode_error,
     encode_error=encode_error,
     encode_failure=encode_failure,

@@ -118,7 +118,7 @@ _LONGEST = 400
 
 def content_error(message: str) -> UpstreamError:
     """The upstream's answer is not what this dialect says it must be."""
-    return UpstreamError(message, cause=Cause.CONTENT, code="upstream_content")
+    return UpstreamError(message, cause=Cause.CONTENT, code="upstream_invalid_answer")
 
 
 def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Raw, structs
 
 from asgi_llm.dialects.interface import Answer, Restore
 from asgi_llm.errors import UpstreamError
@@ -30,7 +30,6 @@ from asgi_llm.neutral.request import (
     Video,
 )
 from asgi_llm.neutral.response import Candidate, Finish, Response
-from asgi_llm.neutral.usage import Usage
 
 from .answer import CHUNK, WireCandidate, raw_parts
 from .citations import read_sources, write_grounding
@@ -40,7 +39,7 @@ from .finish import blocked, finish_of, finish_word
 from .logprobs import read_logprobs, write_logprobs
 from .names import flat_name
 from .parts import is_plain, plain_part, raw_part
-from .raws import NULL, given, one_line
+from .raws import given, one_line
 from .restore import call_of
 from .signatures import Held, carriers_of, google_signature, seal
 from .spelling import camel
@@ -55,23 +54,7 @@ __all__ = [
     "foreign",
     "other_part",
     "signature_of",
-    "usage",
 ]
-
-
-class _UsageOnly(Struct, rename="camel"):
-    usage_metadata: Raw = NULL
-
-
-_USAGE_ONLY = msgspec.json.Decoder(_UsageOnly)
-
-
-def usage(body: bytes) -> Usage | None:
-    """The usage of a JSON answer, or None. Never raises."""
-    try:
-        return decode_usage(_USAGE_ONLY.decode(_alone(body)).usage_metadata)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _alone(body: bytes) -> bytes:

@@ -13,8 +13,9 @@ from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .own import without_own_thoughts
 from .request import decode_request
-from .response import decode_response, encode_response, usage
+from .response import decode_response, encode_response
 from .stream import MessagesDecoder
+from .usage import read_usage
 from .watch import MessagesWatcher
 
 __all__ = ["LOSSES", "MESSAGES"]
@@ -28,7 +29,7 @@ MESSAGES = Dialect(
     stream_decoder=MessagesDecoder,
     stream_encoder=MessagesEncoder,
     watcher=MessagesWatcher,
-    usage=usage,
+    usage=read_usage,
     decode_error=decode_error,
     encode_error=encode_error,
     encode_failure=encode_failure,

@@ -30,7 +30,6 @@ from asgi_llm.neutral.request import (
     Video,
 )
 from asgi_llm.neutral.response import Candidate, Finish, Response
-from asgi_llm.neutral.usage import Usage
 
 from .blocks import known_parts, parts_of
 from .errors import in_band
@@ -44,7 +43,7 @@ from .stops import StopDetails, finish_of, stop_of
 from .usage import WrittenUsage, decode_usage, encode_usage, to_neutral
 from .wire import Known
 
-__all__ = ["citation_block", "decode_response", "encode_response", "message_id", "signature_of", "usage"]
+__all__ = ["citation_block", "decode_response", "encode_response", "message_id", "signature_of"]
 
 
 class _Head(Struct, kw_only=True):
@@ -88,22 +87,9 @@ class _Written(Struct, kw_only=True):
     container: Raw | UnsetType
 
 
-class _UsageOnly(Struct):
-    usage: Raw = NULL
-
-
 _MESSAGE = msgspec.json.Decoder(_Message)
 _ANSWER = msgspec.json.Decoder(_Answer)
 _JSON = msgspec.json.Encoder()
-_USAGE_ONLY = msgspec.json.Decoder(_UsageOnly)
-
-
-def usage(body: bytes) -> Usage | None:
-    """The usage of a JSON answer, or None. Never raises."""
-    try:
-        return to_neutral(decode_usage(_USAGE_ONLY.decode(body).usage))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def decode_response(body: bytes, restore: Restore) -> Response:
@@ -148,7 +134,9 @@ def _any_answer(body: bytes) -> tuple[_Head, tuple[Part, ...]]:
 
 def _not_a_message() -> UpstreamError:
     return UpstreamError(
-        "The upstream's answer is not a message of the Messages API.", cause=Cause.CONTENT, code="upstream_content"
+        "The upstream's answer is not a message of the Messages API.",
+        cause=Cause.CONTENT,
+        code="upstream_invalid_answer",
     )
 
 

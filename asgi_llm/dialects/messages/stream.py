@@ -347,4 +347,4 @@ class MessagesDecoder:
 
 
 def _content(message: str) -> UpstreamError:
-    return UpstreamError(message, cause=Cause.CONTENT, code="upstream_content")
+    return UpstreamError(message, cause=Cause.CONTENT, code="upstream_invalid_answer")

@@ -43,6 +43,11 @@ _DECODER = msgspec.json.Decoder(WireUsage)
 _FIELDS = WireUsage.__struct_fields__
 
 
+def read_usage(raw: Raw) -> Usage | None:
+    """The counts of a usage object, or None where it is none. Never raises."""
+    return to_neutral(decode_usage(raw))
+
+
 def decode_usage(raw: Raw | bytes | None) -> WireUsage | None:
     """The usage object, or None where there is none or it is not one. Never raises."""
     if raw is None or raw == NULL:

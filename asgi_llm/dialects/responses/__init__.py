@@ -13,7 +13,7 @@ from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .request import decode_request
 from .response import decode_response, encode_response
-from .usage import usage_of
+from .usage import decode_usage
 from .watch import Watcher
 
 __all__ = ["LOSSES", "RESPONSES"]
@@ -27,7 +27,7 @@ RESPONSES = Dialect(
     stream_decoder=Decoder,
     stream_encoder=Encoder,
     watcher=Watcher,
-    usage=usage_of,
+    usage=decode_usage,
     decode_error=decode_error,
     encode_error=encode_error,
     encode_failure=encode_failure,

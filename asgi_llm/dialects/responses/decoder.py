@@ -122,7 +122,13 @@ class Decoder:
             self._garbage()
 
     def _garbage(self) -> None:
-        self._fail(UpstreamError("the upstream's stream holds something that is no event of it", cause=Cause.CONTENT))
+        self._fail(
+            UpstreamError(
+                "the upstream's stream holds something that is no event of it",
+                cause=Cause.CONTENT,
+                code="upstream_invalid_answer",
+            )
+        )
 
     def _take(self, kind: str, event: StreamEvent) -> None:
         match kind:

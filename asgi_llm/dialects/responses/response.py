@@ -140,4 +140,6 @@ def _value(raw: Raw) -> Any:
 
 
 def _not_an_answer() -> UpstreamError:
-    return UpstreamError("the upstream's answer is not a response of this API", cause=Cause.CONTENT)
+    return UpstreamError(
+        "the upstream's answer is not a response of this API", cause=Cause.CONTENT, code="upstream_invalid_answer"
+    )

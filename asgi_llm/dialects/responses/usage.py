@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 
 from asgi_llm.neutral.usage import Usage
 
-__all__ = ["decode_usage", "encode_usage", "usage_of"]
+__all__ = ["decode_usage", "encode_usage"]
 
 _MICRO = 1_000_000
 
@@ -35,20 +35,7 @@ class _Usage(Struct):
     cost: float | None = None
 
 
-class _Body(Struct):
-    usage: Raw = Raw(b"null")
-
-
 _usage = msgspec.json.Decoder(_Usage | None)
-_body = msgspec.json.Decoder(_Body)
-
-
-def usage_of(body: bytes) -> Usage | None:
-    """The usage of a whole JSON answer, or None; never raises."""
-    try:
-        return decode_usage(_body.decode(body).usage)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
 
 
 def decode_usage(raw: Raw | bytes | None) -> Usage | None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from asgi_llm.dialects.gemini import GEMINI
 from asgi_llm.dialects.interface import Answer, Restore
@@ -223,7 +224,6 @@ def test_a_body_that_is_no_answer_is_an_error_of_the_upstream(body: bytes) -> No
     with pytest.raises(UpstreamError) as caught:
         GEMINI.decode_response(body, Restore())
     assert caught.value.cause is Cause.CONTENT
-    assert GEMINI.usage(body) is None
 
 
 def test_usage_there_and_back() -> None:
@@ -237,7 +237,7 @@ def test_usage_there_and_back() -> None:
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9}, {"modality": "AUDIO", "tokenCount": 1}],
     }
     body = json.dumps({**chunk(text("x"), finish="STOP"), "usageMetadata": metadata}).encode()
-    usage = GEMINI.usage(body)
+    usage = GEMINI.usage(Raw(json.dumps(metadata).encode()))
     assert usage is not None
     assert (usage.fresh, usage.cache_read, usage.visible, usage.reasoning, usage.tool_prompt) == (6, 4, 5, 3, 2)
     assert (usage.audio_in, usage.input, usage.output) == (1, 12, 8)
@@ -297,3 +297,8 @@ def test_what_another_provider_ran_is_not_written() -> None:
     written = json.loads(GEMINI.encode_response(answer, ANSWER))
     assert written["candidates"][0]["content"]["parts"] == [{"text": "x"}]
     assert written["responseId"] == "made"
+
+
+@pytest.mark.parametrize("usage", [b"", b"[]", b"3", b"null", b'{"promptTokenCount":"x"}', b"\xff"])
+def test_what_is_no_usage_is_none(usage: bytes) -> None:
+    assert GEMINI.usage(Raw(usage)) is None

@@ -74,7 +74,7 @@ def test_any_bytes_are_an_error_with_a_name(data: bytes) -> None:
             GEMINI.decode_request(body)
         with suppress(UpstreamError):
             GEMINI.decode_response(body, Restore())
-        GEMINI.usage(body)
+        GEMINI.usage(msgspec.Raw(body))
         GEMINI.decode_error(500, [], body)
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from asgi_llm.dialects.responses import RESPONSES
 from asgi_llm.errors import Kind
@@ -130,17 +131,12 @@ def test_garbage_is_tolerated():
     assert watcher.usage is None
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{", b'{"usage":1}', b'{"usage":null}', b'{"usage":{"input_tokens":"x"}}']
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"1", b"null", b'{"input_tokens":"x"}'])
 def test_usage_of_json_never_raises(body):
-    assert RESPONSES.usage(body) is None
+    assert RESPONSES.usage(Raw(body)) is None
 
 
 def test_usage_of_json_is_disjoint_and_never_negative():
-    usage = RESPONSES.usage(
-        json.dumps(
-            {"usage": {"input_tokens": 5, "input_tokens_details": {"cached_tokens": 9}, "output_tokens": 1}}
-        ).encode()
-    )
+    counts = {"input_tokens": 5, "input_tokens_details": {"cached_tokens": 9}, "output_tokens": 1}
+    usage = RESPONSES.usage(Raw(json.dumps(counts).encode()))
     assert (usage.fresh, usage.cache_read, usage.visible) == (0, 9, 1)
