@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-__all__ = ["AGENTS", "KEY", "MODEL", "Agent", "Outcome", "Place"]
+__all__ = ["AGENTS", "KEY", "MODEL", "Agent", "Outcome", "Place", "find"]
 
 KEY = "sk-of-the-caller"
 """What the agents send as their key; must never be seen upstream."""

@@ -30,6 +30,8 @@ position; nothing written here needs a later one."""
 
 _MARKS = 4
 _OUTPUT_TOOL = "json_output"
+_UNOBSERVED = frozenset({"client_metadata", "include", "truncation"})
+"""Fields of other dialects that mean nothing here and whose loss nobody can observe; agents send them always."""
 
 _NOTHING = Restore()
 _NO_SAMPLING = Sampling()
@@ -118,7 +120,7 @@ class _Draft:
     def _add_ext(self, body: dict[str, Any], ext: dict[str, Raw]) -> None:
         if self.request.dialect == "messages":
             body.update((name, raw) for name, raw in ext.items() if name not in body)
-        else:
+        elif not ext.keys() <= _UNOBSERVED:
             self.report.lose("ext")
 
     def _headers(self) -> Headers:

@@ -639,6 +639,9 @@ class TestKnobs:
         assert "context_management" not in body(ext=ext)
         assert warned(ext=ext) == {"ext"}
 
+    def test_foreign_fields_that_nobody_can_miss_are_not_named(self) -> None:
+        assert warned(ext={"client_metadata": Raw(b'{"session":"s"}')}) == set()
+
     def test_the_same_request_gives_the_same_bytes(self) -> None:
         fields: dict[str, Any] = {"tools": (FunctionTool("a.b", schema=OBJECT), CustomTool("c")), "end_user": "e@f"}
         assert encode(user("x"), **fields) == encode(user("x"), **fields)
