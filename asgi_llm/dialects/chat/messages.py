@@ -69,6 +69,7 @@ def read_messages(messages: list[Message]) -> tuple[tuple[Instruction, ...], tup
     results: list[ToolResult] = []
     last_old_call = ""
     for index, message in enumerate(messages):
+        # Not isinstance: to deny it takes several times as long for structs, whose metaclass is not plain ``type``.
         if type(message) is ToolMessage:
             results.append(_result(message, index))
             continue
