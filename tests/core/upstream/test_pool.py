@@ -7,9 +7,9 @@ import gc
 import random
 import socket
 import weakref
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from asgi_llm.errors import Cause, Kind, UpstreamError
 from asgi_llm.upstream.interface import Timeouts
