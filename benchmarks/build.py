@@ -4,7 +4,6 @@ each Python system. Everything lands in `benchmarks/.build` and is kept until it
 import shutil
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -43,51 +42,19 @@ def compiled(name: str) -> Path:
     return program
 
 
-# Prints the version and how long a piece of everyday Python takes, in seconds.
-_PROBE = """
-import sys, time
-def work():
-    start = time.perf_counter()
-    found = {}
-    for number in range(200_000):
-        found[number & 1023] = found.get(number & 511, 0) + len(str(number))
-    return time.perf_counter() - start
-if sys.version_info < (3, 11) or sys.implementation.name != "cpython":
-    raise SystemExit(1)
-print(sys.version.split()[0], min(work() for _ in range(5)))
-"""
-
-
-@cache
-def python() -> tuple[str, str]:
-    """The fastest CPython from 3.11 on that is there, and its version. Python as distributions build it is optimised,
-    and a third faster than one that was compiled without further ado."""
-    names = ["/usr/bin/python3", *(f"python3.{minor}" for minor in range(11, 15))]
-    programs = {sys.executable, *(found for name in names if (found := shutil.which(name)))}
-    seconds: dict[tuple[str, str], float] = {}
-    for program in sorted(programs):
-        result = subprocess.run([program, "-c", _PROBE], capture_output=True, text=True, check=False)
-        if result.returncode == 0:
-            version, taken = result.stdout.split()
-            seconds[program, version] = float(taken)
-    best = min(seconds, key=seconds.__getitem__)
-    say(f"Python systems run on {best[0]} ({best[1]}), the fastest CPython found here")
-    return best
-
-
 def environment(name: str, requirements: list[str], recipe_text: str = "") -> Path:
     """The `bin` directory of a virtual environment that holds `requirements`. It is made anew when these, the Python
     or `recipe_text` have changed. Raises MissingError."""
     home = BUILD / name
     recipe = home / "recipe.txt"
-    wanted = "\n".join([*python(), *requirements, recipe_text])
+    wanted = "\n".join([sys.version, *requirements, recipe_text])
     if recipe.exists() and recipe.read_text() == wanted:
         return home / "bin"
     say(f"installing {' '.join(requirements)} into {home.relative_to(HERE.parent)} (this may take minutes)")
     shutil.rmtree(home, ignore_errors=True)
     own = str(home / "bin" / "python")
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
-    run_quietly([python()[0], "-m", "venv", *(["--without-pip"] if uv else []), str(home)], f"making {name}")
+    run_quietly([sys.executable, "-m", "venv", *(["--without-pip"] if uv else []), str(home)], f"making {name}")
     installer = [uv, "pip", "install", "--python", own] if uv else [own, "-m", "pip", "install"]
     run_quietly([*installer, *requirements], f"installing {name}")
     recipe.write_text(wanted)
