@@ -6,7 +6,7 @@ Requests are parsed by httptools (llhttp), so what a provider would refuse is re
 import asyncio
 import socket
 import struct
-from typing import cast
+from typing import Protocol, cast
 
 import httptools
 
@@ -20,18 +20,18 @@ __all__ = ["Connection", "Director"]
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
-class Director:
+class Director(Protocol):
     """Told by the connections what happens; says what to answer."""
 
     connections: "set[Connection]"
 
     async def answer(self, request: Recorded) -> Answer:
         """What to answer; called in the order of arrival."""
-        raise NotImplementedError
+        ...
 
     def blame(self, message: str) -> None:
         """The peer (or the script) did something that must fail the test."""
-        raise NotImplementedError
+        ...
 
 
 class Connection(asyncio.Protocol):

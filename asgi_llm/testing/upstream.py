@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from .answer import Answer
 from .patience import PATIENCE, News, within
 from .recorded import Recorded
-from .server import Connection, Director
+from .server import Connection
 
 if TYPE_CHECKING:
     import httpx
@@ -20,7 +20,7 @@ __all__ = ["ScriptedUpstream"]
 Handler = Callable[[Recorded], Answer | Awaitable[Answer]]
 
 
-class ScriptedUpstream(Director):
+class ScriptedUpstream:
     """A fake provider on a free port of the loopback interface.
 
     ``script`` is one answer for every request, a list of answers for one request each, or a callable that is given
