@@ -19,10 +19,9 @@ class ASGICaller:
     """Implements ``exchange.Caller``.
 
     Once the body is read the runtime's lookout is asked to say when the answer takes long (most JSON answers do not);
-    then a task waits in ``receive()`` for ``http.disconnect``. Servers
-    differ in whether ``send()`` fails after a disconnect, so this watch is the only way to know. What follows is the
-    settings' choice: ``cancel`` cancels the task that serves the request; ``drain`` lets it go on, with sends that go
-    nowhere, for as long as ``drain_timeout`` allows.
+    then a task waits in ``receive()`` for ``http.disconnect``. Servers differ in whether ``send()`` fails after a
+    disconnect, so this watch is the only way to know. What follows is the settings' choice: ``cancel`` cancels the
+    task that serves the request; ``drain`` lets it go on for ``drain_timeout``, with sends that go nowhere.
     """
 
     __slots__ = (
@@ -114,10 +113,11 @@ class ASGICaller:
             if not self._breaking_off:
                 raise
             self._breaking_off = False
+            self.missed = True
             asyncio.current_task().uncancel()  # type: ignore[union-attr]  # this runs in a task
         except OSError:
             # ASGI 2.4: a send after a disconnect raises, perhaps before receive() was heard to say so.
-            self.gone = True
+            self.gone = self.missed = True
             if self._runtime.blueprint.settings.stream.on_disconnect == "cancel":
                 raise CallerGone from None
         finally:

@@ -111,10 +111,15 @@ async def _first(
     return Reply(response, False, body, False, outgoing.restore, None, usage)
 
 
+_PREFACE = 64 * 1024
+"""Bytes of comments before the first event that are kept."""
+
+
 async def _first_event(response: UpstreamResponse) -> bytes:
-    """The first bytes of a stream up to at least one line of data; comments are not yet an answer."""
+    """The first bytes of a stream up to at least one line of data; comments are not yet an answer, though a flood of
+    them is let through rather than kept."""
     first = await response.read()
-    while first and b"data:" not in first:
+    while first and b"data:" not in first and len(first) < _PREFACE:
         more = await response.read()
         if not more:
             break

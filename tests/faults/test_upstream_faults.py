@@ -445,3 +445,17 @@ async def test_shutdown_lets_streams_end_and_refuses_new_requests() -> None:
         _, _, whole = await running
         await closing
     assert whole.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_flood_of_comments_is_passed_on_and_not_kept() -> None:
+    comments = [b": " + b"x" * 1000 + b"\n\n"] * 200
+    answer = Answer.sse([*comments, *chat_events(("Hello!",))])
+    async with no_leaks(), ScriptedUpstream(answer) as upstream:
+        desk = Desk({"up": target("chat", upstream.url)})
+        async with desk.gateway.running():
+            status, _, body = await desk.ask("chat", stream=True)
+            assert status == 200
+            assert body.startswith(b"".join(comments))
+            status, _, body = await desk.ask("messages", stream=True)
+    assert status == 200
+    assert b"Hello!" in body

@@ -4,14 +4,12 @@ Reading is tolerant, since compatible servers and the proxies before them answer
 upstream's refusal of the gateway's own credentials look like a refusal of the caller's.
 """
 
-import math
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
 
+from asgi_llm.dialects.retry_after import retry_after
 from asgi_llm.dialects.sse import frame
 from asgi_llm.errors import AsgiLLMError, Cause, Kind, UpstreamError
 from asgi_llm.types import Headers
@@ -117,7 +115,7 @@ def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
         kind=kind,
         code="upstream_authentication" if refused else _code(kind, told),
         param=None if refused else told.param,
-        retry_after=_retry_after(headers),
+        retry_after=retry_after(headers),
         upstream_status=status,
         body=None if refused else body,
         content_type=content_type,
@@ -260,31 +258,3 @@ def _code(kind: Kind, told: _Told) -> str:
 
 def _header(headers: Headers, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in headers if key.lower() == name), None)
-
-
-def _retry_after(headers: Headers) -> float | None:
-    """Seconds, from ``retry-after-ms`` or ``retry-after`` (RFC 9110 section 10.2.3: seconds or a date)."""
-    if (seconds := _seconds(_header(headers, b"retry-after-ms"))) is not None:
-        return seconds / 1000
-    told = _header(headers, b"retry-after")
-    if told is None or (seconds := _seconds(told)) is not None:
-        return seconds if told is not None else None
-    until, sent = _moment(told), _moment(_header(headers, b"date"))
-    return None if until is None or sent is None else max(0.0, (until - sent).total_seconds())
-
-
-def _moment(text: str | None) -> datetime | None:
-    """An HTTP date. The answer's own ``date`` is what another one is measured against: there is no clock here."""
-    try:
-        moment = parsedate_to_datetime(text or "")
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None

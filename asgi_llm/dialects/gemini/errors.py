@@ -5,13 +5,12 @@ this package is printed as the reason of an ``ErrorInfo``.
 """
 
 import re
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.dialects.retry_after import retry_after, seconds
 from asgi_llm.dialects.sse import frame
 from asgi_llm.errors import AsgiLLMError, Cause, ClientError, Kind, UpstreamError
 from asgi_llm.types import Headers
@@ -157,7 +156,7 @@ def _error(
         message = "The upstream refused the gateway's own credentials."
     elif kind in (Kind.BAD_REQUEST, Kind.TOO_LARGE, Kind.UNPROCESSABLE) and _OVERFLOW.search(message):
         kind, code = Kind.CONTEXT_LENGTH, "context_length_exceeded"
-    wait = _retry_after(headers or [])
+    wait = retry_after(headers or [])
     return UpstreamError(
         message or f"The upstream answered with status {status or said.code}.",
         cause=cause,
@@ -203,7 +202,7 @@ def _delay(value: Any) -> float | None:
     """Seconds of a protobuf duration: ``31s``, ``0.5s``, or an object of seconds and nanos."""
     if isinstance(value, dict):
         value = f"{value.get('seconds', 0)}s"
-    return _seconds(value.removesuffix("s")) if isinstance(value, str) else None
+    return seconds(value.removesuffix("s")) if isinstance(value, str) else None
 
 
 def _line(value: Any) -> str:
@@ -224,23 +223,3 @@ def _readable(body: bytes) -> str:
 
 def _header(headers: Headers, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in headers if key.lower() == name), None)
-
-
-def _retry_after(headers: Headers) -> float | None:
-    """Seconds to wait, from ``retry-after`` (seconds or a date)."""
-    if (after := _header(headers, b"retry-after")) is None:
-        return None
-    if (seconds := _seconds(after)) is not None:
-        return seconds
-    try:
-        return max(parsedate_to_datetime(after).timestamp() - time(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        seconds = float(text)
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < 1e9 else None

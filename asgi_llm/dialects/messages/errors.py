@@ -5,13 +5,12 @@ where Anthropic prints its own. A client treats an overflow of the context by th
 """
 
 import re
-from email.utils import parsedate_to_datetime
-from time import time
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.dialects.retry_after import retry_after
 from asgi_llm.dialects.sse import frame
 from asgi_llm.errors import AsgiLLMError, Cause, ClientError, Kind, UpstreamError
 from asgi_llm.types import Headers
@@ -163,7 +162,7 @@ def _error(
         cause=cause,
         kind=kind,
         code=code,
-        retry_after=_retry_after(headers or []),
+        retry_after=retry_after(headers or []),
         upstream_status=status,
         body=body,
         content_type=_header(headers or [], b"content-type"),
@@ -207,25 +206,3 @@ def _readable(body: bytes) -> str:
 
 def _header(headers: Headers, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in headers if key.lower() == name), None)
-
-
-def _retry_after(headers: Headers) -> float | None:
-    """Seconds to wait, from ``retry-after-ms`` or ``retry-after`` (seconds or a date)."""
-    if (millis := _header(headers, b"retry-after-ms")) is not None and (seconds := _seconds(millis)) is not None:
-        return seconds / 1000
-    if (after := _header(headers, b"retry-after")) is None:
-        return None
-    if (seconds := _seconds(after)) is not None:
-        return seconds
-    try:
-        return max(parsedate_to_datetime(after).timestamp() - time(), 0.0)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _seconds(text: str) -> float | None:
-    try:
-        seconds = float(text)
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < 1e9 else None

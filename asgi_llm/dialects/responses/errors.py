@@ -3,7 +3,6 @@
 OpenAI API reference, "Error codes". In a running stream an error is the ``response.failed`` event.
 """
 
-import email.utils
 import re
 import time
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import mint
+from asgi_llm.dialects.retry_after import retry_after
 from asgi_llm.errors import AsgiLLMError, Cause, Kind, UpstreamError
 from asgi_llm.types import Headers
 
@@ -148,7 +148,7 @@ def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
         kind=kind,
         code=_stable(kind, code),
         param=param,
-        retry_after=_retry_after(headers),
+        retry_after=retry_after(headers),
         upstream_status=status,
         body=body,
         content_type=_header(headers, b"content-type"),
@@ -240,27 +240,3 @@ def _header(headers: Headers, name: bytes) -> str | None:
         if key.lower() == name:
             return value.decode("latin-1")
     return None
-
-
-def _retry_after(headers: Headers) -> float | None:
-    """Seconds to wait, from ``retry-after-ms`` or ``retry-after`` (seconds or HTTP date, RFC 9110 section 10.2.3)."""
-    if (millis := _header(headers, b"retry-after-ms")) is not None and (value := _number(millis)) is not None:
-        return value / 1000
-    text = _header(headers, b"retry-after")
-    if text is None:
-        return None
-    if (value := _number(text)) is not None:
-        return value
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return max(moment.timestamp() - time.time(), 0.0)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < 1e9 else None

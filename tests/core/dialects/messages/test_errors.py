@@ -133,7 +133,7 @@ def test_the_gateways_own_credentials_are_not_the_callers(status: int) -> None:
         ([(b"retry-after", b"7")], 7),
         ([(b"retry-after", b"1.5")], 1.5),
         ([(b"retry-after-ms", b"250"), (b"retry-after", b"9")], 0.25),
-        ([(b"Retry-After", b"Wed, 21 Oct 2015 07:28:00 GMT")], 0),
+        ([(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT"), (b"date", b"Wed, 21 Oct 2015 07:28:05 GMT")], 0),
         ([(b"retry-after", b"soon")], None),
         ([(b"retry-after", b"-1")], None),
         ([(b"retry-after", b"nan")], None),

@@ -104,7 +104,7 @@ def test_kind_of_upstream_error(status, body, kind):
     [
         ([(b"retry-after", b"7")], 7.0),
         ([(b"retry-after-ms", b"250"), (b"retry-after", b"7")], 0.25),
-        ([(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT")], 0.0),
+        ([(b"retry-after", b"Wed, 21 Oct 2015 07:28:00 GMT"), (b"date", b"Wed, 21 Oct 2015 07:28:05 GMT")], 0.0),
         ([(b"retry-after", b"soon")], None),
         ([(b"retry-after", b"inf")], None),
         ([], None),
