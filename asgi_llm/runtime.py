@@ -32,7 +32,7 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keys", "ladder", "settings", "sinks", "targets")
+    __slots__ = ("keyed", "keys", "ladder", "settings", "sinks", "targets")
 
     def __init__(
         self,
@@ -46,6 +46,7 @@ class Blueprint:
         self.targets = targets
         self.ladder = ladder
         self.keys = keys
+        self.keyed = len(keys) > 0
         self.sinks = sinks
 
 

@@ -1,6 +1,8 @@
 """The caller behind an ASGI connection: reads its body, sends its answer, hears it leave."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from asgi_llm.errors import ClientError, Kind
 from asgi_llm.exchange import CallerGone, HostRefusal
@@ -56,7 +58,10 @@ class ASGICaller:
         self._breaking_off = False
 
     async def body(self, limit: int) -> bytes:
-        self._check_declared_length(limit)
+        declared = self.fields.get(b"content-length", b"")
+        # An absurdly long number must not be parsed at all: that takes quadratic time.
+        if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+            raise _too_large(limit)
         body = b""
         pieces: list[bytes] = []
         size = 0
@@ -83,22 +88,22 @@ class ASGICaller:
         self._runtime.lookout.add(self)
         return body
 
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+    def answer(self, status: int, headers: Headers, body: bytes) -> Coroutine[Any, Any, None]:
         self.started = True
-        await self._tell(
+        return self._tell(
             {"type": "http.response.start", "status": status, "headers": headers},
             {"type": "http.response.body", "body": body, "more_body": False},
         )
 
-    async def start(self, status: int, headers: Headers) -> None:
+    def start(self, status: int, headers: Headers) -> Coroutine[Any, Any, None]:
         self.started = True
-        await self._tell({"type": "http.response.start", "status": status, "headers": headers})
+        return self._tell({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def send(self, data: bytes) -> None:
-        await self._tell({"type": "http.response.body", "body": data, "more_body": True})
+    def send(self, data: bytes) -> Coroutine[Any, Any, None]:
+        return self._tell({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def finish(self, data: bytes = b"") -> None:
-        await self._tell({"type": "http.response.body", "body": data, "more_body": False})
+    def finish(self, data: bytes = b"") -> Coroutine[Any, Any, None]:
+        return self._tell({"type": "http.response.body", "body": data, "more_body": False})
 
     async def _tell(self, *messages: Message) -> None:
         if self.gone:
@@ -129,12 +134,6 @@ class ASGICaller:
         if self._watch is not None:
             self._watch.cancel()
         self._task = None
-
-    def _check_declared_length(self, limit: int) -> None:
-        declared = self.fields.get(b"content-length")
-        # An absurdly long number must not be parsed at all: that takes quadratic time.
-        if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
-            raise _too_large(limit)
 
     def is_taking_long(self) -> None:
         """Told by the lookout: from now on it pays to listen for the caller's leaving."""

@@ -95,19 +95,20 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     models.clear()
     try:
         found = _DECODERS[dialect].decode(body)
-        if len(models) == 1 and type(models[0]) is str and models[0].strip() and _has_turns(dialect, found.turns):
-            return _envelope(models[0], found)
+        turns = found.turns
+        # The first byte is looked at in place: the bytes of a long conversation are not copied for it.
+        if (memoryview(turns)[0] in _STARTS[dialect] if turns else dialect == "responses") and len(models) == 1:
+            model = models[0]
+            if type(model) is str and model.strip():
+                return _envelope(model, found)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     raise _diagnose(dialect, body)
 
 
-def _has_turns(dialect: DialectName, turns: Raw) -> bool:
-    # Looked at in place: the bytes of a long conversation are not copied for it.
-    return memoryview(turns)[0] in _STARTS[dialect] if turns else dialect == "responses"
-
-
 def _envelope(model: str, found: _Outside) -> Envelope:
+    if not found.stream and not found.stream_options:
+        return Envelope(model)
     options = bytes(found.stream_options)
     asked = bool(options) and options != b"null" and bool(_options.decode(options).include_usage)
     return Envelope(model, bool(found.stream), asked, options)

@@ -35,8 +35,8 @@ class Crew:
         workers = self.workers
         if len(workers) == 1:
             worker = workers[0]
-            return worker if worker not in tried and worker.breaker.admits(now) else None
-        fit = [worker for worker in workers if worker not in tried and worker.breaker.admits(now)]
+            return worker if worker not in tried and _admits(worker, now) else None
+        fit = [worker for worker in workers if worker not in tried and _admits(worker, now)]
         return self._balance.pick(fit) if fit else None
 
 
@@ -52,6 +52,10 @@ class Fleet:
         """Closes every worker's connections."""
         workers = [worker for crew in self.crews.values() for worker in crew.workers]
         await asyncio.gather(*(worker.client.aclose() for worker in workers))
+
+
+def _admits(worker: Worker, now: float) -> bool:
+    return not worker.breaker.troubled or worker.breaker.admits(now)
 
 
 def _client(target: Target, options: ClientOptions) -> Client:

@@ -33,7 +33,7 @@ class Worker:
         """An attempt begins; exactly one of ``succeeded``, ``failed`` and ``abandoned`` must follow, with what this
         returned: whether the attempt is a probe of a worker that was passed over."""
         self.load += 1
-        return self.breaker.enter()
+        return self.breaker.troubled and self.breaker.enter()
 
     def succeeded(self, probe: bool) -> None:
         self.load -= 1

@@ -40,7 +40,7 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
             raise TypeError(f"scope[{IDENTITY_KEY!r}] must be an Identity, not {type(named).__name__}")
         return named
     blueprint = runtime.blueprint
-    if len(blueprint.keys) and (key := _key(caller)) is not None:
+    if blueprint.keyed and (key := _key(caller.fields)) is not None:
         identity = blueprint.keys.find(key)
         if identity is None:
             raise PolicyError("the API key is not known here", kind=Kind.AUTHENTICATION, code="invalid_api_key")
@@ -54,12 +54,12 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
     )
 
 
-def _key(caller: Caller) -> bytes | None:
+def _key(fields: dict[bytes, bytes]) -> bytes | None:
     """The key shown. Every dialect's clients use either header, and the key's own header wins."""
-    if key := caller.fields.get(b"x-api-key"):
+    if key := fields.get(b"x-api-key"):
         return key
-    scheme, _, key = (caller.fields.get(b"authorization") or b"").partition(b" ")
-    return key.strip() if scheme.lower() == b"bearer" and key.strip() else None
+    authorization = fields.get(b"authorization", b"")
+    return authorization[7:].strip() or None if authorization[:7].lower() == b"bearer " else None
 
 
 def _check_type(caller: Caller) -> None:

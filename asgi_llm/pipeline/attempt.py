@@ -5,23 +5,24 @@ leg. Never by the worker that just failed.
 """
 
 import asyncio
+import random
 
 from msgspec import Struct
 
 from asgi_llm.dialects.interface import Restore
-from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.errors import Cause, Kind, UpstreamError
 from asgi_llm.exchange import Attempt, Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
 from asgi_llm.neutral.usage import Usage
+from asgi_llm.routing.retry import Verdict, delay, judge
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamResponse
 
-from .course import Course
 from .inspect import check_first, check_whole
 from .plan import Leg
-from .prepare import Outgoing
+from .prepare import Outgoing, prepare
 
 __all__ = ["Reply", "attempt"]
 
@@ -47,20 +48,40 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
         UpstreamError: the failure of the last attempt, when nothing is left to try or nothing could help.
         ClientError: the request cannot be expressed in a leg's dialect.
     """
-    course = Course(runtime, exchange, caller)
-    while (worker := course.next_worker()) is not None:
-        if course.wait:
-            await asyncio.sleep(course.wait)
-        try:
-            reply = await _try_worker(runtime, exchange, course.leg, worker, course.outgoing)
-        except UpstreamError as error:
-            if not course.failed(error):
+    plan = exchange.plan
+    assert plan is not None  # noqa: S101  # make_plan() filled it in
+    failure: UpstreamError | None = None
+    for leg in plan.legs:
+        outgoing = prepare(exchange, leg, caller)
+        exchange.leg, exchange.warnings = leg, outgoing.warnings
+        tried: list[Worker] = []
+        while (worker := leg.crew.pick(tried, runtime.loop.time())) is not None:
+            if tried:
+                await asyncio.sleep(_pause(leg, len(tried)))
+            tried.append(worker)
+            try:
+                return await _try_worker(runtime, exchange, leg, worker, outgoing)
+            except UpstreamError as error:
+                failure = error
+                verdict = judge(error)
+            if verdict is Verdict.FINAL:
+                raise failure
+            if verdict is Verdict.NEXT_LEG or len(tried) == leg.crew.target.settings.retry.attempts:
                 break
-        else:
-            exchange.warnings = course.outgoing.warnings
-            return reply
-    assert course.failure is not None  # noqa: S101  # one was noted, or no worker was found
-    raise course.failure
+    raise failure or _unavailable()
+
+
+def _pause(leg: Leg, failed: int) -> float:
+    """Seconds before the attempt after ``failed`` failed ones."""
+    retry = leg.crew.target.settings.retry
+    return delay(
+        failed + 1,
+        base=retry.base,
+        factor=retry.factor,
+        cap=retry.cap,
+        jitter=retry.jitter,
+        spread=random.random(),  # noqa: S311  # spreads load, keeps no secret
+    )
 
 
 async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing) -> Reply:
@@ -161,3 +182,13 @@ def _is_stream(headers: Headers) -> bool:
 
 def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None) -> None:
     exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status),)
+
+
+def _unavailable() -> UpstreamError:
+    return UpstreamError(
+        "no worker is available for this model now; try again later",
+        cause=Cause.UNAVAILABLE,
+        kind=Kind.OVERLOADED,
+        code="no_available_workers",
+        retry_after=5,
+    )

@@ -1,7 +1,6 @@
 """The head of a good answer."""
 
 from asgi_llm.exchange import Exchange
-from asgi_llm.providers.headers import passed_back
 from asgi_llm.types import Headers
 
 __all__ = ["stream_head", "whole_head"]
@@ -9,33 +8,31 @@ __all__ = ["stream_head", "whole_head"]
 
 def stream_head(exchange: Exchange, upstream: Headers) -> Headers:
     """For an event stream. ``upstream`` is the upstream's own head, or empty when it has not answered yet."""
-    return [
+    headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-cache"),
         # Tells nginx and its kin not to collect events before passing them on.
         (b"x-accel-buffering", b"no"),
-        *_common(exchange, upstream),
     ]
+    _add_common(headers, exchange, upstream)
+    return headers
 
 
 def whole_head(exchange: Exchange, upstream: Headers, length: int) -> Headers:
     """For a JSON answer of ``length`` bytes."""
-    return [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % length),
-        *_common(exchange, upstream),
-    ]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % length)]
+    _add_common(headers, exchange, upstream)
+    return headers
 
 
-def _common(exchange: Exchange, upstream: Headers) -> Headers:
+def _add_common(headers: Headers, exchange: Exchange, upstream: Headers) -> None:
     leg = exchange.leg
-    same = leg is not None and leg.dialect is exchange.dialect
-    headers: Headers = [(b"x-llm-request-id", exchange.id.encode("ascii"))]
-    headers += passed_back(upstream, exchange.dialect.name if same else None)
+    request_id = exchange.id.encode("ascii")
+    headers.append((b"x-llm-request-id", request_id))
+    if leg is not None:
+        headers += leg.returned.passing(upstream)
     if exchange.warnings:
         said = ", ".join(f"{warned.field};{warned.action}" for warned in exchange.warnings)
         headers.append((b"x-llm-warnings", said.encode("ascii", "replace")))
-    if not same:
-        name = b"request-id" if exchange.dialect.name == "messages" else b"x-request-id"
-        headers.append((name, exchange.id.encode("ascii")))
-    return headers
+    if leg is None or leg.mode == "translated":
+        headers.append((b"request-id" if exchange.dialect.name == "messages" else b"x-request-id", request_id))

@@ -1,6 +1,7 @@
 """Second step: which targets may serve the request, under which model name, in which dialect and mode."""
 
 from typing import Literal
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -11,8 +12,10 @@ from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.fleet import Crew
 from asgi_llm.identity import TARGET_KEY
 from asgi_llm.neutral.request import DialectName
+from asgi_llm.providers.headers import Allowed, returned_headers
 from asgi_llm.routing.resolve import Resolution
 from asgi_llm.runtime import Runtime
+from asgi_llm.types import Headers
 
 __all__ = ["Leg", "Mode", "Plan", "choose_dialect", "make_plan"]
 
@@ -23,13 +26,23 @@ _PLANS = 2048
 
 
 class Leg(Struct, frozen=True, eq=False):
-    """One target that may serve the request. ``model`` is its own name for the model, ``dialect`` what it is spoken
-    to in."""
+    """One target that may serve the request, with all that is the same for every such request.
+
+    ``model`` is its own name for the model, ``dialect`` what it is spoken to in. ``path`` and ``stream_path`` stand
+    behind the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent
+    none of that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
+    """
 
     crew: Crew
     model: str
     dialect: Dialect
     mode: Mode
+    path: bytes
+    stream_path: bytes
+    fixed: tuple[tuple[bytes, bytes], ...]
+    defaults: Headers
+    allowed: Allowed
+    returned: Allowed
 
 
 class Plan(Struct, frozen=True, eq=False):
@@ -76,8 +89,26 @@ def _plan(runtime: Runtime, dialect: DialectName, model: str, named: str | None)
 
 
 def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
-    spoken, mode = choose_dialect(crew.target.dialects, dialect)
-    return Leg(crew, model, DIALECTS[spoken], mode)
+    target = crew.target
+    provider = target.provider
+    spoken, mode = choose_dialect(target.dialects, dialect)
+    path = provider.paths[spoken]
+    return Leg(
+        crew,
+        model,
+        DIALECTS[spoken],
+        mode,
+        path=_path(path, model),
+        stream_path=_path(provider.stream_paths.get(spoken, path), model),
+        fixed=tuple(target.headers[spoken]),
+        defaults=provider.fixed_headers.get(spoken, []),
+        allowed=target.forwarded[spoken] if mode == "verbatim" else target.forwarded_foreign,
+        returned=returned_headers(spoken if mode == "verbatim" else None),
+    )
+
+
+def _path(path: bytes, model: str) -> bytes:
+    return path.replace(b"{model}", quote(model, safe="").encode("ascii"))
 
 
 def choose_dialect(spoken: tuple[DialectName, ...], dialect: DialectName) -> tuple[DialectName, Mode]:

@@ -5,7 +5,6 @@ from msgspec import Struct, structs
 from asgi_llm.dialects.interface import Restore, Warned
 from asgi_llm.dialects.splice import ask_for_usage, set_model
 from asgi_llm.exchange import Caller, Exchange
-from asgi_llm.providers.headers import Allowed
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamRequest
 
@@ -34,18 +33,16 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
 
 
 def _verbatim(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
-    envelope = exchange.envelope
+    envelope, dialect, body = exchange.envelope, leg.dialect, exchange.body
     assert envelope is not None  # noqa: S101  # admit() filled it in
-    target, body = leg.crew.target, exchange.body
     hide_usage = False
-    if envelope.stream and leg.dialect.hide_usage and not envelope.include_usage and target.profile.stream_usage:
+    if envelope.stream and dialect.hide_usage and not envelope.include_usage and leg.crew.target.profile.stream_usage:
         body, hide_usage = ask_for_usage(body, envelope.stream_options), True
     if leg.model != envelope.model:
         body = set_model(body, leg.model)
-    if leg.dialect.clean is not None:
-        body = leg.dialect.clean(body)
-    headers = _headers(leg, caller, target.forwarded[leg.dialect.name])
-    return Outgoing(_request(leg, headers, body, stream=envelope.stream), hide_usage)
+    if dialect.clean is not None:
+        body = dialect.clean(body)
+    return Outgoing(_request(leg, leg.allowed.passing(caller.headers), body, envelope.stream), hide_usage)
 
 
 def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
@@ -54,28 +51,18 @@ def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     asked = exchange.request
     if asked.model != leg.model:
         asked = structs.replace(asked, model=leg.model)
-    target = leg.crew.target
-    encoded = leg.dialect.encode_request(asked, target.profile)
-    headers = _headers(leg, caller, target.forwarded_foreign, encoded.headers)
+    encoded = leg.dialect.encode_request(asked, leg.crew.target.profile)
+    headers = [*encoded.headers, *leg.allowed.passing(caller.headers)]
     return Outgoing(
-        _request(leg, headers, encoded.body, stream=asked.stream.on),
-        warnings=encoded.warnings,
-        restore=encoded.restore,
+        _request(leg, headers, encoded.body, asked.stream.on), warnings=encoded.warnings, restore=encoded.restore
     )
 
 
-def _request(leg: Leg, headers: Headers, body: bytes, *, stream: bool) -> UpstreamRequest:
+def _request(leg: Leg, headers: Headers, body: bytes, stream: bool) -> UpstreamRequest:
     target = leg.crew.target
-    timeouts = target.stream_timeouts if stream else target.answer_timeouts
-    return UpstreamRequest(b"POST", target.provider.paths[leg.dialect.name], headers, body, timeouts)
-
-
-def _headers(leg: Leg, caller: Caller, allowed: Allowed, encoded: Headers | None = None) -> Headers:
-    target = leg.crew.target
-    own = target.headers[leg.dialect.name]
-    headers = [*own, *(encoded or ())]
-    headers += allowed.passing(caller.headers)
-    if fixed := target.provider.fixed_headers.get(leg.dialect.name):
+    if leg.defaults:
         present = {name for name, _ in headers}
-        headers += [pair for pair in fixed if pair[0] not in present]
-    return headers
+        headers += [pair for pair in leg.defaults if pair[0] not in present]
+    if stream:
+        return UpstreamRequest(b"POST", leg.stream_path, headers, body, target.stream_timeouts, leg.fixed)
+    return UpstreamRequest(b"POST", leg.path, headers, body, target.answer_timeouts, leg.fixed)

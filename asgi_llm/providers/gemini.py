@@ -1,8 +1,4 @@
-"""Google's Gemini API (AI Studio), and servers that imitate it under a base URL of theirs.
-
-The model and the verb stand in the path, behind the one given here:
-``/models/{model}:generateContent``, ``/models/{model}:streamGenerateContent?alt=sse``.
-"""
+"""Google's Gemini API (AI Studio), and servers that imitate it under a base URL of theirs."""
 
 from urllib.parse import urlsplit
 
@@ -29,7 +25,8 @@ GEMINI = Provider(
     name="gemini",
     base_url="https://generativelanguage.googleapis.com/v1beta",
     dialects=("gemini",),
-    paths={"gemini": b"/models"},
+    paths={"gemini": b"/models/{model}:generateContent"},
+    stream_paths={"gemini": b"/models/{model}:streamGenerateContent?alt=sse"},
     models_path=None,  # its list of models has a shape of its own
     credentials=_api_key,
     rebase=_rebase,

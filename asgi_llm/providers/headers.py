@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.types import Headers
 
-__all__ = ["TRACE", "Allowed", "passed_back", "request_headers"]
+__all__ = ["TRACE", "Allowed", "request_headers", "returned_headers"]
 
 TRACE = frozenset({b"traceparent", b"tracestate", b"baggage"})
 
@@ -94,6 +94,6 @@ _back = {name: Allowed(exact | _ALWAYS_BACK, prefixes) for name, (exact, prefixe
 _back_foreign = Allowed(_ALWAYS_BACK)
 
 
-def passed_back(headers: Headers, dialect: DialectName | None) -> Headers:
-    """The upstream's headers that the caller may see; ``dialect`` is None when the upstream spoke another."""
-    return (_back_foreign if dialect is None else _back[dialect]).passing(headers)
+def returned_headers(dialect: DialectName | None) -> Allowed:
+    """What the caller may see of the upstream's headers; ``dialect`` is None when the upstream spoke another."""
+    return _back_foreign if dialect is None else _back[dialect]

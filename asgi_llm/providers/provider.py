@@ -20,7 +20,8 @@ class Provider:
         name: as in the settings.
         base_url: its own address, or None where only the user knows it.
         dialects: what it speaks; the first is preferred when none matches the caller's.
-        paths: dialect -> path behind the base URL.
+        paths: dialect -> path behind the base URL; ``{model}`` in it stands for the model's name.
+        stream_paths: the same for streams, where they have another one.
         models_path: where it lists its models, or None.
         models_dialect: the shape of that list.
         credentials: API key -> the one header that carries it.
@@ -34,6 +35,7 @@ class Provider:
     base_url: str | None = None
     dialects: tuple[DialectName, ...]
     paths: Mapping[DialectName, bytes]
+    stream_paths: Mapping[DialectName, bytes] = field(default_factory=dict)
     models_path: bytes | None = b"/models"
     models_dialect: Literal["chat", "messages"] = "chat"
     credentials: Callable[[str], Headers]

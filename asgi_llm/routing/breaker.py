@@ -11,9 +11,14 @@ __all__ = ["Breaker"]
 
 class Breaker:
     """closed -> open (``failures`` within ``window`` seconds) -> half open after ``open_for`` seconds, when ``probes``
-    requests at a time may try -> closed by a success, open again by a failure."""
+    requests at a time may try -> closed by a success, open again by a failure.
 
-    __slots__ = ("_failed", "_failures", "_open_for", "_opened", "_probes", "_probing", "_window")
+    Attributes:
+        troubled: whether anything has failed since the last success. While nothing has, every request is admitted and
+            none of the other methods changes anything.
+    """
+
+    __slots__ = ("_failed", "_failures", "_open_for", "_opened", "_probes", "_probing", "_window", "troubled")
 
     def __init__(self, *, failures: int, window: float, open_for: float, probes: int) -> None:
         self._failures = failures
@@ -23,16 +28,12 @@ class Breaker:
         self._failed: deque[float] = deque(maxlen=failures)
         self._opened: float | None = None
         self._probing = 0
+        self.troubled = False
 
     def state(self, now: float) -> Literal["closed", "open", "half_open"]:
         if self._opened is None:
             return "closed"
         return "open" if now < self._opened + self._open_for else "half_open"
-
-    @property
-    def troubled(self) -> bool:
-        """Whether a success would change anything."""
-        return self._opened is not None or bool(self._failed)
 
     def admits(self, now: float) -> bool:
         """Whether a request may be sent now; ``enter`` must follow if it is."""
@@ -52,11 +53,13 @@ class Breaker:
         if probe:
             self._probing -= 1
             self._opened = None
-        if self._opened is None and self._failed:
+        if self._opened is None:
             self._failed.clear()
+            self.troubled = False
 
     def failed(self, now: float, *, probe: bool) -> None:
         self._failed.append(now)
+        self.troubled = True
         if probe:
             self._probing -= 1
             self._opened = now

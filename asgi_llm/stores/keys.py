@@ -1,7 +1,8 @@
 """Keys that callers may show, found by their SHA-256.
 
-Only digests are held, and a look-up by digest gives nothing away through its duration: to learn a digest byte by byte
-one would have to choose digests, and SHA-256 does not let one. No key is ever compared with another as text.
+A look-up by digest gives nothing away through its duration: to learn a digest byte by byte one would have to choose
+digests, and SHA-256 does not let one. Keys that were shown and found good are remembered under their (randomised)
+hash, which does not let one either: their texts are compared only where 64 bits of it agree.
 """
 
 import hashlib
@@ -16,10 +17,11 @@ __all__ = ["SettingsKeys"]
 class SettingsKeys:
     """The keys written in the settings."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_entries", "_shown")
 
     def __init__(self, keys: Iterable[KeySettings]) -> None:
         self._entries: dict[bytes, Identity] = {}
+        self._shown: dict[bytes, Identity] = {}
         for key in keys:
             digest = (
                 bytes.fromhex(key.sha256 or "")
@@ -34,4 +36,9 @@ class SettingsKeys:
 
     def find(self, key: bytes) -> Identity | None:
         """Whose key this is, or None."""
-        return self._entries.get(hashlib.sha256(key).digest())
+        identity = self._shown.get(key)
+        if identity is None:
+            identity = self._entries.get(hashlib.sha256(key).digest())
+            if identity is not None:
+                self._shown[key] = identity
+        return identity

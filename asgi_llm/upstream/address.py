@@ -80,7 +80,7 @@ def check_request(request: UpstreamRequest) -> None:
         ClientError: bytes that are illegal where they stand. Method, path and headers may stem from the caller.
     """
     check_target(request.method, request.path)
-    for name, value in request.headers:
+    for name, value in (*request.fixed, *request.headers):
         check_name(name)
         if value.translate(None, ILLEGAL_IN_HEADERS) != value:
             raise ClientError("A header value contains control characters.")

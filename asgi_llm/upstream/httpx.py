@@ -153,7 +153,7 @@ class HttpxClient:
         return await self._ask(transport, request, timeouts, total_at, again=True)
 
     def _message(self, request: UpstreamRequest, progress: "_Progress") -> Any:
-        headers = [*request.headers]
+        headers = [*request.fixed, *request.headers]
         if not any(name == b"user-agent" for name, _ in headers):
             headers.append((b"user-agent", user_agent()))
         return self.module.Request(

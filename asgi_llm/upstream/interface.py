@@ -50,14 +50,16 @@ class ClientOptions:
 
 class UpstreamRequest(Struct, eq=False, gc=False):
     """``path`` is appended to the base URL's path and may carry a query. ``headers`` are in lower case and exclude
-    ``host``, ``content-length``, ``connection`` and ``transfer-encoding``, which the client writes itself.
-    ``timeouts`` overrides the client's."""
+    ``host``, ``content-length``, ``connection`` and ``transfer-encoding``, which the client writes itself. ``fixed``
+    are further headers, which many requests share: a backend may remember how they are written. ``timeouts``
+    overrides the client's."""
 
     method: bytes
     path: bytes
     headers: Headers
     body: bytes = b""
     timeouts: Timeouts | None = None
+    fixed: tuple[tuple[bytes, bytes], ...] = ()
 
 
 class UpstreamResponse(Protocol):

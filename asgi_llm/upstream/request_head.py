@@ -3,6 +3,7 @@
 Framing is always ``content-length``; the client alone writes ``host`` and ``content-length``.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -20,7 +21,9 @@ _WITHOUT_BODY = frozenset((b"DELETE", b"GET", b"HEAD", b"OPTIONS"))
 """Methods for which an empty body is not announced."""
 
 _KEPT = 256
-"""Request lines and header names that are remembered as sound; callers can invent more."""
+"""Beginnings of requests and header names that are remembered as sound; callers can invent more."""
+
+Fixed = tuple[tuple[bytes, bytes], ...]
 
 
 @cache
@@ -35,13 +38,13 @@ def user_agent() -> bytes:
 class RequestHead:
     """Writes the requests for one base URL."""
 
-    __slots__ = ("_base", "_good_names", "_line_end", "_lines", "_user_agent")
+    __slots__ = ("_base", "_good_names", "_line_end", "_starts", "_user_agent")
 
     def __init__(self, address: Address) -> None:
         self._base = address.path
         self._line_end = b" HTTP/1.1\r\nhost: " + address.authority + b"\r\n"
         self._user_agent = b"user-agent: " + user_agent() + b"\r\n"
-        self._lines: dict[tuple[bytes, bytes], bytes] = {}
+        self._starts: dict[tuple[bytes, bytes, Fixed], tuple[bytes, bytes]] = {}
         self._good_names: set[bytes] = set()
 
     def write(self, request: UpstreamRequest) -> tuple[bytes, bytes]:
@@ -51,37 +54,45 @@ class RequestHead:
             ClientError: bytes in method, path or headers that could end a line early.
         """
         method, headers, body = request.method, request.headers, request.body
-        parts = [self._lines.get((method, request.path)) or self._new_line(method, request.path)]
-        good, agent, lines = self._good_names, self._user_agent, 4 + len(headers)
+        key = (method, request.path, request.fixed)
+        start, agent = self._starts.get(key) or self._new_start(key)
+        said = b""
+        if headers:
+            said, signed = self._written(headers)
+            if signed:
+                agent = b""
+        end = b"content-length: %d\r\n\r\n" % len(body) if body or method not in _WITHOUT_BODY else b"\r\n"
+        if len(body) <= _JOINED:
+            return b"".join((start, said, agent, end, body)), b""
+        return b"".join((start, said, agent, end)), body
+
+    def _written(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
+        """The headers' lines, and whether one of them is a user-agent."""
+        good, signed = self._good_names, False
+        lines: list[bytes] = []
         for name, value in headers:
             if name not in good:
                 self._learn(name)
             if name == b"user-agent":
-                agent = b""
-                lines -= 1
-            parts += (name, b": ", value, b"\r\n")
-        parts.append(agent)
-        if body or method not in _WITHOUT_BODY:
-            parts.append(b"content-length: %d\r\n\r\n" % len(body))
-            lines += 1
-        else:
-            parts.append(b"\r\n")
-        head = b"".join(parts)
+                signed = True
+            lines += (name, b": ", value, b"\r\n")
+        said = b"".join(lines)
         # One look at all values together: the only control characters may be the line ends written here.
-        if len(head) - len(head.translate(None, ILLEGAL_IN_HEADERS)) != 2 * lines:
+        if len(said) - len(said.translate(None, ILLEGAL_IN_HEADERS)) != len(lines) // 2:
             raise ClientError("A header value contains control characters.")
-        if len(body) <= _JOINED:
-            return head + body, b""
-        return head, body
+        return said, signed
 
-    def _new_line(self, method: bytes, path: bytes) -> bytes:
+    def _new_start(self, key: tuple[bytes, bytes, Fixed]) -> tuple[bytes, bytes]:
+        """What requests of this kind begin with, and the signature of those that bring none of their own."""
+        method, path, fixed = key
         check_target(method, path)
         target = self._base + path
         line = b"%b %b%b%b" % (method, b"" if target[:1] == b"/" else b"/", target, self._line_end)
-        if len(self._lines) >= _KEPT:
-            self._lines.clear()
-        self._lines[method, path] = line
-        return line
+        said, signed = self._written(fixed)
+        if len(self._starts) >= _KEPT:
+            self._starts.clear()
+        start = self._starts[key] = (line + said, b"" if signed else self._user_agent)
+        return start
 
     def _learn(self, name: bytes) -> None:
         check_name(name)
