@@ -28,7 +28,7 @@ from asgi_llm.serving import bind, installed, missing, run
 from asgi_llm.settings import Settings, literal_secrets
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["main"]
+__all__ = ["main", "outline", "told"]
 
 _INSTALL_SERVER = 'this needs a server: pip install "asgi-llm[server]"'
 _INSTALL_DEMO = 'the demo needs FastAPI and a server: pip install "asgi-llm[demo]"'
@@ -190,16 +190,21 @@ def _check(options: argparse.Namespace) -> int:
     gateway = Gateway(options.file)
     for path in literal_secrets(tomllib.loads(options.file.read_text(encoding="utf-8"))):
         _say(f"warning: {path}: the secret itself is in the file; refer to it, as in env://NAME or file:///path")
-    settings = gateway.settings
-    print(f"ok: {_count(len(settings.targets), 'target')}, {_count(len(settings.routes), 'route')}")
+    for line in outline(gateway.settings):
+        print(line)
+    return 0
+
+
+def outline(settings: Settings) -> list[str]:
+    """What is configured, in lines for people."""
+    lines = [f"ok: {_count(len(settings.targets), 'target')}, {_count(len(settings.routes), 'route')}"]
     for name, target in settings.targets.items():
         dialects = target.dialects or PROVIDERS[target.provider].dialects
-        print(f"  {name}: {target.provider}, speaks {', '.join(dialects)}")
-    for route in settings.routes:
-        print(f"  {route.model} -> {' -> '.join((route.target, *route.fallback))}")
+        lines.append(f"  {name}: {target.provider}, speaks {', '.join(dialects)}")
+    lines += [f"  {route.model} -> {' -> '.join((route.target, *route.fallback))}" for route in settings.routes]
     if settings.default_target or len(settings.targets) == 1:
-        print(f"  everything else -> {settings.default_target or next(iter(settings.targets))}")
-    return 0
+        lines.append(f"  everything else -> {settings.default_target or next(iter(settings.targets))}")
+    return lines
 
 
 def _count(number: int, noun: str) -> str:
@@ -214,7 +219,7 @@ def _explain(options: argparse.Namespace) -> int:
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(explanation)).decode())
     else:
-        for line in _told(explanation):
+        for line in told(explanation):
             print(line)
     return 1 if explanation.code else 0
 
@@ -226,7 +231,8 @@ _RUNGS = {
 }
 
 
-def _told(explanation: Explanation) -> list[str]:
+def told(explanation: Explanation) -> list[str]:
+    """An explanation in lines for people."""
     lines = [f"model {explanation.model}, {explanation.dialect} dialect"]
     if explanation.rung is not None:
         lines.append(_RUNGS.get(explanation.rung, f'the route "{explanation.route}" matches'))

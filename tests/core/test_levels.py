@@ -77,10 +77,12 @@ DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
         "asgi_llm",
+        "asgi_llm.cli",
         "asgi_llm.endpoints",
         "asgi_llm.errors",
         "asgi_llm.identity",
         "asgi_llm.openapi",
+        "asgi_llm.settings",
         "asgi_llm.types",
     }
 )
