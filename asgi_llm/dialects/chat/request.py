@@ -81,10 +81,10 @@ def _refuse(problem: str) -> NoReturn:
         param = f"{param}.{missing[1]}" if param else missing[1]
         raise ClientError(f"'{param}' is required.", code=_code(param), param=param) from None
     sentence = text.replace("`", "").replace("Invalid value", "unknown value")
-    where = f"'{param}'" if param else "The request body"
-    raise ClientError(
-        f"{where}: {sentence[:1].lower()}{sentence[1:]}.", code=_code(param), param=param or None
-    ) from None
+    sentence = f"{sentence[:1].lower()}{sentence[1:]}."
+    if not param:
+        raise ClientError(f"The request body: {sentence}", code="invalid_json") from None
+    raise ClientError(f"'{param}': {sentence}", code=_code(param), param=param) from None
 
 
 def _code(param: str) -> str:

@@ -37,9 +37,10 @@ def typed(raw: Raw, decoder: "msgspec.json.Decoder[Any]", path: str) -> Any:
         if found := _WHERE.search(text):
             text = text[: found.start()]
             path += found.group(1)
-        path = path.removeprefix(".")
-        text = text.replace("`", "")
-        raise ClientError(f"{path}: {text}" if path else text, param=path or None) from None
+        path, text = path.removeprefix("."), text.replace("`", "")
+        if not path:
+            raise ClientError(f"The request body: {text}", code="invalid_json") from None
+        raise ClientError(f"{path}: {text}", param=path) from None
 
 
 class Fields:

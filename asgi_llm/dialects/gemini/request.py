@@ -57,11 +57,11 @@ def decode_request(body: bytes) -> Request:
             body.decode()
         return _decode(Fields(Raw(camel(body))))
     except UnicodeDecodeError:
-        raise ClientError("The request body is not valid UTF-8.") from None
+        raise ClientError("The request body is not valid UTF-8.", code="invalid_json") from None
     except RecursionError:
-        raise ClientError("The request body is nested too deeply.") from None
+        raise ClientError("The request body is nested too deeply.", code="invalid_json") from None
     except msgspec.DecodeError as error:
-        raise ClientError(f"The request body is not valid JSON: {error}") from None
+        raise ClientError(f"The request body is not valid JSON: {error}", code="invalid_json") from None
 
 
 _STORED = {

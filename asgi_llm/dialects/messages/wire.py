@@ -143,8 +143,10 @@ def fault(path: str, error: msgspec.ValidationError) -> ClientError:
         path += found.group(1).replace("[", ".").replace("]", "")
     if missing := _MISSING.match(text):
         path, text = f"{path}.{missing.group(1)}", "Field required"
-    path = path.removeprefix(".")
-    return ClientError(f"{path}: {text.replace('`', '')}" if path else text, param=path or None)
+    path, text = path.removeprefix("."), text.replace("`", "")
+    if not path:
+        return ClientError(f"The request body: {text}", code="invalid_json")
+    return ClientError(f"{path}: {text}", param=path)
 
 
 def typed(raw: Raw, decoder: "msgspec.json.Decoder[Any]", path: str) -> Any:

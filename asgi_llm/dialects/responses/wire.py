@@ -226,7 +226,7 @@ def read_optional(raw: Raw, kind: type[T], path: str) -> T | None:
 def shape_error(error: Exception, path: str) -> ClientError:
     """What msgspec said, as an error that names the caller's field."""
     if isinstance(error, RecursionError):
-        return ClientError("The request is nested too deeply.", code="invalid_request", param=path or None)
+        return ClientError("The request is nested too deeply.", code="invalid_json", param=path or None)
     text = str(error)
     if not isinstance(error, msgspec.ValidationError):
         return ClientError(f"The request is not valid JSON: {text}", code="invalid_json", param=path or None)
@@ -235,7 +235,10 @@ def shape_error(error: Exception, path: str) -> ClientError:
         text = text[: where.start()]
         # "[...]" is some member of it; which one is not told.
         path = (path + where["path"]).lstrip(".").partition("[...]")[0]
-    return ClientError(f"{path or 'body'}: {text[:1].lower()}{text[1:]}.", code="invalid_request", param=path or None)
+    text = f"{text[:1].lower()}{text[1:]}."
+    if not path:
+        return ClientError(f"The request: {text}", code="invalid_json")
+    return ClientError(f"{path}: {text}", code="invalid_request", param=path)
 
 
 def array(raw: Raw, path: str) -> list[Raw]:
