@@ -1,0 +1,158 @@
+"""The route handlers: a documented one for each endpoint, hidden ones for everything else below the path."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import isasyncgenfunction, isgeneratorfunction
+from typing import Annotated, Any
+
+from litestar import Request, Response
+from litestar.di import Provide
+from litestar.enums import HttpMethod
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.spec import Operation
+from litestar.types import ExceptionHandlersMap, Middleware
+from litestar.utils import is_async_callable
+
+from asgi_llm import Gateway, Identity
+from asgi_llm.endpoints import Endpoint
+from asgi_llm.identity import IDENTITY_KEY
+from asgi_llm.openapi import operation
+from asgi_llm.types import Receive, Scope, Send
+
+from .answer import GatewayResponse, below
+from .config import LLMPluginConfig
+from .identity import as_identity
+from .refusal import refusal, with_refusal
+
+__all__ = ["Place", "make_handlers", "segments"]
+
+_USER = "llm_user"
+"""The name of ``identity`` among a handler's dependencies."""
+_METHODS = frozenset(HttpMethod) - {HttpMethod.OPTIONS}
+"""Litestar answers OPTIONS itself."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a gateway stands: ``depth`` segments below the root, with this ``middleware`` and ``opt``."""
+
+    gateway: Gateway
+    depth: int
+    middleware: Sequence[Middleware]
+    opt: Mapping[str, Any]
+
+
+def segments(path: str) -> list[str]:
+    """The names between the slashes."""
+    return [segment for segment in path.split("/") if segment]
+
+
+def make_handlers(config: LLMPluginConfig, place: Place) -> list[HTTPRouteHandler]:
+    """All handlers of the gateway. They are given to the application one by one, since a ``Router`` would be copied
+    with all that guards and dependencies refer to."""
+    served = place.gateway.asgi.table.served
+    base = "/" + "/".join(segments(config.path))
+    call, probe = _functions(config, place)
+    made = []
+    for endpoint in served:
+        # Probes come without a user.
+        function = call if endpoint.kind in ("call", "models") else probe
+        methods = [HttpMethod(method) for method in endpoint.methods - {"HEAD"}]
+        options = _documentation(endpoint) | {"include_in_schema": config.include_in_schema}
+        made.append(_handler(config, place, [base + endpoint.path], methods, function, **options))
+        others = sorted(_METHODS - set(methods))
+        made.append(_handler(config, place, [base + endpoint.path], others, probe, include_in_schema=False))
+    anything = [f"{base}{parent}/{{llm_path:path}}" for parent in _parents(served)]
+    made.append(_handler(config, place, anything, sorted(_METHODS), call, include_in_schema=False))
+    return made
+
+
+def _parents(served: Sequence[Endpoint]) -> Iterator[str]:
+    """Every path at which Litestar's search for a route may have arrived when it finds that there is none: it does not
+    go back to look for another way."""
+    found = {""}
+    for endpoint in served:
+        names = segments(endpoint.path)
+        found |= {"".join(f"/{name}" for name in names[:count]) for count in range(1, len(names) + 1)}
+    yield from sorted(found)
+
+
+def _functions(config: LLMPluginConfig, place: Place) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Handlers' functions: one that knows who calls, and one that does not ask."""
+
+    def answer(identity: Identity | None) -> Response[Any]:
+        async def forward(scope: Scope, receive: Receive, send: Send) -> None:
+            inner = below(scope, place.depth)
+            if identity is not None:
+                inner[IDENTITY_KEY] = identity
+            await place.gateway.asgi(inner, receive, send)
+
+        return GatewayResponse(forward)
+
+    async def probe() -> Response[Any]:
+        return answer(None)
+
+    async def call(request: Request[Any, Any, Any]) -> Response[Any]:
+        return answer(as_identity(request.scope.get("user"), config.to_identity))
+
+    async def call_with_dependency(llm_user: Annotated[Any, _USER]) -> Response[Any]:
+        return answer(as_identity(llm_user, config.to_identity))
+
+    return (call if config.identity is None else call_with_dependency), probe
+
+
+def _handler(
+    config: LLMPluginConfig,
+    place: Place,
+    paths: list[str],
+    methods: list[HttpMethod],
+    function: Callable[..., Any],
+    **options: Any,
+) -> HTTPRouteHandler:
+    handler = _Handler(
+        paths,
+        http_method=methods,
+        status_code=200,
+        guards=list(config.guards),
+        middleware=list(place.middleware),
+        opt=dict(place.opt),
+        dependencies={_USER: _provide(config.identity)} if config.identity is not None else None,
+        request_max_body_size=place.gateway.settings.limits.body,
+        tags=list(config.tags),
+        security=list(config.security) or None,
+        **options,
+    )
+    handler.refuse = refusal(place.gateway, place.depth)
+    return handler(function)
+
+
+class _Handler(HTTPRouteHandler):
+    """One whose refusals are told in the caller's dialect."""
+
+    refuse: Any
+
+    def resolve_exception_handlers(self) -> ExceptionHandlersMap:
+        return with_refusal(super().resolve_exception_handlers(), self.refuse)
+
+
+def _provide(identity: Callable[..., Any] | Provide) -> Provide:
+    if isinstance(identity, Provide):
+        return identity
+    plain = not (is_async_callable(identity) or isgeneratorfunction(identity) or isasyncgenfunction(identity))
+    return Provide(identity, sync_to_thread=False if plain else None)
+
+
+def _documentation(endpoint: Endpoint) -> dict[str, Any]:
+    """Arguments of a handler. The operation's id is Litestar's, which is unique however many gateways there are."""
+    described = operation(endpoint)
+    overlay = {key: described[key] for key in ("requestBody", "responses") if key in described}
+
+    class DescribedOperation(Operation):
+        def to_schema(self) -> dict[str, Any]:
+            return super().to_schema() | overlay
+
+    return {
+        "summary": described["summary"],
+        "description": described.get("description"),
+        "operation_class": DescribedOperation,
+    }
