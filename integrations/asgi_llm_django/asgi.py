@@ -1,0 +1,99 @@
+"""What stands around Django's ASGI application, in ``asgi.py``."""
+
+import inspect
+from io import BytesIO
+from typing import Any, cast
+
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
+from django.apps import apps
+from django.conf import settings
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+
+from asgi_llm import ClientError, Gateway, LLMMiddleware
+from asgi_llm.types import ASGIApp, Receive, Scope, Send
+
+from .database import release
+from .entry import serve_to
+from .project import get_gateway, get_project
+
+__all__ = ["intercept", "with_lifespan"]
+
+
+def with_lifespan(application: ASGIApp) -> ASGIApp:
+    """``application``, and the gateway that starts and stops with the server. Django itself has no part in that, and
+    must not be told of it.
+
+    Without this, the gateway starts with its first request and the end of the server cuts off what still runs.
+    """
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await get_gateway().asgi(scope, receive, send)
+        else:
+            await application(scope, receive, send)
+
+    return served
+
+
+def intercept(application: ASGIApp, prefix: str = "/llm", *, shared: bool = False) -> ASGIApp:
+    """``application`` with the gateway in front of it: requests below ``prefix`` never reach Django. The lifespan is
+    taken care of, too.
+
+    Of Django's middleware, only those for sessions and for authentication are asked who calls. ``shared`` passes on
+    paths below the prefix that the gateway does not know.
+
+    Raises:
+        ConfigError: the prefix is not a path.
+    """
+    # It wants a gateway for what this has as well: to be called, and to know its paths.
+    door = cast("Gateway", _Door())
+    return LLMMiddleware(application, door, prefix, shared=shared, forward_lifespan=False)
+
+
+class _Door:
+    """Finds out who calls, and lets the gateway answer."""
+
+    @property
+    def asgi(self) -> "_Door":
+        return self
+
+    def knows(self, scope: Scope) -> bool:
+        return get_gateway().asgi.knows(scope)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gateway, sources = get_project()
+        if scope["type"] != "http":
+            await gateway.asgi(scope, receive, send)
+            return
+        try:
+            request = ASGIRequest(scope, BytesIO())
+        except UnicodeDecodeError:
+            await gateway.asgi.refuse(scope, receive, send, ClientError("the query is not UTF-8"))
+            return
+        if sources:
+            async with ThreadSensitiveContext():
+                await sync_to_async(_prepare)(request)
+                serve = await serve_to(gateway, scope, request, sources)
+                await sync_to_async(release)()
+        else:
+            serve = await serve_to(gateway, scope, request, ())
+        await serve(receive, send)
+
+
+def _prepare(request: HttpRequest) -> None:
+    """Gives the request its session and its user."""
+    for middleware in _middleware():
+        middleware(lambda _request: None).process_request(request)
+
+
+def _middleware() -> list[Any]:
+    # These import models, which is too early where this module is imported.
+    named = {
+        "django.contrib.sessions": "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth": "django.contrib.auth.middleware.AuthenticationMiddleware",
+    }
+    wanted = tuple(import_string(path) for app, path in named.items() if apps.is_installed(app))
+    used = [import_string(name) for name in settings.MIDDLEWARE]
+    return [one for one in used if inspect.isclass(one) and issubclass(one, wanted)]

@@ -1,0 +1,93 @@
+"""System checks: every mistake in ``ASGI_LLM``, with its path, and what does not go well with it in a project."""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  # Django's name
+from django.utils.module_loading import import_string
+
+from asgi_llm import ConfigError
+from asgi_llm.settings import literal_secrets
+
+from .project import SETTING, make_project, tree
+
+__all__ = ["check_deployment", "check_settings"]
+
+_HINTS = {
+    "nobody": 'Let the users of this project in with {"identity": "session"}, give keys in auth.keys, or set '
+    "auth.anonymous.",
+    "session": "Add django.contrib.sessions and django.contrib.auth with their middleware, or name another identity.",
+    "wsgi": "Serve the project by ASGI. Under WSGI every stream holds a thread of the server until it ends.",
+    "secret": "Refer to it, as in env://NAME or file:///path.",
+}
+
+
+@register()
+def check_settings(app_configs: Sequence[AppConfig] | None, **_options: Any) -> list[CheckMessage]:
+    """E001: a mistake in the settings. W001: nobody can call. W002: users by session, but no middleware for it."""
+    if not _concerned(app_configs):
+        return []
+    try:
+        project = make_project()
+    except ConfigError as error:
+        return [Error(str(problem), id="asgi_llm.E001") for problem in error.problems]
+    return list(_warnings(project.gateway.settings.auth, {source.name for source in project.sources}))
+
+
+@register(Tags.security, deploy=True)
+def check_deployment(app_configs: Sequence[AppConfig] | None, **_options: Any) -> list[CheckMessage]:
+    """W003: a secret itself stands in the settings. W004: there is no way to serve the project by ASGI."""
+    if not _concerned(app_configs):
+        return []
+    try:
+        paths = literal_secrets(tree())
+    except ConfigError:
+        return []
+    found: list[CheckMessage] = [
+        Warning(f"{SETTING}.{path}: the secret itself is in the settings", hint=_HINTS["secret"], id="asgi_llm.W003")
+        for path in paths
+    ]
+    if not _has_asgi():
+        found.append(Warning("the project has no ASGI application", hint=_HINTS["wsgi"], id="asgi_llm.W004"))
+    return found
+
+
+def _concerned(app_configs: Sequence[AppConfig] | None) -> bool:
+    return app_configs is None or any(config.label == "asgi_llm" for config in app_configs)
+
+
+def _warnings(auth: Any, sources: set[str]) -> Iterator[CheckMessage]:
+    has_users = _has_users()
+    named = bool(sources - {"django-session"}) or ("django-session" in sources and has_users)
+    if not (named or auth.keys or auth.anonymous):
+        yield Warning(f"{SETTING}: nobody can call the gateway", hint=_HINTS["nobody"], id="asgi_llm.W001")
+    if settings.ASGI_LLM.get("identity") and "django-session" in sources and not has_users:
+        yield Warning(
+            f"{SETTING}.identity: no middleware finds users by their session",
+            hint=_HINTS["session"],
+            id="asgi_llm.W002",
+        )
+
+
+def _has_users() -> bool:
+    """Whether some middleware, Django's or one made of it, gives requests their user."""
+    if "django.contrib.auth" not in settings.INSTALLED_APPS:
+        return False
+    authentication: Any = import_string("django.contrib.auth.middleware.AuthenticationMiddleware")
+    used = [import_string(name) for name in settings.MIDDLEWARE]
+    return any(inspect.isclass(one) and issubclass(one, authentication) for one in used)
+
+
+def _has_asgi() -> bool:
+    """Whether there is an application for ASGI: named, or in the module that Django's template for projects has."""
+    if getattr(settings, "ASGI_APPLICATION", None) or not settings.WSGI_APPLICATION:
+        return True
+    package = str(settings.WSGI_APPLICATION).rpartition(".")[0].rpartition(".")[0]
+    try:
+        return find_spec(f"{package}.asgi" if package else "asgi") is not None
+    except ModuleNotFoundError:
+        return False

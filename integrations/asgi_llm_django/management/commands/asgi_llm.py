@@ -1,0 +1,78 @@
+"""``manage.py asgi_llm check | explain | routes``."""
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.urls import URLResolver, get_resolver
+
+from asgi_llm import ConfigError, Gateway
+from asgi_llm.cli import outline, told
+from asgi_llm.settings import literal_secrets
+from asgi_llm_django.project import SETTING, get_gateway, tree
+from asgi_llm_django.views import llm
+
+
+class Command(BaseCommand):
+    help = "Tells about the gateway to language models."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser)
+        check = commands.add_parser("check", help="look for mistakes in the settings, and say what they mean")
+        check.set_defaults(tell=self._check)
+        explain = commands.add_parser("explain", help="say where a request would go and why")
+        explain.set_defaults(tell=self._explain)
+        explain.add_argument("--model", required=True, help="as the caller names it")
+        explain.add_argument("--dialect", choices=("chat", "messages", "responses"), default="chat")
+        explain.add_argument("--target", help="the target that the project names for the request")
+        explain.add_argument("--json", action="store_true", help="for programs")
+        routes = commands.add_parser("routes", help="list what is answered, and where")
+        routes.set_defaults(tell=self._routes)
+
+    def handle(self, *_arguments: Any, **options: Any) -> None:
+        try:
+            gateway = get_gateway()
+        except ConfigError as error:
+            raise CommandError("\n".join(map(str, error.problems))) from None
+        options["tell"](gateway, options)
+
+    def _check(self, gateway: Gateway, _options: dict[str, Any]) -> None:
+        for path in literal_secrets(tree()):
+            self.stderr.write(f"warning: {SETTING}.{path}: the secret itself is in the settings")
+        self._write(outline(gateway.settings))
+
+    def _explain(self, gateway: Gateway, options: dict[str, Any]) -> None:
+        explanation = gateway.explain(options["model"], options["dialect"], options["target"])
+        if options["json"]:
+            self.stdout.write(msgspec.json.format(msgspec.json.encode(explanation)).decode())
+        else:
+            self._write(told(explanation))
+        if explanation.code:
+            raise CommandError("the request would be refused")
+
+    def _routes(self, gateway: Gateway, _options: dict[str, Any]) -> None:
+        prefixes = list(_prefixes(get_resolver(), "/"))
+        for prefix in prefixes:
+            for endpoint in gateway.asgi.table.served:
+                methods = ",".join(sorted(endpoint.methods))
+                self.stdout.write(f"{methods:9} {prefix}{endpoint.path.removeprefix('/')}  {endpoint.summary}")
+        if not prefixes:
+            raise CommandError(
+                "no URLconf includes asgi_llm_django.urls; with intercept() in asgi.py, its prefix is where they are"
+            )
+
+    def _write(self, lines: list[str]) -> None:
+        for line in lines:
+            self.stdout.write(line)
+
+
+def _prefixes(resolver: URLResolver, above: str) -> Iterator[str]:
+    """Where in the project the gateway's URLs are included."""
+    for pattern in resolver.url_patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _prefixes(pattern, above + str(pattern.pattern))
+        elif pattern.callback is llm:
+            yield above

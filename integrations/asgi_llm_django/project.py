@@ -1,0 +1,95 @@
+"""The setting ``ASGI_LLM``, and the gateway that is made of it when it is first needed.
+
+``ASGI_LLM`` is the gateway's tree of settings, and besides it ``identity``, which is about this host.
+"""
+
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.conf import settings
+
+from asgi_llm import ConfigError, Gateway, Problem
+
+from .identity import Source, load_sources
+from .signals import announce
+
+__all__ = ["Project", "forget", "get_gateway", "get_project", "make_project", "tree"]
+
+SETTING = "ASGI_LLM"
+
+_lock = threading.Lock()
+_made: list["Project"] = []
+
+
+class Project(NamedTuple):
+    gateway: Gateway
+    sources: tuple[Source, ...]
+
+
+def get_gateway() -> Gateway:
+    """This project's gateway.
+
+    Raises:
+        ConfigError: the settings cannot work.
+    """
+    return get_project().gateway
+
+
+def get_project() -> Project:
+    """The gateway and who may call it. Makes both when they are first asked for.
+
+    Raises:
+        ConfigError: the settings cannot work.
+    """
+    made = _made[:]
+    if made:
+        return made[0]
+    with _lock:
+        if not _made:
+            _made.append(make_project())
+        return _made[0]
+
+
+def make_project() -> Project:
+    """A new one out of the settings as they are now.
+
+    Raises:
+        ConfigError: with every problem, each with its path from ``ASGI_LLM`` on.
+    """
+    problems: list[Problem] = []
+    try:
+        gateway = Gateway(tree(), on_settled=announce)
+    except ConfigError as error:
+        problems += [_below(problem) for problem in error.problems]
+    try:
+        sources = load_sources(_setting().get("identity", "session"))
+    except ConfigError as error:
+        problems += [_below(problem) for problem in error.problems]
+    if problems:
+        raise ConfigError(problems)
+    return Project(gateway, sources)  # type: ignore[possibly-undefined]  # where one is missing there are problems
+
+
+def tree() -> dict[str, Any]:
+    """The gateway's part of the setting."""
+    return {name: value for name, value in _setting().items() if name != "identity"}
+
+
+def forget(*, setting: str = SETTING, **_ignored: Any) -> None:
+    """Has the gateway made anew when it is next needed; tests change settings."""
+    if setting == SETTING:
+        with _lock:
+            _made.clear()
+
+
+def _setting() -> Mapping[str, Any]:
+    value = getattr(settings, SETTING, None)
+    if not isinstance(value, Mapping):
+        said = "is missing from the settings" if value is None else f"must be a dict, not {type(value).__name__}"
+        raise ConfigError([Problem("", said)])
+    return value
+
+
+def _below(problem: Problem) -> Problem:
+    return Problem(f"{SETTING}.{problem.path}" if problem.path else SETTING, problem.message)

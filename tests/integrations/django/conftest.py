@@ -1,0 +1,208 @@
+"""A Django project for the tests, and the ways to serve it: by ASGI with the view, by ASGI with the gateway in front,
+and by WSGI. It has a database in a file, whose connections can be counted from outside."""
+
+# ruff: noqa: E402  # Django must be configured before much of it is imported
+
+import asyncio
+import socket
+import tempfile
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("django")
+uvicorn = pytest.importorskip("uvicorn")
+
+import django
+from django.conf import settings as project_settings
+from django.http import HttpResponse
+from django.test import override_settings
+from django.urls import include, path
+
+ECHO: dict[str, Any] = {"targets": {"echo": {"provider": "echo"}}, "auth": {"anonymous": True}}
+
+
+class Urls:
+    """The project's URLconf."""
+
+    urlpatterns: list[Any]
+
+
+_FOLDER = tempfile.TemporaryDirectory()
+DATABASE = Path(_FOLDER.name) / "db.sqlite3"
+
+# Before tests are imported, since they import models.
+if not project_settings.configured:
+    project_settings.configure(
+        SECRET_KEY="for tests",
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF=Urls,
+        WSGI_APPLICATION=None,
+        INSTALLED_APPS=[
+            "django.contrib.contenttypes",
+            "django.contrib.auth",
+            "django.contrib.sessions",
+            "asgi_llm_django",
+        ],
+        MIDDLEWARE=[
+            "django.middleware.security.SecurityMiddleware",
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.common.CommonMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+        ],
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+        # A connection that is only left alone would stay open.
+        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATABASE), "CONN_MAX_AGE": None}},
+        USE_TZ=True,
+        ASGI_LLM=ECHO,
+    )
+    django.setup()
+
+from django.core.asgi import get_asgi_application
+from django.core.management import call_command
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+from django.core.wsgi import get_wsgi_application
+from django.db import connection
+
+from asgi_llm_django import exchange_settled, intercept, with_lifespan
+
+Urls.urlpatterns = [
+    path("llm/", include("asgi_llm_django.urls")),
+    path("<slug:team>/deep/llm/", include(("asgi_llm_django.urls", "asgi_llm"), namespace="deep")),
+    path("page", lambda _request: HttpResponse("a page")),
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def project() -> Iterator[Path]:
+    """The database's file, with its tables."""
+    call_command("migrate", verbosity=0)
+    connection.close()
+    yield DATABASE
+    connection.close()
+    _FOLDER.cleanup()
+
+
+@pytest.fixture
+def configured() -> Iterator[Callable[..., None]]:
+    """``configured(tree, MIDDLEWARE=...)`` changes settings until the test ends. ``tree`` is laid over the echo's."""
+    changed: list[Any] = []
+
+    def configure(tree: dict[str, Any] | None = None, **settings: Any) -> None:
+        if tree is not None:
+            settings["ASGI_LLM"] = {**ECHO, **tree}
+        changed.append(override_settings(**settings))
+        changed[-1].enable()
+
+    yield configure
+    for change in reversed(changed):
+        change.disable()
+
+
+@pytest.fixture
+def settled() -> Iterator[list[Any]]:
+    """The exchanges that were settled, as the signal tells."""
+    found: list[Any] = []
+
+    async def keep(exchange: Any, **_more: Any) -> None:
+        found.append(exchange)
+
+    exchange_settled.connect(keep)
+    yield found
+    exchange_settled.disconnect(keep)
+
+
+def applications() -> dict[str, Callable[[], Any]]:
+    return {
+        "view": lambda: with_lifespan(get_asgi_application()),
+        "intercept": lambda: intercept(get_asgi_application(), prefix="/llm"),
+        "wsgi": get_wsgi_application,
+    }
+
+
+@pytest.fixture
+def application() -> Callable[[str], Any]:
+    """Makes the project's application: ``application("view")``, ``"intercept"`` or ``"wsgi"``."""
+    return lambda way: applications()[way]()
+
+
+Serve = Callable[[str], AbstractAsyncContextManager[str]]
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Serves the project on a socket for as long as the block runs; gives its address."""
+
+    @asynccontextmanager
+    async def serving(way: str) -> AsyncIterator[str]:
+        app = applications()[way]()
+        if way == "wsgi":
+            with threaded(app) as url:
+                yield url
+            return
+        config = uvicorn.Config(app, log_level="warning", loop="none", ws="none", lifespan="on")
+        server = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            running = asyncio.create_task(server._serve(sockets=[listener]))
+            try:
+                while not server.started and not running.done():
+                    await asyncio.sleep(0.005)
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                server.should_exit = True
+                await running
+
+    return serving
+
+
+@contextmanager
+def threaded(app: Any) -> Iterator[str]:
+    """Django's own server of WSGI, without its console."""
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_arguments: Any) -> None:
+            pass
+
+    class Server(ThreadedWSGIServer):
+        block_on_close = True
+        daemon_threads = False
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Quiet) as server:
+        server.set_app(app)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(params=["view", "intercept", "wsgi"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How the project is served."""
+    return str(request.param)
+
+
+@pytest.fixture
+def connections_to(project: Path) -> Callable[[], int]:
+    """Counts this process's connections to the database."""
+
+    def count() -> int:
+        opened = 0
+        for link in list(Path("/proc/self/fd").iterdir()):
+            try:
+                opened += link.readlink() == project
+            except FileNotFoundError:
+                continue
+        return opened
+
+    return count
