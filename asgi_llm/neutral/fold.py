@@ -302,10 +302,10 @@ def _unfold_part(i: int, part: Part, c: int, logprobs: Raw | None) -> list[Event
             body += [ReasoningDelta(i, text, True, number, c) for number, text in enumerate(part.summary)]
             body += [CarrierSet(i, carrier, c) for carrier in part.carriers]
         case ToolCall():
-            header = structs.replace(part, arguments="", carriers=())
+            # With its carriers: where a dialect keeps them beside the call, they must be known before it.
+            header = structs.replace(part, arguments="")
             if part.arguments:
                 body.append(ArgumentsDelta(i, part.arguments, c))
-            body += [CarrierSet(i, carrier, c) for carrier in part.carriers]
         case _:
             pass  # arrives whole in its header
     return [BlockStart(i, header, c), *body, BlockStop(i, c)]

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Answer
+from asgi_llm.errors import AsgiLLMError, Cause, UpstreamError
 from asgi_llm.neutral.events import (
     ArgumentsDelta,
     BlockStart,
@@ -104,15 +105,21 @@ class ChatStreamEncoder:
                 self._choice(event.candidate, out).media(event, out)
             case UsageUpdate():
                 self._usage = merge(self._usage, event.usage)
+            case Finished() if event.finish.reason == "malformed_call":
+                text = "The model wrote a tool call that cannot be read."
+                self._fail(UpstreamError(text, cause=Cause.CONTENT, code="malformed_call"), out)
             case Finished():
                 self._choice(event.candidate, out).finish(event.finish, out)
             case Failure():
-                out.append(encode_failure(event.error))
-                self._done = True
+                self._fail(event.error, out)
             case Ping():
                 out.append(KEEPALIVE)
             case RawEvent():
                 pass  # of a dialect that is not this one
+
+    def _fail(self, error: AsgiLLMError, out: list[bytes]) -> None:
+        out.append(encode_failure(error))
+        self._done = True
 
     def _start(self, start: Start) -> None:
         self._usage = merge(self._usage, start.usage)

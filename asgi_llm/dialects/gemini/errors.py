@@ -98,10 +98,10 @@ _BY_STATUS: dict[int, Kind] = {kind.status: kind for kind in Kind if kind is not
 _BY_STATUS |= {499: Kind.REQUEST_TIMEOUT, 529: Kind.OVERLOADED}
 _CODES: dict[Kind, str] = {
     Kind.BAD_REQUEST: "upstream_bad_request",
-    Kind.NOT_FOUND: "upstream_not_found",
-    Kind.RATE_LIMIT: "upstream_rate_limit",
-    Kind.OVERLOADED: "upstream_overloaded",
-    Kind.BILLING: "upstream_billing",
+    Kind.NOT_FOUND: "model_not_found",
+    Kind.RATE_LIMIT: "rate_limit_exceeded",
+    Kind.OVERLOADED: "server_is_overloaded",
+    Kind.BILLING: "insufficient_quota",
     Kind.TIMEOUT: "upstream_timeout",
 }
 _BAD_KEY = frozenset({"API_KEY_INVALID", "API_KEY_SERVICE_BLOCKED", "ACCESS_TOKEN_EXPIRED", "CREDENTIALS_MISSING"})

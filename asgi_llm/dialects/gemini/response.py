@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, structs
 
 from asgi_llm.dialects.interface import Answer, Restore
-from asgi_llm.errors import UpstreamError
+from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.request import (
     Audio,
     Carrier,
@@ -68,7 +68,8 @@ def decode_response(body: bytes, restore: Restore) -> Response:
     """The answer in neutral form.
 
     Raises:
-        UpstreamError: it is an error (cause in_band), or not an answer at all (cause content).
+        UpstreamError: it is an error (cause in_band), is not an answer at all, or all it says is a call that cannot be
+            read (cause content).
     """
     try:
         return _decode(camel(_alone(body)), restore)
@@ -88,6 +89,9 @@ def _decode(body: bytes, restore: Restore) -> Response:
         if feedback is None or not feedback.block_reason:
             raise _not_an_answer()
         candidates = [Candidate((), blocked(feedback.block_reason, feedback.block_reason_message))]
+    if all(candidate.finish.reason == "malformed_call" for candidate in candidates):
+        unreadable = "The model wrote a tool call that cannot be read."
+        raise UpstreamError(unreadable, cause=Cause.CONTENT, code="malformed_call")
     return Response(
         id=wire.response_id or "",
         model=wire.model_version or "",

@@ -83,7 +83,8 @@ class Decoder:
         if not self._ended:
             self._read_into(self._reader.end())
         if not self._ended:
-            self._fail(UpstreamError("the upstream's stream ended before its answer did", cause=Cause.TRUNCATED))
+            text = "the upstream's stream ended before its answer did"
+            self._fail(UpstreamError(text, cause=Cause.TRUNCATED, code="upstream_truncated"))
         return self._taken()
 
     def _taken(self) -> list[Event]:
@@ -99,6 +100,8 @@ class Decoder:
             if not data or data == b"[DONE]":
                 continue
             try:
+                if not data.isascii():
+                    str(data, "utf-8")  # raw members are passed on without being looked at
                 event = _event.decode(data)
             except msgspec.ValidationError:
                 self._misshapen(data)

@@ -158,10 +158,23 @@ def test_citations_find_their_part() -> None:
 def test_reasons_to_finish(word: str, calls: bool, expected: str) -> None:
     parts = [{"functionCall": {"name": "f", "args": {}}}] if calls else [text("x")]
     piece = chunk(*parts, finish=word, finishMessage="why")
-    for finish in (whole(piece).finish, fold(stream(piece)).candidates[0].finish):
+    finishes = [fold(stream(piece)).candidates[0].finish]
+    if expected != "malformed_call":
+        finishes.append(whole(piece).finish)
+    for finish in finishes:
         assert finish.reason == expected
         if expected in ("filtered", "malformed_call", "other"):
             assert (finish.category, finish.detail) == (word, "why")
+
+
+def test_a_whole_answer_that_is_no_more_than_an_unreadable_call_is_an_error() -> None:
+    bad = {"finishReason": "MALFORMED_FUNCTION_CALL", "index": 0}
+    with pytest.raises(UpstreamError) as caught:
+        GEMINI.decode_response(json.dumps({"candidates": [bad]}).encode(), Restore())
+    assert (caught.value.cause, caught.value.code) == (Cause.CONTENT, "malformed_call")
+    good = {"finishReason": "STOP", "index": 1, "content": {"parts": [{"text": "x"}]}}
+    answer = GEMINI.decode_response(json.dumps({"candidates": [bad, good]}).encode(), Restore())
+    assert [candidate.finish.reason for candidate in answer.candidates] == ["malformed_call", "end"]
 
 
 @pytest.mark.parametrize("word", ["SAFETY", "BLOCKLIST", "SPII", "LANGUAGE", "MAX_TOKENS", "STOP", "NO_IMAGE"])

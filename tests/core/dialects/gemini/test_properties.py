@@ -165,6 +165,8 @@ def test_what_is_written_is_read_again_in_any_chunking(response: Response, cuts:
         assert again.usage is not None
         assert (again.usage.fresh, again.usage.visible) == (1, 2)
         assert msgspec.json.encode(read) == msgspec.json.encode(decoded(stream, []))
+    if all(candidate.finish.reason == "malformed_call" for candidate in response.candidates):
+        return  # an error, where nothing is streamed
     whole = GEMINI.decode_response(GEMINI.encode_response(response, ANSWER), Restore())
     assert [said(candidate) for candidate in whole.candidates] == [said(c) for c in response.candidates]
 
