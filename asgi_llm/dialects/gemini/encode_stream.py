@@ -65,8 +65,8 @@ class _Candidate:
     """One answer being written."""
 
     __slots__ = (
-        "broken", "calls", "carriers", "cited", "finished", "kind", "number", "part", "pieces", "said", "summary",
-        "summary_part", "texted", "waiting",
+        "broken", "calls", "carriers", "cited", "cites", "finished", "kind", "number", "part", "pieces", "said",
+        "summary", "summary_part", "texted", "waiting",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
@@ -86,6 +86,8 @@ class _Candidate:
         """Thoughts with another provider's proof, until a part comes that keeps them."""
         self.texted = False
         """Text was written since the last call."""
+        self.cites: list[Citation] = []
+        """Of the open text, which they may cover to its end."""
         self.cited: list[tuple[int, int, str, Citation]] = []
         self.calls = False
         self.broken = False
@@ -208,7 +210,7 @@ class GeminiEncoder:
             case CarrierSet() if candidate.kind:
                 candidate.carriers.append(event.carrier)
             case CitationAdd() if candidate.kind == "text":
-                self._cite(candidate, event.citation)
+                candidate.cites.append(event.citation)
             case Finished():
                 self._close(candidate, out)
                 self._finish(candidate, event.finish, out)
@@ -225,8 +227,8 @@ class GeminiEncoder:
                     self._text(candidate, TextDelta(0, part.text, candidate.number), out)
                 if candidate.number == 0:
                     self._only = candidate
-                for citation in part.citations if isinstance(part, Text) else ():
-                    self._cite(candidate, citation)
+                if isinstance(part, Text):
+                    candidate.cites += part.citations
             case Reasoning():
                 candidate.kind = "thought"
                 candidate.summary, candidate.summary_part = None, 0
@@ -265,9 +267,6 @@ class GeminiEncoder:
         candidate.pieces.append(text)
         self._part(candidate, {"text": text, "thought": True}, out)
 
-    def _cite(self, candidate: _Candidate, citation: Citation) -> None:
-        candidate.cited.append((0, candidate.said, "".join(candidate.pieces), citation))
-
     def _close(self, candidate: _Candidate, out: list[bytes]) -> None:
         kind, candidate.kind = candidate.kind, ""
         pieces, candidate.pieces = candidate.pieces, []
@@ -278,7 +277,10 @@ class GeminiEncoder:
                 if (signature := signature_of(candidate.carriers)) is not None:
                     self._part(candidate, {"text": "", "thoughtSignature": signature}, out)
                 candidate.texted = candidate.texted or bool(pieces)
-                candidate.said += sum(len(piece.encode("utf-8", "surrogatepass")) for piece in pieces)
+                text = "".join(pieces)
+                candidate.cited += [(0, candidate.said, text, citation) for citation in candidate.cites]
+                candidate.cites = []
+                candidate.said += len(text.encode("utf-8", "surrogatepass"))
             case "thought":
                 self._end_thought(candidate, "".join(pieces), out)
             case "call":

@@ -4,6 +4,7 @@ Spec: Anthropic Messages API, "The Message object".
 """
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -100,6 +101,8 @@ def decode_response(body: bytes, restore: Restore) -> Response:
     """
     wire: _Head
     try:
+        if not body.isascii():
+            str(body, "utf-8")  # raw members are passed on without being looked at
         wire = message = _MESSAGE.decode(body)
         parts = known_parts(message.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -122,6 +125,7 @@ def decode_response(body: bytes, restore: Restore) -> Response:
 
 def _any_answer(body: bytes) -> tuple[_Head, tuple[Part, ...]]:
     try:
+        str(body, "utf-8")
         wire = _ANSWER.decode(body)
         if wire.type == "error" or given(wire.error) is not None:
             raise in_band(body)
@@ -185,7 +189,7 @@ def _content(parts: Iterable[Part], mint: Callable[[str], str]) -> list[Any]:
         match part:
             case Text():
                 if part.text:
-                    content.append(_text(part))
+                    content += _texts(part)
             case Refusal() | Compaction():
                 if part.text:
                     content.append({"type": "text", "text": part.text})
@@ -209,11 +213,26 @@ def _content(parts: Iterable[Part], mint: Callable[[str], str]) -> list[Any]:
     return content
 
 
-def _text(part: Text) -> dict[str, Any]:
-    block: dict[str, Any] = {"type": "text", "text": part.text}
-    if part.citations:
-        block["citations"] = [citation_block(citation) for citation in part.citations]
-    return block
+def _texts(part: Text) -> list[dict[str, Any]]:
+    """The text in one block, or in several where citations cover stretches of it: here they cover whole blocks."""
+    if not part.citations:
+        return [{"type": "text", "text": part.text}]
+    length = len(part.text)
+    spans = [(*_span(citation, length), citation) for citation in part.citations]
+    cuts = sorted({0, length, *(at for start, end, _ in spans for at in (start, end))})
+    blocks: list[dict[str, Any]] = []
+    for begin, stop in pairwise(cuts):
+        block: dict[str, Any] = {"type": "text", "text": part.text[begin:stop]}
+        if cited := [citation_block(citation) for start, end, citation in spans if start <= begin and stop <= end]:
+            block["citations"] = cited
+        blocks.append(block)
+    return blocks
+
+
+def _span(citation: Citation, length: int) -> tuple[int, int]:
+    """What it covers of a text; all of it where its offsets make no sense."""
+    start, end = citation.start or 0, length if citation.end is None else min(citation.end, length)
+    return (start, end) if 0 <= start < end else (0, length)
 
 
 def citation_block(citation: Citation) -> Any:
