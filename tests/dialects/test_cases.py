@@ -10,7 +10,8 @@ public API references:
     error.json   -> refusal.json        the upstream's error (status, headers, body), and the caller's (status, body)
 
 A request without ``upstream.json`` cannot be translated: it is answered with ``refusal.json``. ``profile.json`` says
-what kind of upstream it is. Ids that are minted are numbered, the clock stands still.
+what kind of upstream it is, ``path.txt`` the path of a Gemini caller, who names model and verb there. Ids that are
+minted are numbered, the clock stands still.
 """
 
 import json
@@ -22,15 +23,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from asgi_llm.dialects.gemini import GEMINI
 from asgi_llm.dialects.interface import Answer, Dialect, Encoded, Profile, Restore
-from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.dialects.registry import DIALECTS as REGISTERED
 from asgi_llm.dialects.sse import SSEReader
 from asgi_llm.errors import AsgiLLMError
-from asgi_llm.neutral.request import Request
+from asgi_llm.neutral.request import DialectName, Request, StreamOptions
 
+DIALECTS: dict[DialectName, Dialect] = {**REGISTERED, "gemini": GEMINI}
 CASES = Path(__file__).parent / "cases"
 NOW = 1_700_000_000
-PROVIDERS = {"chat": "openai", "responses": "openai", "messages": "anthropic"}
+PROVIDERS = {"chat": "openai", "responses": "openai", "messages": "anthropic", "gemini": "gemini"}
 
 
 class Case:
@@ -56,12 +59,22 @@ class Case:
 
     def encode(self) -> Encoded:
         """The request, translated; what the answer needs of it is kept."""
-        self.request = self.caller.decode_request(self.body("request.json"))
+        self.request = self.decode()
         said = self.json("profile.json") if self.has("profile.json") else {}
         profile = msgspec.convert({"provider": PROVIDERS[self.upstream.name], **said}, Profile)
         encoded = self.upstream.encode_request(self.request, profile)
         self.restore = encoded.restore
         return encoded
+
+    def decode(self) -> Request:
+        """The caller's request; of a Gemini caller's, what the path says is put in, as whoever reads the path does."""
+        request = self.caller.decode_request(self.body("request.json"))
+        if self.caller is not GEMINI:
+            return request
+        path = (self.folder / "path.txt").read_text().strip() if self.has("path.txt") else "models/m:generateContent"
+        model, _, verb = path.removeprefix("models/").rpartition(":")
+        on = verb == "streamGenerateContent"
+        return msgspec.structs.replace(request, model=model, stream=StreamOptions(on=on))
 
     def answer(self) -> Answer:
         """What the encoder of the answer is given."""
@@ -161,7 +174,7 @@ def test_every_file_takes_part() -> None:
         if "refusal.json" in names:
             assert len(names & {"error.json", "request.json"}) == 1, folder
             continue
-        unknown = names - {*partners, "warnings.json", "profile.json"}
+        unknown = names - {*partners, "warnings.json", "profile.json", "path.txt"}
         assert not unknown, (folder, unknown)
         answered = {"request.json"} if "answer.json" in names or "answer.sse" in names else set()
         lonely = {name for name in names & set(partners) - answered if partners[name] not in names}
