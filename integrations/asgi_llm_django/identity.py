@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import isawaitable
+from types import SimpleNamespace
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -138,6 +139,10 @@ def _session_user(request: HttpRequest) -> Any:
     return None if shows_credentials(request) else getattr(request, "user", None)
 
 
+_NO_PARSER = SimpleNamespace(media_type="*/*", parse=lambda *_arguments: {})
+"""Leaves the body unread where REST framework looks for a CSRF token in it."""
+
+
 def _rest_source(authentication: Callable[[], Any]) -> Source:
     """An authentication class of REST framework, which looks at the CSRF token itself where it goes by a cookie."""
 
@@ -146,7 +151,7 @@ def _rest_source(authentication: Callable[[], Any]) -> Source:
 
     def ask(request: HttpRequest) -> Any:
         scheme = authentication()
-        asked = framework(request, authenticators=[scheme])
+        asked = framework(request, parsers=[_NO_PARSER], authenticators=[scheme])
         try:
             return asked.user
         except exceptions.AuthenticationFailed as error:

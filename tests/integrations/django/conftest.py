@@ -69,6 +69,7 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
 from django.db import connection
 
+from asgi_llm.testing import ASGIDriver
 from asgi_llm_django import exchange_settled, intercept, with_lifespan
 
 Urls.urlpatterns = [
@@ -105,6 +106,12 @@ def configured() -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
+def settings_middleware() -> list[str]:
+    """The project's middleware."""
+    return list(project_settings.MIDDLEWARE)
+
+
+@pytest.fixture
 def settled() -> Iterator[list[Any]]:
     """The exchanges that were settled, as the signal tells."""
     found: list[Any] = []
@@ -129,6 +136,24 @@ def applications() -> dict[str, Callable[[], Any]]:
 def application() -> Callable[[str], Any]:
     """Makes the project's application: ``application("view")``, ``"intercept"`` or ``"wsgi"``."""
     return lambda way: applications()[way]()
+
+
+@pytest.fixture
+def driven() -> Callable[[Any], ASGIDriver]:
+    """A driver for an application of Django's, which does not mind that its headers are not in lower case."""
+    return lambda app: ASGIDriver(_lowered(app))
+
+
+def _lowered(app: Any) -> Any:
+    async def lowered(scope: Any, receive: Any, send: Any) -> None:
+        async def tell(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [(name.lower(), value) for name, value in message["headers"]]}
+            await send(message)
+
+        await app(scope, receive, tell)
+
+    return lowered
 
 
 Serve = Callable[[str], AbstractAsyncContextManager[str]]
