@@ -202,7 +202,7 @@ def encode_response(response: Response, answer: Answer) -> bytes:
 
 def _choice(candidate: Candidate, answer: Answer) -> dict[str, Any]:
     parts, finish = candidate.parts, candidate.finish
-    if len(parts) == 1 and type(part := parts[0]) is Text and not part.citations and finish.detail is None:
+    if len(parts) == 1 and type(part := parts[0]) is Text and not (part.citations or part.carriers or finish.detail):
         # Most answers are a text and nothing else.
         message: dict[str, Any] = {"role": "assistant", "content": part.text, "refusal": None}
         reason = write_finish(finish, tools=False, refused=False)
@@ -286,6 +286,8 @@ class _Message:
                 self._annotations.append(written)
         self._texts.append(part.text)
         self._length += len(part.text)
+        for carrier in part.carriers:
+            self._details.append(detail(carrier, len(self._details), self._reasoned, self._reasoned))
 
     def _thought(self, part: Reasoning) -> None:
         text = part.text or "\n\n".join(part.summary)
