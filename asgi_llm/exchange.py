@@ -87,8 +87,8 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
 class Exchange(Struct, kw_only=True, eq=False):
     """One request on its way. Steps of the pipeline fill it in; nobody else keeps it.
 
-    ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked for
-    one, false until its envelope is known.
+    ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
+    for one, false until its envelope is known.
     """
 
     id: str

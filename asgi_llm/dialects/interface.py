@@ -7,7 +7,7 @@ and "the upstream's dialect" without knowing either.
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from random import getrandbits
+from os import urandom
 from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
@@ -38,8 +38,8 @@ __all__ = [
 
 
 def mint(prefix: str) -> str:
-    """A new id: the prefix and 24 letters and digits, 96 bits of them random. Unique, not secret."""
-    return f"{prefix}{getrandbits(96):024x}"
+    """A new id: the prefix and 24 letters and digits, 96 bits of them random."""
+    return prefix + urandom(12).hex()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
