@@ -87,7 +87,8 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
 class Exchange(Struct, kw_only=True, eq=False):
     """One request on its way. Steps of the pipeline fill it in; nobody else keeps it.
 
-    ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock.
+    ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
+    for one, false until its envelope is known.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     identity: Identity = ANONYMOUS
     body: bytes = b""
     envelope: Envelope | None = None
+    stream: bool = False
     request: Request | None = None
     plan: "Plan | None" = None
     leg: "Leg | None" = None
@@ -112,8 +114,3 @@ class Exchange(Struct, kw_only=True, eq=False):
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False
-
-    @property
-    def stream(self) -> bool:
-        """Whether the caller asked for a stream; false until its envelope is known."""
-        return self.envelope is not None and self.envelope.stream

@@ -58,7 +58,7 @@ class GatewayApp:
         exchange = Exchange(
             id=runtime.new_id(),
             endpoint=endpoint.name,
-            dialect=_dialect(endpoint, caller),
+            dialect=DIALECTS[endpoint.dialect] if endpoint.dialect is not None else _guess(caller, ""),
             started=runtime.loop.time(),
         )
         try:

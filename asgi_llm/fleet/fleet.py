@@ -35,8 +35,14 @@ class Crew:
         workers = self.workers
         if len(workers) == 1:
             worker = workers[0]
-            return worker if worker not in tried and _admits(worker, now) else None
-        fit = [worker for worker in workers if worker not in tried and _admits(worker, now)]
+            if worker in tried or (worker.breaker.troubled and not worker.breaker.admits(now)):
+                return None
+            return worker
+        fit = [
+            worker
+            for worker in workers
+            if worker not in tried and (not worker.breaker.troubled or worker.breaker.admits(now))
+        ]
         return self._balance.pick(fit) if fit else None
 
 
@@ -52,10 +58,6 @@ class Fleet:
         """Closes every worker's connections."""
         workers = [worker for crew in self.crews.values() for worker in crew.workers]
         await asyncio.gather(*(worker.client.aclose() for worker in workers))
-
-
-def _admits(worker: Worker, now: float) -> bool:
-    return not worker.breaker.troubled or worker.breaker.admits(now)
 
 
 def _client(target: Target, options: ClientOptions) -> Client:

@@ -24,7 +24,8 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     if caller.fields.get(b"content-type") != b"application/json":
         _check_type(caller)
     exchange.body = await caller.body(runtime.blueprint.settings.limits.body)
-    exchange.envelope = peek(exchange.dialect.name, exchange.body)
+    exchange.envelope = envelope = peek(exchange.dialect.name, exchange.body)
+    exchange.stream = envelope.stream
 
 
 def authenticate(runtime: Runtime, caller: Caller) -> Identity:

@@ -9,7 +9,6 @@ import random
 
 from msgspec import Struct
 
-from asgi_llm.dialects.interface import Restore
 from asgi_llm.errors import Cause, Kind, UpstreamError
 from asgi_llm.exchange import Attempt, Caller, Exchange
 from asgi_llm.fleet.worker import Worker
@@ -28,17 +27,19 @@ __all__ = ["Reply", "attempt"]
 
 
 class Reply(Struct, frozen=True):
-    """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``."""
+    """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``.
+
+    Of an answer that came whole, ``usage`` is what it used, ``whole`` is it decoded where it is to be translated, and
+    ``told`` is it translated where that was done by a short cut.
+    """
 
     response: UpstreamResponse
+    outgoing: Outgoing
     stream: bool
     first: bytes
-    hide_usage: bool
-    restore: Restore
     whole: Response | None = None
-    """The answer, decoded, when it came whole and is to be translated."""
     usage: Usage | None = None
-    """What it used, when it came whole."""
+    told: bytes | None = None
 
 
 async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply:
@@ -121,15 +122,20 @@ async def _first(
     if _is_stream(response.headers):
         first = await _first_event(response)
         check_first(leg.dialect, first)
-        return Reply(response, True, first, outgoing.hide_usage, outgoing.restore)
+        return Reply(response, outgoing, True, first)
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
-    if leg.mode == "translated":
-        whole = leg.dialect.decode_response(body, outgoing.restore)
-        return Reply(response, False, body, False, outgoing.restore, whole, whole.usage)
-    usage = check_whole(leg.dialect, response.headers, body)
-    return Reply(response, False, body, False, outgoing.restore, None, usage)
+    if leg.mode == "verbatim":
+        usage = check_whole(leg.dialect, response.headers, body)
+        return Reply(response, outgoing, False, body, usage=usage)
+    if outgoing.direct is not None and not exchange.stream:
+        assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+        found = outgoing.direct.answer(body, exchange.envelope.model)
+        if found is not None:
+            return Reply(response, outgoing, False, body, told=found[0], usage=found[1])
+    whole = leg.dialect.decode_response(body, outgoing.restore)
+    return Reply(response, outgoing, False, body, whole=whole, usage=whole.usage)
 
 
 _PREFACE = 64 * 1024

@@ -73,7 +73,7 @@ class Verbatim:
         self._watcher = leg.dialect.watcher()
         self._filters: list[StreamFilter] = []
         self.failure: UpstreamError | None = None
-        if reply.hide_usage and leg.dialect.hide_usage is not None:
+        if reply.outgoing.hide_usage and leg.dialect.hide_usage is not None:
             self._filters.append(leg.dialect.hide_usage())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
             self._filters.append(RenameModel(exchange.envelope.model))
@@ -120,7 +120,7 @@ class Translation:
     __slots__ = ("_decoder", "_encoder", "failure", "finish", "usage")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
-        self._decoder = leg.dialect.stream_decoder(reply.restore)
+        self._decoder = leg.dialect.stream_decoder(reply.outgoing.restore)
         self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
         self.usage: Usage | None = None
         self.finish: str | None = None

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
+from asgi_llm.dialects.direct import DIRECT, Pair
 from asgi_llm.dialects.interface import Dialect
 from asgi_llm.dialects.registry import DIALECTS
 from asgi_llm.errors import Kind, PolicyError
@@ -28,15 +29,17 @@ _PLANS = 2048
 class Leg(Struct, frozen=True, eq=False):
     """One target that may serve the request, with all that is the same for every such request.
 
-    ``model`` is its own name for the model, ``dialect`` what it is spoken to in. ``path`` and ``stream_path`` stand
-    behind the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent
-    none of that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
+    ``model`` is its own name for the model, ``dialect`` what it is spoken to in, ``direct`` the short cut of a
+    translation where there is one. ``path`` and ``stream_path`` stand behind the worker's base URL. ``fixed`` headers
+    go with every request, ``defaults`` with those whose caller sent none of that name; ``allowed`` are those of the
+    caller's that pass, ``returned`` those of the upstream's.
     """
 
     crew: Crew
     model: str
     dialect: Dialect
     mode: Mode
+    direct: Pair | None
     path: bytes
     stream_path: bytes
     fixed: tuple[tuple[bytes, bytes], ...]
@@ -98,6 +101,7 @@ def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
         model,
         DIALECTS[spoken],
         mode,
+        direct=DIRECT.get((dialect, spoken)),
         path=_path(path, model),
         stream_path=_path(provider.stream_paths.get(spoken, path), model),
         fixed=tuple(target.headers[spoken]),

@@ -2,6 +2,7 @@
 
 from msgspec import Struct, structs
 
+from asgi_llm.dialects.direct import Pair
 from asgi_llm.dialects.interface import Restore, Warned
 from asgi_llm.dialects.splice import ask_for_usage, set_model
 from asgi_llm.exchange import Caller, Exchange
@@ -14,12 +15,14 @@ __all__ = ["Outgoing", "prepare"]
 
 
 class Outgoing(Struct, frozen=True, gc=False):
-    """``hide_usage`` when usage was asked for on the gateway's own account."""
+    """``hide_usage`` when usage was asked for on the gateway's own account; ``direct`` is the short cut by which the
+    request was translated, and by which its answer may be."""
 
     request: UpstreamRequest
     hide_usage: bool = False
     warnings: tuple[Warned, ...] = ()
     restore: Restore = Restore()
+    direct: Pair | None = None
 
 
 def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
@@ -46,12 +49,16 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
 
 
 def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
+    envelope, profile = exchange.envelope, leg.crew.target.profile
+    assert envelope is not None  # noqa: S101  # admit() filled it in
+    if leg.direct is not None and (body := leg.direct.request(exchange.body, leg.model, profile)) is not None:
+        return Outgoing(_request(leg, leg.allowed.passing(caller.headers), body, envelope.stream), direct=leg.direct)
     if exchange.request is None:
         exchange.request = exchange.dialect.decode_request(exchange.body)
     asked = exchange.request
     if asked.model != leg.model:
         asked = structs.replace(asked, model=leg.model)
-    encoded = leg.dialect.encode_request(asked, leg.crew.target.profile)
+    encoded = leg.dialect.encode_request(asked, profile)
     headers = [*encoded.headers, *leg.allowed.passing(caller.headers)]
     return Outgoing(
         _request(leg, headers, encoded.body, asked.stream.on), warnings=encoded.warnings, restore=encoded.restore

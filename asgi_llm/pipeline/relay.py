@@ -71,15 +71,17 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
     if whole is not None:
         exchange.usage = whole.usage
         return exchange.dialect.encode_response(whole, answer_for(exchange))
-    body = reply.first
     exchange.usage = reply.usage
+    if reply.told is not None:
+        return reply.told
+    body = reply.first
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     return body if leg.model == exchange.envelope.model else _renamed(body, exchange.envelope.model)
 
 
 async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg) -> None:
     """The caller asked for a stream and the upstream gave the whole answer at once."""
-    response = reply.whole or leg.dialect.decode_response(reply.first, reply.restore)
+    response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
     exchange.usage = response.usage
     await _begin(exchange, caller, reply, heartbeat)
     await caller.finish(exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response)))
@@ -143,7 +145,7 @@ async def _begin(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: He
 
 async def _fold(reply: Reply, leg: Leg) -> Response:
     """The whole answer out of a stream that the caller did not ask for."""
-    decoder, folder = leg.dialect.stream_decoder(reply.restore), Folder()
+    decoder, folder = leg.dialect.stream_decoder(reply.outgoing.restore), Folder()
     data = reply.first
     try:
         while data:

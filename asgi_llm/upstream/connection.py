@@ -45,7 +45,7 @@ class _Refused(Exception):  # noqa: N818 - says why the parser was stopped; neve
 
 
 class Connection(asyncio.Protocol):
-    """Created by dialling; ``begin`` starts an exchange, ``wait_for_head`` and the answer's ``read`` await its parts.
+    """Created by dialling; ``begin`` starts an exchange, whose parts the answer's ``read`` awaits.
 
     Attributes:
         alarm: its sense of time.
@@ -121,8 +121,14 @@ class Connection(asyncio.Protocol):
         """Whether a request can still be sent on it."""
         return not (self._lost or self._transport.is_closing())
 
-    def begin(self, first: bytes, rest: bytes, *, is_head: bool, timeouts: Timeouts, total_at: float) -> Answer:
-        """Send a request; ``total_at`` is the loop time at which its exchange must be over (inf: never)."""
+    def begin(
+        self, first: bytes, rest: bytes, is_head: bool, timeouts: Timeouts, total_at: float
+    ) -> "tuple[Answer, asyncio.Future[None]]":
+        """Send a request. The future is done when the answer has its head or its error.
+
+        ``total_at`` is the loop time at which the exchange must be over (inf: never). The time to the first byte is
+        counted from the request's last.
+        """
         answer = self._answer = Answer(self)
         self._headers = answer.headers
         self._head_pending = self._silent = True
@@ -140,17 +146,13 @@ class Connection(asyncio.Protocol):
         if rest:
             # Not writelines: some versions of asyncio do not pause the protocol in it.
             self._transport.write(rest)
-        return answer
-
-    def wait_for_head(self) -> "asyncio.Future[None]":
-        """Done when the answer has its head or its error. First byte is counted from the request's last."""
         if self._writing_paused:
             self._unsent = self._transport.get_write_buffer_size()
             self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
         else:
             self.alarm.expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
         waiter = self._waiter = self._loop.create_future()
-        return waiter
+        return answer, waiter
 
     def wait_for_body(self) -> "asyncio.Future[None]":
         """Done when there are pieces, or the answer has ended."""
@@ -356,7 +358,8 @@ class Connection(asyncio.Protocol):
             return
         self._answer = None
         answer.end(self._rest() if self.pieces else b"", error)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()

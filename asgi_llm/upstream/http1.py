@@ -81,9 +81,9 @@ class Http1Client:
         is_head = request.method == b"HEAD"
         connection = pool.take() or await self._acquire(loop, pool, timeouts, total_at)
         while True:
-            answer = connection.begin(first, rest, is_head=is_head, timeouts=timeouts, total_at=total_at)
+            answer, head = connection.begin(first, rest, is_head, timeouts, total_at)
             try:
-                await connection.wait_for_head()
+                await head
             except BaseException:
                 answer.close()
                 if answer.stale:
