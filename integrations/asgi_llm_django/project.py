@@ -57,18 +57,21 @@ def make_project() -> Project:
     Raises:
         ConfigError: with every problem, each with its path from ``ASGI_LLM`` on.
     """
+    identity = _setting().get("identity", "session")
     problems: list[Problem] = []
+    gateway: Gateway | None = None
+    sources: tuple[Source, ...] = ()
     try:
         gateway = Gateway(tree(), on_settled=announce)
     except ConfigError as error:
         problems += [_below(problem) for problem in error.problems]
     try:
-        sources = load_sources(_setting().get("identity", "session"))
+        sources = load_sources(identity)
     except ConfigError as error:
         problems += [_below(problem) for problem in error.problems]
-    if problems:
+    if gateway is None or problems:
         raise ConfigError(problems)
-    return Project(gateway, sources)  # type: ignore[possibly-undefined]  # where one is missing there are problems
+    return Project(gateway, sources)
 
 
 def tree() -> dict[str, Any]:
@@ -87,7 +90,7 @@ def _setting() -> Mapping[str, Any]:
     value = getattr(settings, SETTING, None)
     if not isinstance(value, Mapping):
         said = "is missing from the settings" if value is None else f"must be a dict, not {type(value).__name__}"
-        raise ConfigError([Problem("", said)])
+        raise ConfigError([Problem(SETTING, said)])
     return value
 
 

@@ -5,10 +5,12 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
+
+from asgi_llm import ConfigError
 
 from .bridge import Body
 from .database import release
@@ -20,6 +22,9 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _loops: list[asyncio.AbstractEventLoop] = []
+_at_exit: Callable[..., Any] = getattr(threading, "_register_atexit", atexit.register)
+"""Settlements may need threads for the database, and those are refused by the time that ``atexit`` is heard."""
+
 _PATIENCE = 5
 """Seconds that the end of the process waits beyond the grace that the settings give to running requests."""
 
@@ -58,7 +63,7 @@ def _loop() -> asyncio.AbstractEventLoop:
             loop = asyncio.new_event_loop()
             thread = threading.Thread(target=_run, args=(loop,), name="asgi-llm", daemon=True)
             thread.start()
-            atexit.register(_stop, loop, thread)
+            _at_exit(_stop, loop, thread)
             _loops.append(loop)
         return _loops[0]
 
@@ -76,8 +81,8 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     if not thread.is_alive():
         return
-    gateway = get_gateway()
-    with suppress(TimeoutError):
+    with suppress(TimeoutError, ConfigError):
+        gateway = get_gateway()
         closing = asyncio.run_coroutine_threadsafe(gateway.aclose(), loop)
         closing.result(gateway.settings.limits.shutdown_grace + _PATIENCE)
     loop.call_soon_threadsafe(loop.stop)

@@ -1,0 +1,1 @@
+"""A shop with users of its own, and language models for them under /llm."""

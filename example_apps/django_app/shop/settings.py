@@ -1,0 +1,62 @@
+"""The project's settings. Without any key the echo answers; with OPENAI_API_KEY set, OpenAI answers what asks for its
+models."""
+
+import os
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+DEBUG = True
+# Fit for an example only, like the passwords that guests.py sets.
+SECRET_KEY = os.environ.get("SHOP_SECRET_KEY", "an example's key, known to everybody")
+ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
+ROOT_URLCONF = "shop.urls"
+ASGI_APPLICATION = "shop.asgi.application"
+WSGI_APPLICATION = "shop.wsgi.application"
+USE_TZ = True
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "home"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("SHOP_DATABASE", FOLDER.parent / "shop.db"),
+    }
+}
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "asgi_llm_django",
+    "shop",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+            ]
+        },
+    }
+]
+
+openai = bool(os.environ.get("OPENAI_API_KEY"))
+ASGI_LLM = {
+    "targets": {"echo": {"provider": "echo"}}
+    | ({"openai": {"provider": "openai", "api_key": "env://OPENAI_API_KEY"}} if openai else {}),
+    "routes": [{"model": "gpt-*", "target": "openai"}] if openai else [],
+    "default_target": "echo",
+    # Programs show a token of the shop's, browsers have their session.
+    "identity": ["shop.users.by_token", "session"],
+}
