@@ -172,7 +172,7 @@ def test_on_other_servers(shop: tuple[str, Path], server: str) -> None:
             assert stream.text.endswith("data: [DONE]\n\n")
         large = {**BODY, "messages": [{"role": "user", "content": "x" * 3_000_000}], "max_tokens": 1}
         assert client.post("/llm/v1/chat/completions", json=large, headers=headers).status_code == 200
-        paced = {**BODY, "stream": True, "messages": [{"role": "user", "content": "/repeat 50\n/delay 0.2\nword"}]}
+        paced = {**BODY, "stream": True, "messages": [{"role": "user", "content": "/repeat 30\n/delay 0.1\nword"}]}
         begun = time.monotonic()
         with client.stream("POST", "/llm/v1/chat/completions", json=paced, headers=headers) as answer:
             next(answer.iter_raw())
