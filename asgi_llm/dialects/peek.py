@@ -110,6 +110,8 @@ def _envelope(model: str, found: _Outside) -> Envelope:
     if not found.stream and not found.stream_options:
         return Envelope(model)
     options = bytes(found.stream_options)
+    if not options.isascii():
+        str(options, "utf-8")  # what is put in beside it is read by the gateway, too
     asked = bool(options) and options != b"null" and bool(_options.decode(options).include_usage)
     return Envelope(model, bool(found.stream), asked, options)
 
@@ -125,7 +127,7 @@ def _diagnose(dialect: DialectName, body: bytes) -> ClientError:
     except UnicodeDecodeError:
         return ClientError("the body is not UTF-8", code="invalid_json")
     except msgspec.DecodeError as error:
-        return ClientError(f"the body is not JSON: {error}", code="invalid_json")
+        return ClientError(f"the body is not JSON: {str(error)[:200]}", code="invalid_json")
     if not isinstance(value, dict):
         return ClientError(f"the body must be a JSON object, not {_kind(value)}", code="invalid_json")
     return _diagnose_members(dialect, value)
