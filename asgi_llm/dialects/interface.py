@@ -4,10 +4,11 @@ A ``Dialect`` is a value that gathers the functions of one folder, so that the p
 and "the upstream's dialect" without knowing either.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from os import urandom
+from random import getrandbits
 from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
@@ -38,8 +39,8 @@ __all__ = [
 
 
 def mint(prefix: str) -> str:
-    """A new id: the prefix and 24 letters and digits, 96 bits of them random."""
-    return prefix + urandom(12).hex()
+    """A new id: the prefix and 24 letters and digits, 96 bits of them random. Unique, not secret."""
+    return f"{prefix}{getrandbits(96):024x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +113,19 @@ class Report:
         if loss.action == "refuse":
             raise TranslationError(loss.note, param=param or field)
         if loss.action != "drop":
-            self._warned.setdefault(field, Warned(field, loss.action, loss.note))
+            self._warned.setdefault(field, Warned(_plain(field), loss.action, loss.note))
 
     @property
     def warnings(self) -> tuple[Warned, ...]:
         return tuple(self._warned.values())
+
+
+def _plain(field: str) -> str:
+    """Fit for a header: the name of a field that nobody knows is whatever the caller made it."""
+    return _ODD.sub("?", field[:100])
+
+
+_ODD = re.compile(r"[^!-~]|[,;]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,8 @@ def _envelope(model: str, found: _Outside) -> Envelope:
     if not found.stream and not found.stream_options:
         return Envelope(model)
     options = bytes(found.stream_options)
+    if not options.isascii():
+        str(options, "utf-8")  # what is put in beside it is read by the gateway, too
     asked = bool(options) and options != b"null" and bool(_options.decode(options).include_usage)
     return Envelope(model, bool(found.stream), asked, options)
 
@@ -157,7 +159,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ClientError("the body is not UTF-8", code="invalid_json") from None
     except msgspec.DecodeError as error:
-        raise ClientError(f"the body is not JSON: {error}", code="invalid_json") from None
+        raise ClientError(f"the body is not JSON: {str(error)[:200]}", code="invalid_json") from None
     if not isinstance(value, dict):
         raise ClientError(f"the body must be a JSON object, not {_kind(value)}", code="invalid_json")
     return value

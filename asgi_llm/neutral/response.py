@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from .request import Part
 from .usage import Usage
 
-__all__ = ["Candidate", "Finish", "FinishReason", "Response"]
+__all__ = ["Candidate", "Finish", "FinishReason", "Response", "numbered"]
 
 FinishReason = Literal[
     "end",
@@ -40,6 +40,13 @@ class Candidate(Struct, frozen=True, omit_defaults=True):
     finish: Finish
     index: int = 0
     logprobs: Raw | None = None
+
+
+def numbered(candidates: list[Candidate]) -> tuple[Candidate, ...]:
+    """With the numbers they have, or, where those are repeated or leave gaps, with those of their places."""
+    if sorted([candidate.index for candidate in candidates]) == list(range(len(candidates))):
+        return tuple(candidates)
+    return tuple(structs.replace(candidate, index=place) for place, candidate in enumerate(candidates))
 
 
 class Response(Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -61,7 +61,7 @@ def make_handlers(config: LLMPluginConfig, place: Place) -> list[HTTPRouteHandle
         options = _documentation(endpoint) | {"include_in_schema": config.include_in_schema}
         made.append(_handler(config, place, [base + endpoint.path], methods, function, **options))
         others = sorted(_METHODS - set(methods))
-        made.append(_handler(config, place, [base + endpoint.path], others, probe, include_in_schema=False))
+        made.append(_handler(config, place, [base + endpoint.path], others, function, include_in_schema=False))
     anything = [f"{base}{parent}/{{llm_path:path}}" for parent in _parents(served)]
     made.append(_handler(config, place, anything, sorted(_METHODS), call, include_in_schema=False))
     return made
@@ -93,6 +93,8 @@ def _functions(config: LLMPluginConfig, place: Place) -> tuple[Callable[..., Any
         return answer(None)
 
     async def call(request: Request[Any, Any, Any]) -> Response[Any]:
+        if IDENTITY_KEY in request.scope:  # a middleware has said it in the gateway's own terms
+            return answer(None)
         return answer(as_identity(request.scope.get("user"), config.to_identity))
 
     async def call_with_dependency(llm_user: Annotated[Any, _USER]) -> Response[Any]:

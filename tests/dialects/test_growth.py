@@ -2,6 +2,7 @@
 caches and signed thoughts are bound to it; and a streamed answer is the answer that would have come in one piece."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from asgi_llm.dialects.gemini import GEMINI
 from asgi_llm.dialects.interface import Answer, Dialect, Profile, Restore
 from asgi_llm.dialects.registry import DIALECTS as REGISTERED
+from asgi_llm.errors import ClientError
 from asgi_llm.neutral.fold import fold
-from asgi_llm.neutral.request import DialectName, Reasoning, Text, ToolCall
+from asgi_llm.neutral.request import DialectName, Reasoning, Text, ToolCall, ToolResult
 from asgi_llm.neutral.response import Response
 
 CASES = Path(__file__).parent / "cases"
@@ -171,6 +173,45 @@ def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter(
         assert whole.startswith(_sent(caller, upstream, begun, following))
         if begun[-1]["calls"]:  # the results have been sent, the next word is the assistant's
             assert whole.startswith(_sent(caller, upstream, begun))
+
+
+def _again(name: DialectName, body: bytes) -> bytes:
+    """A request read and written in one and the same dialect."""
+    asked = msgspec.structs.replace(DIALECTS[name].decode_request(body), model=MODELS.get(name, "m"))
+    return DIALECTS[name].encode_request(asked, Profile(provider=PROVIDERS[name])).body
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=40, deadline=None)
+@given(conversation=conversations)
+def test_a_conversation_in_its_own_dialect_stays_what_it_is(
+    name: DialectName, conversation: list[dict[str, Any]]
+) -> None:
+    """Once it is in the form that is written, reading and writing change nothing more; and all that was said and done
+    is still there, in the order in which it was."""
+    body = json.dumps(WRITERS[name](conversation, ["And?"])).encode()
+    written = _again(name, body)
+    assert _again(name, written) == written
+    request = DIALECTS[name].decode_request(written)
+    parts = [part for turn in request.turns if turn.role == "assistant" for part in turn.parts]
+    said = [part.text for part in parts if isinstance(part, Text)]
+    assert said == [round_["said"] for round_ in conversation]
+    calls = [json.loads(part.arguments) for part in parts if isinstance(part, ToolCall)]
+    assert calls == [{"x": text} for round_ in conversation for _, text in round_["calls"]]
+    results = [part for turn in request.turns for part in turn.parts if isinstance(part, ToolResult)]
+    assert len(results) == len(calls)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_request_in_its_own_dialect_stays_what_it_is(name: DialectName) -> None:
+    """Every request of the golden files that its own dialect can say."""
+    seen = 0
+    for path in sorted(CASES.glob(f"{name}-*/*/request.json")):
+        with suppress(ClientError):
+            written = _again(name, path.read_bytes())
+            assert _again(name, written) == written, path
+            seen += 1
+    assert seen >= 20
 
 
 def _answers(upstream: str) -> list[Path]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from asgi_llm.dialects.media import is_base64, is_link, is_media_type
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import (
     Audio,
@@ -49,9 +50,6 @@ __all__ = ["read_messages"]
 
 # RFC 2397, with the media type's parameters permitted and "base64" required.
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[^;,]*)*?);base64,", re.IGNORECASE)
-_BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}")
-_SAMPLE = 64
-"""Characters looked at on either end of base64 text; looking at megabytes would cost more than all the rest."""
 _Level = Literal["system", "developer"]
 _OLD_CALL = "call_function_"
 """Calls of the deprecated form have no id; theirs is made from the position, the same for call and result."""
@@ -143,6 +141,7 @@ def _media(part: ImagePart | AudioPart | FilePart, where: str) -> Part:
         case AudioPart():
             audio = part.input_audio
             data = audio.data.partition("base64,")[2] if audio.data.startswith("data:") else audio.data
+            _check(f"audio/{audio.format}", data, f"{where}.input_audio.data")
             return Audio(Inline(f"audio/{audio.format}", data), audio.format, mark)
         case FilePart():
             return Document(_file(part.file, f"{where}.file"), part.file.filename, cache=mark)
@@ -155,22 +154,29 @@ def _file(file: InputFile, where: str) -> Source:
         raise ClientError(f"'{where}' needs 'file_data' or 'file_id'.", param=where)
     if not file.file_data.startswith(("data:", "http:", "https:")):
         # Some clients send bare base64 here; the origin takes it for a PDF as well.
+        _check("", file.file_data, f"{where}.file_data")
         return Inline("application/pdf", file.file_data)
     return _source(file.file_data, f"{where}.file_data")
 
 
 def _source(url: str, param: str) -> Source:
     if url[:5].lower() != "data:":
-        if url[:8].lower().startswith(("http://", "https://")):
+        if is_link(url):
             return Url(url)
         raise ClientError(f"'{param}' must be an http(s) URL or a base64 data URL.", param=param)
     head = _DATA_URL.match(url)
     if head is None:
         raise ClientError(f"'{param}' is not a base64 data URL (data:<type>;base64,<data>).", param=param)
     data = url[head.end() :]
-    if not data or not _BASE64.fullmatch(data[:_SAMPLE]) or not _BASE64.fullmatch(data[-_SAMPLE:]):
-        raise ClientError(f"'{param}' does not hold valid base64.", param=param)
+    _check("", data, param)
     return Inline((head[1] or "text/plain").lower(), data)
+
+
+def _check(media_type: str, data: str, param: str) -> None:
+    if not is_base64(data):
+        raise ClientError(f"'{param}' does not hold valid base64.", param=param)
+    if not is_media_type(media_type):
+        raise ClientError(f"'{param}' is of no known media type.", param=param)
 
 
 def _assistant_parts(message: AssistantMessage, index: int, old_call: str) -> tuple[Part, ...]:

@@ -38,6 +38,8 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 _KNOWN = frozenset(Body.__struct_fields__)
 _STREAM = StreamOptions(on=True)
 _NO_STREAM = StreamOptions()
+_LONGEST = 500
+"""Characters of a complaint that are told; it may quote what came."""
 _UNKNOWN_FIELD = "Object contains unknown field"
 _AT = re.compile(r" - at `\$\.?(.*)`$", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -80,7 +82,7 @@ def _refuse(problem: str) -> NoReturn:
     if missing := _MISSING.match(text):
         param = f"{param}.{missing[1]}" if param else missing[1]
         raise ClientError(f"'{param}' is required.", code=_code(param), param=param) from None
-    sentence = text.replace("`", "").replace("Invalid value", "unknown value")
+    sentence = text[:_LONGEST].replace("`", "").replace("Invalid value", "unknown value")
     sentence = f"{sentence[:1].lower()}{sentence[1:]}."
     if not param:
         raise ClientError(f"The request body: {sentence}", code="invalid_json") from None
@@ -107,7 +109,7 @@ def _request(body: Body, unknown: dict[str, Raw]) -> Request:
         tool_choice=choice,
         parallel_tools=body.parallel_tool_calls,
         sampling=_sampling(body),
-        max_output=body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens,
+        max_output=_limit(body),
         stop=_stop(body.stop),
         reasoning=ReasoningConfig(effort=body.reasoning_effort) if body.reasoning_effort else None,
         output=None if body.response_format is None else _output(body.response_format),
@@ -117,6 +119,14 @@ def _request(body: Body, unknown: dict[str, Raw]) -> Request:
     )
     seldom = _seldom(body, unknown)
     return msgspec.structs.replace(request, **seldom) if seldom else request
+
+
+def _limit(body: Body) -> int | None:
+    name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
+    limit: int | None = getattr(body, name)
+    if limit is not None and limit < 0:
+        raise ClientError(f"'{name}' must not be negative.", param=name)
+    return limit
 
 
 def _seldom(body: Body, unknown: dict[str, Raw]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from asgi_llm.neutral.request import (
     ToolCall,
     Url,
 )
-from asgi_llm.neutral.response import Candidate, Response
+from asgi_llm.neutral.response import Candidate, Response, numbered
 
 from .annotations import annotation, read_annotations
 from .answer import Choice, Chunk, Said, ToolPiece, content_text, stamp
@@ -49,6 +49,8 @@ def decode_response(body: bytes, restore: Restore) -> Response:
         UpstreamError: cause ``content`` (not a chat answer) or ``in_band`` (an error inside a 200).
     """
     try:
+        if not body.isascii():
+            str(body, "utf-8")  # raw members are passed on without being looked at
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if _is_error(body):
@@ -63,7 +65,7 @@ def decode_response(body: bytes, restore: Restore) -> Response:
     return Response(
         id=answer_id,
         model=model,
-        candidates=tuple([_candidate(choice, place, restore) for place, choice in enumerate(answer.choices)]),
+        candidates=numbered([_candidate(choice, place, restore) for place, choice in enumerate(answer.choices)]),
         usage=None if reported is None else read_usage(reported),
         created=created,
         service_tier=answer.service_tier,

@@ -92,6 +92,8 @@ class ChatStreamDecoder:
 
     def _event(self, name: bytes, data: bytes) -> None:
         try:
+            if not data.isascii():
+                str(data, "utf-8")  # raw members are passed on without being looked at
             chunk = _chunk.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._no_chunk(name, data)
@@ -131,7 +133,8 @@ class ChatStreamDecoder:
         index = choice.index or 0
         candidate = self._candidates.get(index)
         if candidate is None:
-            candidate = self._candidates[index] = _Candidate(index, self)
+            # In the order of appearance, whatever the server counts from: callers wait for the one they asked for.
+            candidate = self._candidates[index] = _Candidate(len(self._candidates), self)
         if choice.finish_reason in FAILED:
             reason = choice.finish_reason
             told = {"error": {"message": f"The upstream broke off: {reason}.", "type": reason}}

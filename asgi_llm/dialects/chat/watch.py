@@ -120,7 +120,7 @@ class ChatWatcher:
 def _matters(data: bytes) -> bool:
     """Whether these bytes may say more than text."""
     # "find" searches faster than "in" does.
-    if data.find(b'"error"') >= 0 or data.find(b"[DONE]") >= 0:
+    if data.find(b'"error"') >= 0 or data.find(b"[DONE]") >= 0 or data.find(b"event:") >= 0:
         return True
     if data.count(b'"finish_reason"') != data.count(b'"finish_reason":null'):
         finish = data.count(b'"finish_reason":null') + data.count(b'"finish_reason": null')

@@ -4,9 +4,9 @@ Structs only, for reading. Every optional field takes null, since clients send n
 that is not ours to understand stays ``Raw``; use ``given`` to tell whether such a field was there.
 """
 
-from typing import Any, final
+from typing import Annotated, Any, final
 
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 __all__ = [
     "AssistantMessage",
@@ -251,6 +251,10 @@ class CacheOptions(Wire):
     ttl: str | None = None
 
 
+Knob = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float | None
+"""A number that is sent on as it was written; larger ones are no floats, which is what others read."""
+
+
 class Body(Wire, forbid_unknown_fields=True):
     """Refuses unknown fields so that the usual request is read in one pass; see ``LooseBody``."""
 
@@ -261,13 +265,13 @@ class Body(Wire, forbid_unknown_fields=True):
     parallel_tool_calls: bool | None = None
     functions: list[FunctionDef] | None = None
     function_call: str | Named | None = None
-    temperature: int | float | None = None
-    top_p: int | float | None = None
+    temperature: Knob = None
+    top_p: Knob = None
     top_k: int | None = None
-    min_p: int | float | None = None
+    min_p: Knob = None
     seed: int | None = None
-    presence_penalty: int | float | None = None
-    frequency_penalty: int | float | None = None
+    presence_penalty: Knob = None
+    frequency_penalty: Knob = None
     logit_bias: Raw = Raw()
     logprobs: bool | None = None
     top_logprobs: int | None = None

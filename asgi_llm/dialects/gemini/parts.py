@@ -31,7 +31,7 @@ from .signatures import carriers_of
 from .spelling import standard_base64
 from .wire import Blob, FileData, MediaPart, WirePart
 
-__all__ = ["is_plain", "media_of", "plain_part", "raw_part"]
+__all__ = ["is_own_file", "is_plain", "media_of", "plain_part", "raw_part"]
 
 
 def is_plain(wire: WirePart) -> bool:
@@ -82,8 +82,13 @@ def _file(file: FileData, detail: str | None) -> Part:
     if not kind:
         named = _EXTENSIONS.get(uri.rpartition(".")[2].lower(), "")
         kind = "video/*" if uri.startswith(_VIDEO_SITES) else named
-    source: Source = FileId("gemini", uri) if uri.startswith(_OWN_FILES) else Url(uri, kind or None)
+    source: Source = FileId("gemini", uri) if is_own_file(uri) else Url(uri, kind or None)
     return _media(source, kind, file.display_name, detail)
+
+
+def is_own_file(uri: str) -> bool:
+    """Whether it is stored at Google."""
+    return uri.startswith(_OWN_FILES)
 
 
 def _media(source: Source, kind: str, name: str | None, detail: str | None) -> Part:

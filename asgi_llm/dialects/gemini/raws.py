@@ -37,7 +37,7 @@ def typed(raw: Raw, decoder: "msgspec.json.Decoder[Any]", path: str) -> Any:
         if found := _WHERE.search(text):
             text = text[: found.start()]
             path += found.group(1)
-        path, text = path.removeprefix("."), text.replace("`", "")
+        path, text = path.removeprefix("."), text[:500].replace("`", "")
         if not path:
             raise ClientError(f"The request body: {text}", code="invalid_json") from None
         raise ClientError(f"{path}: {text}", param=path) from None

@@ -66,11 +66,12 @@ class PieceReader:
         return self._begin(data)
 
     def _begin(self, data: bytes) -> list[bytes]:
-        self._first += data
-        start = self._first.removeprefix(_BOM).lstrip()
+        data = self._first + data
+        start = data.removeprefix(_BOM).lstrip()
         if not start or (len(start) < len(_BOM) and _BOM.startswith(start)):
+            self._first = start  # white space says nothing, however much of it comes
             return []
-        data, self._first = self._first, b""
+        self._first = b""
         if start[:1] in (b"[", b"{"):
             self._elements = _Elements(self._limit)
             return self._elements.feed(start)

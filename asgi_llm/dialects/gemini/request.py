@@ -5,7 +5,7 @@ The body names no model and does not say whether to stream: both are in the path
 Spec: Gemini API, "GenerateContentRequest", "GenerationConfig".
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -38,6 +38,7 @@ class _Thinking(Struct, rename="camel"):
 
 _STR = msgspec.json.Decoder(str)
 _INT = msgspec.json.Decoder(int, strict=False)
+_COUNT = msgspec.json.Decoder(Annotated[int, msgspec.Meta(ge=0)], strict=False)
 _FLOAT = msgspec.json.Decoder(float, strict=False)
 _BOOL = msgspec.json.Decoder(bool, strict=False)
 _STRINGS = msgspec.json.Decoder(list[str])
@@ -90,7 +91,7 @@ def _decode(fields: Fields) -> Request:
         tools=decode_tools(fields.raw("tools")),
         tool_choice=choice,
         sampling=_sampling(config_fields),
-        max_output=config_fields.take("maxOutputTokens", _INT),
+        max_output=config_fields.take("maxOutputTokens", _COUNT),
         stop=tuple(config_fields.take("stopSequences", _STRINGS) or ()),
         n=config_fields.take("candidateCount", _INT),
         reasoning=_reasoning(config_fields.take("thinkingConfig", _THINKING)),

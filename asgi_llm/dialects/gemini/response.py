@@ -29,7 +29,7 @@ from asgi_llm.neutral.request import (
     ToolResult,
     Video,
 )
-from asgi_llm.neutral.response import Candidate, Finish, Response
+from asgi_llm.neutral.response import Candidate, Finish, Response, numbered
 
 from .answer import CHUNK, WireCandidate, raw_parts
 from .citations import read_sources, write_grounding
@@ -72,6 +72,8 @@ def decode_response(body: bytes, restore: Restore) -> Response:
             read (cause content).
     """
     try:
+        if not body.isascii():
+            str(body, "utf-8")  # raw members are passed on without being looked at
         return _decode(camel(_alone(body)), restore)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _not_an_answer() from None
@@ -95,7 +97,7 @@ def _decode(body: bytes, restore: Restore) -> Response:
     return Response(
         id=wire.response_id or "",
         model=wire.model_version or "",
-        candidates=tuple(candidates),
+        candidates=numbered(candidates),
         usage=decode_usage(wire.usage_metadata),
     )
 

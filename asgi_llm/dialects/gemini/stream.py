@@ -179,6 +179,8 @@ class GeminiDecoder:
     def _take(self, data: bytes, events: list[Event]) -> bool:
         """Take one piece; whether the stream is over now."""
         try:
+            if not data.isascii():
+                str(data, "utf-8")  # raw members are passed on without being looked at
             if self._snake is not False:
                 # A server spells all its pieces alike; the first one tells.
                 self._snake = (spelled := camel(data)) is not data
@@ -219,7 +221,8 @@ class GeminiDecoder:
         number = wire.index if wire.index is not None and wire.index >= 0 else position
         candidate = self._candidates.get(number)
         if candidate is None:
-            candidate = self._candidates[number] = _Candidate(number)
+            # In the order of appearance, whatever the server counts from: callers wait for the one they asked for.
+            candidate = self._candidates[number] = _Candidate(len(self._candidates))
         parts = wire.content.parts if wire.content is not None else None
         for place, part in enumerate(parts or ()):
             if not candidate.part(part, self._restore, events):
@@ -235,7 +238,7 @@ class GeminiDecoder:
             candidate.message = wire.finish_message if isinstance(wire.finish_message, str) else None
 
     def _finish(self, events: list[Event]) -> None:
-        candidates = [self._candidates[number] for number in sorted(self._candidates)]
+        candidates = list(self._candidates.values())
         self._tell_usage(events)
         if self._blocked is not None and not candidates:
             events.append(Finished(self._blocked))

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Raw, Struct, structs
 
+from asgi_llm.dialects.media import is_base64, is_link, is_media_type
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import Carrier, Part, Reasoning, Role, Text, ToolCall, ToolResult, Turn
 
 from .names import minted_id
-from .parts import is_plain, media_of, plain_part, raw_part
+from .parts import is_own_file, is_plain, media_of, plain_part, raw_part
 from .raws import NULL, compact, given, typed
 from .signatures import carriers_of, envelope, is_ours
-from .wire import RAW_LIST, FunctionCall, FunctionResponse, WirePart
+from .spelling import standard_base64
+from .wire import RAW_LIST, FunctionCall, FunctionResponse, MediaPart, WirePart
 
 __all__ = ["decode_turns", "texts_of"]
 
@@ -161,6 +163,7 @@ class _Reader:
             elif wire.function_response is not None:
                 parts.append(self._result(wire.function_response, f"contents[{index}].parts[{position}]"))
             elif is_plain(wire):
+                _check(wire, f"contents[{index}].parts[{position}]")
                 parts.append(_carrying(plain_part(wire), carriers))
             else:
                 self.contents = self.contents or _contents(self.raw)
@@ -178,7 +181,10 @@ class _Reader:
     def _result(self, result: FunctionResponse, path: str) -> ToolResult:
         call = self._answered(result)
         parts, is_error = _outcome(result.response, f"{path}.functionResponse.response")
-        parts += [media_of(part) for part in result.parts or () if part.inline_data or part.file_data]
+        for place, part in enumerate(result.parts or ()):
+            if part.inline_data or part.file_data:
+                _check(part, f"{path}.functionResponse.parts[{place}]")
+                parts.append(media_of(part))
         return ToolResult(
             call.id if call else result.id or minted_id(-1, -1, result.name),
             tuple(parts),
@@ -203,6 +209,21 @@ def _carrying(part: Part, carriers: tuple[Carrier, ...]) -> Part:
 
 def _raw_list(raw: Raw) -> list[Raw]:
     return [raw] if bytes(memoryview(raw)[:1]) == b"{" else RAW_LIST.decode(raw)
+
+
+def _check(wire: WirePart | MediaPart, path: str) -> None:
+    """Media must be bytes, or a file that can be found.
+
+    Raises:
+        ClientError: it is neither.
+    """
+    if (blob := wire.inline_data) is not None:
+        if not is_media_type(blob.mime_type or ""):
+            raise ClientError(f"{path}.inlineData.mimeType: no media type", param=f"{path}.inlineData.mimeType")
+        if not is_base64(standard_base64(blob.data)):
+            raise ClientError(f"{path}.inlineData.data: must be base64", param=f"{path}.inlineData.data")
+    elif (file := wire.file_data) is not None and not (is_link(file.file_uri) or is_own_file(file.file_uri)):
+        raise ClientError(f"{path}.fileData.fileUri: must be the URI of a file", param=f"{path}.fileData.fileUri")
 
 
 _WRAPPERS = ("output", "result", "error")

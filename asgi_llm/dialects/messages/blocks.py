@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.dialects.media import is_base64, is_link, is_media_type
 from asgi_llm.neutral.request import (
     Blocks,
     Carrier,
@@ -51,6 +52,7 @@ from .wire import (
     ToolUseBlock,
     UrlSource,
     cache_mark,
+    fault,
     typed,
 )
 
@@ -122,17 +124,24 @@ def parts_of(content: Raw, path: str) -> tuple[Part, ...]:
 
 
 def known_parts(blocks: Iterable[Known]) -> tuple[Part, ...]:
-    """The parts of blocks that are all of the union."""
+    """The parts of blocks that are all of the union.
+
+    Raises:
+        msgspec.ValidationError: media in them is none; it names the place as msgspec does.
+    """
     parts: list[Part | _Carried] = []
     plain = True
-    for block in blocks:
-        if type(block) is TextBlock and block.cache_control is None and not block.citations:
-            parts.append(Text(block.text))
-            continue
-        part = part_of(block)
-        if type(part) is _Carried:
-            plain = False
-        parts.append(part)
+    try:
+        for block in blocks:
+            if type(block) is TextBlock and block.cache_control is None and not block.citations:
+                parts.append(Text(block.text))
+                continue
+            part = part_of(block)
+            if type(part) is _Carried:
+                plain = False
+            parts.append(part)
+    except msgspec.ValidationError as error:
+        raise _inside(f"[{len(parts)}]", error) from None
     return tuple(parts) if plain else join(parts)  # type: ignore[arg-type]  # plain: none of them is _Carried
 
 
@@ -155,7 +164,11 @@ def _any_part(raw: Raw, path: str) -> "Part | _Carried":
     if head.type == "tool_result":
         return _open_result(raw, path)
     if head.type in _KNOWN_TYPES:
-        return part_of(typed(raw, _ONE, path))
+        block: Known = typed(raw, _ONE, path)
+        try:
+            return part_of(block)
+        except msgspec.ValidationError as error:
+            raise fault(path, error) from None
     return _server_part(head, raw)
 
 
@@ -190,8 +203,13 @@ def join(parts: "Iterable[Part | _Carried]") -> tuple[Part, ...]:
     return tuple(joined)
 
 
+def _inside(place: str, error: msgspec.ValidationError) -> msgspec.ValidationError:
+    """The same complaint, seen from outside ``place``."""
+    return msgspec.ValidationError(str(error).replace("`$", f"`${place}", 1))
+
+
 def part_of(block: Known) -> "Part | _Carried":
-    """A block of the union as a part."""
+    """A block of the union as a part. Raises as ``known_parts``."""
     match block:
         case TextBlock():
             citations = tuple(citation(raw) for raw in block.citations) if block.citations else ()
@@ -201,7 +219,10 @@ def part_of(block: Known) -> "Part | _Carried":
             return ToolCall(block.id, block.name, arguments, cache=cache_mark(block.cache_control))
         case ToolResultBlock():
             content = block.content
-            parts = (Text(content),) if isinstance(content, str) else known_parts(content or ())
+            try:
+                parts = (Text(content),) if isinstance(content, str) else known_parts(content or ())
+            except msgspec.ValidationError as error:
+                raise _inside(".content", error) from None
             return ToolResult(block.tool_use_id, parts, is_error=block.is_error, cache=cache_mark(block.cache_control))
         case ImageBlock():
             return Image(_source(block.source), cache=cache_mark(block.cache_control))
@@ -231,8 +252,14 @@ def part_of(block: Known) -> "Part | _Carried":
 def _source(source: Base64Source | UrlSource | FileSource | TextSource | ContentSource) -> Source:
     match source:
         case Base64Source():
+            if not is_base64(source.data):
+                raise msgspec.ValidationError("Input should be base64 - at `$.source.data`")
+            if not is_media_type(source.media_type):
+                raise msgspec.ValidationError("Input should be a media type - at `$.source.media_type`")
             return Inline(source.media_type, source.data)
         case UrlSource():
+            if not is_link(source.url):
+                raise msgspec.ValidationError("Input should be an http(s) URL - at `$.source.url`")
             return Url(source.url)
         case FileSource():
             return FileId("messages", source.file_id)
@@ -240,8 +267,10 @@ def _source(source: Base64Source | UrlSource | FileSource | TextSource | Content
             return PlainText(source.data, source.media_type)
         case ContentSource():
             content = source.content
-            parts = (Text(content),) if isinstance(content, str) else known_parts(content)
-            return Blocks(parts)
+            try:
+                return Blocks((Text(content),) if isinstance(content, str) else known_parts(content))
+            except msgspec.ValidationError as error:
+                raise _inside(".source.content", error) from None
 
 
 def _thought(text: str, signature: str | None) -> "Part | _Carried":

@@ -46,7 +46,7 @@ def without_own_thoughts(body: bytes) -> bytes:
         kept = [edited for message in messages if (edited := _edited(bytes(message)))]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return body
-    return replace_member(body, "messages", b"[%b]" % b",".join(kept))
+    return replace_member(body, "messages", b"[%b]" % b",".join(kept)) if messages else body
 
 
 def _edited(message: bytes) -> bytes:

@@ -127,13 +127,14 @@ def call_block(call: ToolCall, wire_id: str, name: str) -> dict[str, Any]:
 
 
 class _Input(Struct):
-    input: dict[str, Any] = {}
+    input: Raw = NULL
 
 
 def server_call_block(call: ServerCall) -> Raw:
     """The call of a provider-run tool as it came. From a stream it came without its input, which is put back."""
     raw = call.raw or NULL
-    if call.arguments.strip() in ("", "{}") or msgspec.json.decode(raw, type=_Input).input:
+    came = bytes(msgspec.json.decode(raw, type=_Input).input)
+    if call.arguments.strip() in ("", "{}") or came.strip(b"{} \t\r\n") not in (b"", b"null"):
         return raw
     block = msgspec.json.decode(raw, type=dict[str, Raw])
     return Raw(msgspec.json.encode({**block, "input": object_text(call.arguments)}))

@@ -28,7 +28,7 @@ from .blocks import known_parts, parts_of
 from .body import Body, Message, OpenMessage, SystemBlock, read
 from .raws import NULL, given
 from .tools import Tools, choice_of, tools_of
-from .wire import cache_mark, typed
+from .wire import cache_mark, fault, typed
 
 __all__ = ["decode_request"]
 
@@ -132,7 +132,7 @@ def _turns(wire: Body, tools: Tools) -> tuple[Turn, ...]:
     if not wire.messages:
         raise ClientError("messages: List should have at least 1 item", param="messages")
     turns = [
-        _open_turn(message, index) if isinstance(message, OpenMessage) else _turn(message)
+        _open_turn(message, index) if isinstance(message, OpenMessage) else _turn(message, index)
         for index, message in enumerate(wire.messages)
     ]
     if tools.typed:
@@ -140,9 +140,12 @@ def _turns(wire: Body, tools: Tools) -> tuple[Turn, ...]:
     return tuple(turns)
 
 
-def _turn(message: Message) -> Turn:
+def _turn(message: Message, index: int) -> Turn:
     content = message.content
-    return Turn(message.role, (Text(content),) if isinstance(content, str) else known_parts(content))
+    try:
+        return Turn(message.role, (Text(content),) if isinstance(content, str) else known_parts(content))
+    except msgspec.ValidationError as error:
+        raise fault(f"messages.{index}.content", error) from None
 
 
 def _open_turn(message: OpenMessage, index: int) -> Turn:

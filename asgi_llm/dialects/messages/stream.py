@@ -141,6 +141,8 @@ class MessagesDecoder:
         """Take one event; whether the stream is over now. The data says what it is: names may be missing."""
         data = frame.data
         try:
+            if not data.isascii():
+                str(data, "utf-8")  # raw members are passed on without being looked at
             event = EVENT.decode(data)
             if type(event) is WireBlockDelta:
                 self._delta(event, events)
@@ -157,7 +159,7 @@ class MessagesDecoder:
         """Not an event of the union: of a later version (passed over), an error in another shape, or broken."""
         try:
             peek = _PEEK.decode(frame.data)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             peek = _Peek(type="message_start")
         if peek.error or frame.event == b"error":
             self._fail(in_band(frame.data), events)

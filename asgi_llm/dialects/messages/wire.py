@@ -143,7 +143,7 @@ def fault(path: str, error: msgspec.ValidationError) -> ClientError:
         path += found.group(1).replace("[", ".").replace("]", "")
     if missing := _MISSING.match(text):
         path, text = f"{path}.{missing.group(1)}", "Field required"
-    path, text = path.removeprefix("."), text.replace("`", "")
+    path, text = path.removeprefix("."), text[:500].replace("`", "")
     if not path:
         return ClientError(f"The request body: {text}", code="invalid_json")
     return ClientError(f"{path}: {text}", param=path)

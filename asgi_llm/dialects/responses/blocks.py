@@ -23,7 +23,7 @@ from .outputs import (
     search_item,
     typed_item,
 )
-from .wire import encode
+from .wire import encode, encode_line
 
 __all__ = ["CallBlock", "Items", "Ladder", "MediaBlock", "MessageBlock", "ReasoningBlock", "SearchBlock"]
 
@@ -59,12 +59,12 @@ class Ladder:
     def add(self, item: Any) -> int:
         """``output_item.added``; returns the item's place in the output."""
         index = len(self.done)
-        self.event("response.output_item.added", b'"output_index":%d,"item":%b' % (index, encode(item)))
+        self.event("response.output_item.added", b'"output_index":%d,"item":%b' % (index, encode_line(item)))
         return index
 
     def finish(self, item: Any) -> None:
         """``output_item.done`` of the item that is open."""
-        data = encode(item)
+        data = encode_line(item)
         self.event("response.output_item.done", b'"output_index":%d,"item":%b' % (len(self.done), data))
         self.done.append(data)
 
@@ -152,9 +152,9 @@ class MessageBlock:
         annotations = [entry for entry in found if entry is not None] if self._kind == "output_text" else []
         logprobs = b",".join(self._logprobs)
         for index, entry in enumerate(annotations):
-            members = b'%b,"annotation_index":%d,"annotation":%b' % (self._place, index, encode(entry))
+            members = b'%b,"annotation_index":%d,"annotation":%b' % (self._place, index, encode_line(entry))
             self._ladder.event("response.output_text.annotation.added", members)
-        part = Raw(encode(self._part(text, annotations, logprobs)))
+        part = Raw(encode_line(self._part(text, annotations, logprobs)))
         if self._kind == "refusal":
             self._ladder.event("response.refusal.done", b'%b,"refusal":%b' % (self._place, encode(text)))
         else:

@@ -13,7 +13,7 @@ from asgi_llm.neutral.usage import Usage
 from .definitions import echo_choice, echo_tools
 from .encode import output_format, top_instructions
 from .usage import encode_usage
-from .wire import encode
+from .wire import encode, encode_line
 
 __all__ = ["ResponseObject"]
 
@@ -27,7 +27,7 @@ class ResponseObject:
         self.id = response_id
         self._answer = answer
         self._created = int(answer.now()) if created is None else created
-        self._echo = encode(_echo(answer, service_tier))[1:]
+        self._echo = encode_line(_echo(answer, service_tier))[1:]
 
     def write(
         self,

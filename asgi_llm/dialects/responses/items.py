@@ -8,6 +8,7 @@ import re
 import msgspec
 from msgspec import Raw
 
+from asgi_llm.dialects.media import is_base64, is_link, is_media_type
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import (
     Audio,
@@ -294,21 +295,31 @@ def _file_source(part: wire.Part, path: str) -> Source:
     if part.file_id:
         return FileId("responses", part.file_id)
     if part.file_url:
-        return Url(part.file_url)
+        return _from_url(part.file_url, f"{path}.file_url")
     if part.file_data:
         if part.file_data[:5].lower() == "data:":
             return _from_url(part.file_data, f"{path}.file_data")
-        return Inline(_media_type(part.filename), part.file_data)
+        return _inline(_media_type(part.filename), part.file_data, f"{path}.file_data")
     raise ClientError(f"{path}: a file needs file_data, file_url or file_id.", code=_BAD, param=path)
 
 
 def _from_url(url: str, path: str) -> Source:
     if url[:5].lower() != "data:":
+        if not is_link(url):
+            raise ClientError(f"{path}: expected an http(s) URL or a data URL.", code=_BAD, param=path)
         return Url(url)
     match = _DATA_URL.match(url)
     if match is None:
         raise ClientError(f"{path}: expected a data URL with base64 content.", code=_BAD, param=path)
-    return Inline(match["type"].lower() or "application/octet-stream", url[match.end() :])
+    return _inline(match["type"].lower() or "application/octet-stream", url[match.end() :], path)
+
+
+def _inline(media_type: str, data: str, path: str) -> Inline:
+    if not is_base64(data):
+        raise ClientError(f"{path}: expected base64.", code=_BAD, param=path)
+    if not is_media_type(media_type):
+        raise ClientError(f"{path}: expected a media type, got {media_type[:64]!r}.", code=_BAD, param=path)
+    return Inline(media_type, data)
 
 
 def _media_type(filename: str | None) -> str:
@@ -321,7 +332,7 @@ def _audio(part: wire.Part, path: str, cache: CacheMark | None) -> Audio:
         raise ClientError(f"{where}: expected an object with data and format.", code=_BAD, param=where)
     kind = part.input_audio.format
     media = {"mp3": "audio/mpeg"}.get(kind or "", f"audio/{kind or 'wav'}")
-    return Audio(Inline(media, part.input_audio.data), format=kind, cache=cache)
+    return Audio(_inline(media, part.input_audio.data, f"{where}.data"), format=kind, cache=cache)
 
 
 def _texts(raw: Raw, path: str) -> list[str]:

@@ -14,6 +14,7 @@ from asgi_llm.neutral.response import Finish
 
 from .envelope import Envelope, pack
 from .ids import legal_item_id
+from .wire import encode_line
 
 __all__ = [
     "Ids",
@@ -217,7 +218,9 @@ def logprobs_array(raw: Raw | None) -> bytes:
             data = bytes(msgspec.json.decode(data, type=_ChatLogprobs).content)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return b""
-    return data[1:-1].strip() if data[:1] == b"[" else b""
+    if data[:1] != b"[":
+        return b""
+    return encode_line(Raw(data))[1:-1]
 
 
 def _is_object(text: str) -> bool:

@@ -69,6 +69,9 @@ def decode_request(body: bytes) -> Request:
         raise wire.shape_error(error, "") from None
     if not wired.model or not wired.model.strip():
         raise ClientError("model: expected the name of a model.", code="model_required", param="model")
+    if (limit := wired.max_output_tokens) is not None and limit < 0:
+        path = "max_output_tokens"
+        raise ClientError(f"{path}: expected a number that is not negative.", code="invalid_request", param=path)
     return _request(wired, fields)
 
 

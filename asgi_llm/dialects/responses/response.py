@@ -58,6 +58,8 @@ def decode_response(body: bytes, restore: Restore) -> Response:
         UpstreamError: it reports a failure (cause in_band), or it is not an answer of this API (cause content).
     """
     try:
+        if not body.isascii():
+            str(body, "utf-8")  # raw members are passed on without being looked at
         wired = _body.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _not_an_answer() from None

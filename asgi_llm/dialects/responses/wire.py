@@ -24,6 +24,7 @@ __all__ = [
     "Typed",
     "array",
     "encode",
+    "encode_line",
     "first",
     "given",
     "read",
@@ -37,6 +38,12 @@ T = TypeVar("T")
 NOTHING = Raw(b"null")
 
 encode = msgspec.json.Encoder().encode
+
+
+def encode_line(value: Any) -> bytes:
+    """JSON on one line: a line end inside raw JSON of somebody else's would end an event's data."""
+    data = encode(value)
+    return msgspec.json.format(data, indent=-1) if b"\n" in data or b"\r" in data else data
 
 
 class Body(Struct):
@@ -235,7 +242,7 @@ def shape_error(error: Exception, path: str) -> ClientError:
         text = text[: where.start()]
         # "[...]" is some member of it; which one is not told.
         path = (path + where["path"]).lstrip(".").partition("[...]")[0]
-    text = f"{text[:1].lower()}{text[1:]}."
+    text = f"{text[:1].lower()}{text[1:500]}."
     if not path:
         return ClientError(f"The request: {text}", code="invalid_json")
     return ClientError(f"{path}: {text}", code="invalid_request", param=path)

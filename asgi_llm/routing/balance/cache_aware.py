@@ -2,9 +2,9 @@
 
 Three questions, in this order:
 
-1. Who has seen how much of this text? A tree over the texts that were sent knows. Its answer counts when it reaches
-   past the opening of the conversation, or covers nearly all of the text: who has the instructions of an agent need not
-   have the conversation.
+1. Who has seen how much of this text? A tree over the texts that were sent knows. Its answer counts when it covers
+   the opening of the conversation, or nearly all of the text: who has the instructions of an agent need not have the
+   conversation.
 2. Is that worth a longer queue? What a worker has seen of the text is set off against the requests it works on beyond
    those of the least loaded. So a beginning that everybody uses spreads over as many workers as it needs, and each of
    them becomes another that has it.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from .consistent_hash import check_bound
-from .fingerprints import PRINT, characters, fingerprints
+from .fingerprints import PRINT, characters, fingerprints, opening_prints
 from .interface import Candidate, Clock, Facts, Policy
 from .radix import Radix
 from .rendezvous import Rendezvous, opening_key, within_bound
@@ -45,11 +45,11 @@ class CacheAwareOptions:
     """
 
     threshold: float = 0.3
-    patience: float = 8.0
+    patience: float = 24.0
     imbalance_requests: int = 64
     imbalance_ratio: float = 1.5
     load_factor: float = 1.25
-    spare: int = 4
+    spare: int = 8
     max_prints: int = 1 << 20
     max_nodes: int = 1 << 16
     max_holders: int = 16
@@ -86,21 +86,20 @@ class CacheAware(Policy):
             return candidates[0]
         row = self._row(facts)
         matched = self.tree.match(row, self._clock() - self._options.idle, self._joined)
-        length = characters(len(row) // PRINT)
-        shares = [characters(matched.get(candidate.key, 0)) / max(length, 1) for candidate in candidates]
-        if self._count(max(shares), length, facts):
+        opening = facts.text().opening
+        length = max(characters(len(row) // PRINT, opening), 1)
+        seen = [matched.get(candidate.key, 0) for candidate in candidates]
+        shares = [characters(prints, opening) / length for prints in seen]
+        share = max(shares)
+        if share > self._options.threshold and (share >= NEARLY_ALL or max(seen) >= opening_prints(opening)):
             return self._best(candidates, shares, facts)
         fit = within_bound(candidates, self._options.load_factor, self._options.spare)
         return self._owners.pick(fit, opening_key(facts))
 
     def _row(self, facts: Facts) -> bytes:
         if not facts.prints:
-            facts.prints = fingerprints(facts.model, facts.text().text)
+            facts.prints = fingerprints(facts.model, facts.text())
         return facts.prints
-
-    def _count(self, share: float, length: int, facts: Facts) -> bool:
-        """Whether that a worker has seen so much of the text is a reason to go there."""
-        return share > self._options.threshold and (share >= NEARLY_ALL or share * length > facts.text().opening)
 
     def _best(self, candidates: Sequence[C], shares: Sequence[float], facts: Facts) -> C:
         options = self._options

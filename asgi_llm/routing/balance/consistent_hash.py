@@ -22,7 +22,7 @@ class ConsistentHashOptions:
     """
 
     load_factor: float = 1.25
-    spare: int = 4
+    spare: int = 5
 
     def __post_init__(self) -> None:
         check_bound(self.load_factor, self.spare)

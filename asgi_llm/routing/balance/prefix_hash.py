@@ -27,7 +27,7 @@ class PrefixHashOptions:
 
     characters: int = 1024
     load_factor: float = 1.25
-    spare: int = 4
+    spare: int = 5
 
     def __post_init__(self) -> None:
         if self.characters < 1:

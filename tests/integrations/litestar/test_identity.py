@@ -114,6 +114,8 @@ async def test_an_identity_that_a_middleware_put_into_the_scope(make: Any) -> No
         return middleware
 
     assert await make(litestar={"middleware": [outer]}).who() == ann
+    both = make(litestar={"middleware": [Authentication, outer]})
+    assert await both.who({"authorization": "Bearer bob"}) == ann
 
 
 async def test_an_object_that_nothing_is_known_about_is_the_developers_mistake(
@@ -281,7 +283,9 @@ async def test_probes_ask_for_no_user(make: Any) -> None:
     for path in ("/llm/health", "/llm/ready", "/llm"):
         assert (await app.send("GET", path))[0].status == 200, path
     for path in ("/llm/v1/models", "/llm/v1/models/echo"):
-        assert (await app.send("GET", path))[0].status == 401, path
+        for method in ("GET", "HEAD"):
+            assert (await app.send(method, path))[0].status == 401, path
+            assert (await app.send(method, path, {"authorization": "Bearer ann"}))[0].status == 200, path
 
 
 async def test_what_cannot_be_copied_may_know_the_user(make: Any) -> None:

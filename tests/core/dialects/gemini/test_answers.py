@@ -101,9 +101,9 @@ def test_candidates_of_a_stream_are_kept_apart() -> None:
         chunk(text("c"), index=1, finish="STOP"),
         chunk(finish="MAX_TOKENS"),
     )
-    first, second = fold(events).candidates
-    assert (first.parts, first.finish.reason) == ((Text("b"),), "max_tokens")
-    assert (second.parts, second.finish.reason) == ((Text("ac"),), "end")
+    first, second = fold(events).candidates  # in the order in which they began
+    assert (first.parts, first.finish.reason) == ((Text("ac"),), "end")
+    assert (second.parts, second.finish.reason) == ((Text("b"),), "max_tokens")
 
 
 def test_snake_case_answers_of_imitations_are_read() -> None:

@@ -1,0 +1,32 @@
+"""What every dialect demands of media inside a request before it is said in another dialect's words.
+
+Bytes and links are moved as text. A server would refuse what is neither, naming a field that the caller did not write.
+"""
+
+import re
+
+__all__ = ["is_base64", "is_link", "is_media_type"]
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}")
+_SAMPLE = 64
+"""Characters looked at on either end of base64 text; looking at megabytes would cost more than all the rest."""
+_MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+*-]+(?:;[^,;\"]*)*", re.ASCII)
+
+
+def is_base64(data: str) -> bool:
+    """Whether the text is standard base64 that says something, as far as its two ends tell."""
+    if not data or not _BASE64.fullmatch(data[:_SAMPLE]) or not _BASE64.fullmatch(data[-_SAMPLE:]):
+        return False
+    if "\n" in data:
+        return True
+    return len(data) % 4 == 0 if data.endswith("=") else len(data) % 4 != 1
+
+
+def is_link(url: str) -> bool:
+    """Whether an upstream could fetch it."""
+    return url[:8].lower().startswith(("http://", "https://"))
+
+
+def is_media_type(text: str) -> bool:
+    """Whether the text is a media type, perhaps with parameters; none at all is one that nobody knows."""
+    return not text or _MEDIA_TYPE.fullmatch(text) is not None
