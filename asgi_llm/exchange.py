@@ -88,13 +88,14 @@ class Exchange(Struct, kw_only=True, eq=False):
     """One request on its way. Steps of the pipeline fill it in; nobody else keeps it.
 
     ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
-    for one, false until its envelope is known.
+    for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
     """
 
     id: str
     endpoint: str
     dialect: Dialect
     started: float
+    named: str = ""
     identity: Identity = ANONYMOUS
     body: bytes = b""
     envelope: Envelope | None = None

@@ -33,7 +33,11 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             else {}
         )
     whole = _json({"type": "object", "description": f"The {endpoint.dialect} dialect's whole answer"})
-    events = {"text/event-stream": {"schema": {"type": "string", "description": "Events, where `stream` is true"}}}
+    asked = "`alt=sse` is in the query" if endpoint.stream else "`stream` is true"
+    events = {"text/event-stream": {"schema": {"type": "string", "description": f"Events, where {asked}"}}}
+    if endpoint.dialect == "gemini":
+        whole = whole if not endpoint.stream else _json(_array({"type": "object"}))
+        events = events if endpoint.stream else {}
     return {
         "200": {"description": "The answer, whole or as a stream of events", "content": whole | events},
         "4XX": _error(endpoint),
@@ -124,10 +128,35 @@ def _responses_request() -> Schema:
     return _object(fields, ["model", "input"]) | {"examples": [{"model": "echo", "input": "Hello"}]}
 
 
-_REQUESTS = {"chat_completions": _chat, "messages": _messages, "responses": _responses_request}
+def _contents() -> Schema:
+    parts = _array(_object({"text": _text()}, []))
+    turn = _object({"role": {"type": "string", "enum": ["user", "model"]}, "parts": parts}, ["parts"])
+    fields = {
+        "contents": _array(turn),
+        "systemInstruction": _object({"parts": parts}, ["parts"]),
+        "tools": _array({"type": "object", "additionalProperties": True}),
+        "toolConfig": {"type": "object", "additionalProperties": True},
+        "generationConfig": {"type": "object", "additionalProperties": True},
+        "safetySettings": _array({"type": "object", "additionalProperties": True}),
+    }
+    return _object(fields, ["contents"]) | {
+        "examples": [{"contents": [{"role": "user", "parts": [{"text": "Hello"}]}]}],
+    }
+
+
+_REQUESTS = {
+    "chat_completions": _chat,
+    "messages": _messages,
+    "responses": _responses_request,
+    "generate_content": _contents,
+    "stream_generate_content": _contents,
+}
 _ABOUT = {
     "chat_completions": "Takes and gives what the OpenAI Chat Completions API does.",
     "messages": "Takes and gives what the Anthropic Messages API does.",
     "responses": "Takes and gives what the OpenAI Responses API does.",
-    "models": "In Anthropic's shape where the request has an `anthropic-version` header, else in OpenAI's.",
+    "generate_content": "Takes and gives what the Gemini API does.",
+    "stream_generate_content": "Takes and gives what the Gemini API does: events with `alt=sse`, else one JSON array.",
+    "models": "In Anthropic's shape where the request has an `anthropic-version` header, in Gemini's where it has an "
+    "`x-goog-api-key` header or the path is Gemini's, else in OpenAI's.",
 }

@@ -48,8 +48,8 @@ __all__ = [
     "literal_secrets",
 ]
 
-ProviderName = Literal["anthropic", "echo", "openai", "openai_compatible", "sglang", "vllm"]
-BASE_URL_OPTIONAL = frozenset({"anthropic", "echo", "openai"})
+ProviderName = Literal["anthropic", "echo", "gemini", "openai", "openai_compatible", "sglang", "vllm"]
+BASE_URL_OPTIONAL = frozenset({"anthropic", "echo", "gemini", "openai"})
 """Providers with an address of their own; all others must be told one."""
 
 _REFERENCE = re.compile(r"^(env|file)://(.+)$", re.DOTALL)

@@ -1,10 +1,12 @@
 """The gateway as an ASGI application: finds the endpoint, hands calls to the pipeline, answers the rest itself."""
 
 import logging
+import re
 from collections.abc import Callable
+from urllib.parse import parse_qs
 
 from asgi_llm.dialects.interface import Dialect
-from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.dialects.registry import ARRAYS, DIALECTS
 from asgi_llm.endpoints import Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.exchange import Exchange
@@ -22,6 +24,9 @@ from .websocket import refuse_websocket
 __all__ = ["GatewayApp"]
 
 logger = logging.getLogger("asgi_llm")
+
+_GOOGLE = re.compile(r"/v1(?:beta1?|alpha)/|:\w+Content$")
+"""Paths that only Google's API has."""
 
 
 class GatewayApp:
@@ -50,6 +55,9 @@ class GatewayApp:
             return
         endpoint, rest = found
         if scope["method"] not in endpoint.methods:
+            if rest:  # below a model there is nothing but its verbs
+                await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
+                return
             await self._refuse_method(runtime, caller, endpoint)
             return
         if endpoint.kind != "call":
@@ -58,8 +66,10 @@ class GatewayApp:
         exchange = Exchange(
             id=runtime.new_id(),
             endpoint=endpoint.name,
-            dialect=DIALECTS[endpoint.dialect] if endpoint.dialect is not None else _guess(caller, ""),
+            dialect=_dialect(endpoint, caller),
             started=runtime.loop.time(),
+            named=rest,
+            stream=endpoint.stream,
         )
         try:
             await handle(runtime, exchange, caller)
@@ -109,13 +119,21 @@ class GatewayApp:
 
 
 def _dialect(endpoint: Endpoint, caller: ASGICaller) -> Dialect:
-    return DIALECTS[endpoint.dialect] if endpoint.dialect is not None else _guess(caller, "")
+    name = endpoint.dialect
+    if name is None:
+        return _guess(caller, caller.scope["path"])
+    if endpoint.stream and name in ARRAYS and parse_qs(caller.scope["query_string"]).get(b"alt") != [b"sse"]:
+        return ARRAYS[name]
+    return DIALECTS[name]
 
 
 def _guess(caller: ASGICaller, path: str) -> Dialect:
-    """Whose error shape a caller of an unknown or shared path understands: its headers and the path give it away."""
-    if caller.fields.get(b"anthropic-version") is not None or "/messages" in path or path.startswith("/anthropic"):
+    """Whose shapes a caller of an unknown or shared path understands: its headers and the path give it away."""
+    fields = caller.fields
+    if b"anthropic-version" in fields or "/messages" in path or "/anthropic/" in path:
         return DIALECTS["messages"]
+    if b"x-goog-api-key" in fields or b"x-goog-api-client" in fields or _GOOGLE.search(path):
+        return DIALECTS["gemini"]
     return DIALECTS["responses" if "/responses" in path else "chat"]
 
 

@@ -68,6 +68,8 @@ def _list(models: list[Model], dialect: Dialect) -> dict[str, Any]:
     if dialect.name == "messages":
         ends = {"first_id": models[0].id, "last_id": models[-1].id} if models else {"first_id": None, "last_id": None}
         return {"data": data, "has_more": False, **ends}
+    if dialect.name == "gemini":
+        return {"models": data}
     return {"object": "list", "data": data}
 
 
@@ -80,5 +82,11 @@ def _shape(model: Model, dialect: Dialect) -> dict[str, Any]:
             "id": model.id,
             "display_name": model.id,
             "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    if dialect.name == "gemini":
+        return {
+            "name": f"models/{model.id}",
+            "displayName": model.id,
+            "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
         }
     return {"id": model.id, "object": "model", "created": model.created, "owned_by": model.target}

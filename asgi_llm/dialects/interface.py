@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from os import urandom
+from random import getrandbits
 from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
@@ -39,8 +39,8 @@ __all__ = [
 
 
 def mint(prefix: str) -> str:
-    """A new id: the prefix and 24 letters and digits, 96 bits of them random."""
-    return prefix + urandom(12).hex()
+    """A new id: the prefix and 24 letters and digits, 96 bits of them random. Unique, not secret."""
+    return f"{prefix}{getrandbits(96):024x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +245,10 @@ class Dialect:
         losses: what the dialect cannot say, by the key that encoders report it under.
         hide_usage: takes out of a passing stream the usage that the caller did not ask for; None in dialects that
             always report it.
+        names_model: whether a request's body says which model it is for and whether to stream; else its path does.
+        answer_model: the member of an answer that names the model.
+        stream_type: the content type of a stream.
+        form: turns a stream of events into the form in which this caller wants it; None where that is the same.
         clean: takes out of a body that is passed on what only this gateway can have put into the conversation and
             the upstream would refuse; None where there is no such thing.
     """
@@ -265,3 +269,7 @@ class Dialect:
     losses: Mapping[str, Loss]
     hide_usage: Callable[[], StreamFilter] | None = None
     clean: Callable[[bytes], bytes] | None = None
+    names_model: bool = True
+    answer_model: str = "model"
+    stream_type: bytes = b"text/event-stream; charset=utf-8"
+    form: "Callable[[], StreamFilter] | None" = None

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct, field
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import DialectName
 
-__all__ = ["Envelope", "peek"]
+__all__ = ["Envelope", "peek", "peek_contents"]
 
 
 class Envelope(Struct, frozen=True, gc=False):
@@ -69,11 +69,16 @@ class _Responses(_Outside, gc=False):
     turns: Raw = field(name="input", default=Raw())
 
 
+class _Contents(Struct, gc=False):
+    contents: Raw = Raw()
+
+
 class _Options(Struct, gc=False):
     include_usage: bool | None = None
 
 
 _options = msgspec.json.Decoder(_Options)
+_contents = msgspec.json.Decoder(_Contents)
 _DECODERS: "dict[str, msgspec.json.Decoder[Any]]" = {
     "chat": msgspec.json.Decoder(_Messages, dec_hook=_count),
     "messages": msgspec.json.Decoder(_Messages, dec_hook=_count),
@@ -106,6 +111,25 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     raise _diagnose(dialect, body)
 
 
+def peek_contents(body: bytes, model: str, *, stream: bool) -> Envelope:
+    """The envelope of a body that does not name its model: the path did.
+
+    Raises:
+        ClientError: not a JSON object, or without ``contents``; ``param`` names the field.
+    """
+    if not model.strip():
+        raise ClientError("model is missing from the path", code="model_required", param="model")
+    try:
+        turns = _contents.decode(body).contents
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        _read_object(body)
+        raise ClientError("the body is not JSON", code="invalid_json") from None
+    if not turns or memoryview(turns)[0] not in b"[{":
+        said = "is missing" if not turns else f"must be a list, not {_kind(msgspec.json.decode(turns))}"
+        raise ClientError(f"contents {said}", param="contents")
+    return Envelope(model, stream)
+
+
 def _envelope(model: str, found: _Outside) -> Envelope:
     if not found.stream and not found.stream_options:
         return Envelope(model)
@@ -118,19 +142,27 @@ def _envelope(model: str, found: _Outside) -> Envelope:
 
 def _diagnose(dialect: DialectName, body: bytes) -> ClientError:
     """Says what is wrong with a body that could not be peeked into."""
+    try:
+        value = _read_object(body)
+    except ClientError as error:
+        return error
+    return _diagnose_members(dialect, value)
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
     if not body.strip():
-        return ClientError("the request has no body; a JSON object is expected", code="invalid_json")
+        raise ClientError("the request has no body; a JSON object is expected", code="invalid_json")
     try:
         value = msgspec.json.decode(body)
     except RecursionError:
-        return ClientError("the body is nested too deeply", code="invalid_json")
+        raise ClientError("the body is nested too deeply", code="invalid_json") from None
     except UnicodeDecodeError:
-        return ClientError("the body is not UTF-8", code="invalid_json")
+        raise ClientError("the body is not UTF-8", code="invalid_json") from None
     except msgspec.DecodeError as error:
-        return ClientError(f"the body is not JSON: {str(error)[:200]}", code="invalid_json")
+        raise ClientError(f"the body is not JSON: {str(error)[:200]}", code="invalid_json") from None
     if not isinstance(value, dict):
-        return ClientError(f"the body must be a JSON object, not {_kind(value)}", code="invalid_json")
-    return _diagnose_members(dialect, value)
+        raise ClientError(f"the body must be a JSON object, not {_kind(value)}", code="invalid_json")
+    return value
 
 
 def _diagnose_members(dialect: DialectName, value: dict[str, Any]) -> ClientError:

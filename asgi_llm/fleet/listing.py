@@ -103,7 +103,18 @@ async def _ask(crew: Crew, now: float) -> list[Model] | None:
     except UpstreamError as error:
         logger.info("the models of target %s could not be listed: %s", target.name, error.message)
         return None
-    return _read(target.name, body) if response.status == 200 else None
+    if response.status != 200:
+        return None
+    read = _read_gemini if target.provider.models_dialect == "gemini" else _read
+    return read(target.name, body)
+
+
+def _read_gemini(target: str, body: bytes) -> list[Model] | None:
+    try:
+        value: Any = msgspec.json.decode(body)
+        return [Model(item["name"].removeprefix("models/"), target) for item in value["models"]]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _read(target: str, body: bytes) -> list[Model] | None:

@@ -1,6 +1,8 @@
 """First step: who calls, is the body sound, which model does it ask for."""
 
-from asgi_llm.dialects.peek import peek
+from urllib.parse import parse_qs
+
+from asgi_llm.dialects.peek import peek, peek_contents
 from asgi_llm.errors import ClientError, Kind, PolicyError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.identity import ANONYMOUS, IDENTITY_KEY, Identity
@@ -24,8 +26,11 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     if caller.fields.get(b"content-type") != b"application/json":
         _check_type(caller)
     exchange.body = await caller.body(runtime.blueprint.settings.limits.body)
-    exchange.envelope = envelope = peek(exchange.dialect.name, exchange.body)
-    exchange.stream = envelope.stream
+    if exchange.dialect.names_model:
+        exchange.envelope = envelope = peek(exchange.dialect.name, exchange.body)
+        exchange.stream = envelope.stream
+    else:
+        exchange.envelope = peek_contents(exchange.body, exchange.named, stream=exchange.stream)
 
 
 def authenticate(runtime: Runtime, caller: Caller) -> Identity:
@@ -41,7 +46,7 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
             raise TypeError(f"scope[{IDENTITY_KEY!r}] must be an Identity, not {type(named).__name__}")
         return named
     blueprint = runtime.blueprint
-    if blueprint.keyed and (key := _key(caller.fields)) is not None:
+    if blueprint.keyed and (key := _key(caller)) is not None:
         identity = blueprint.keys.find(key)
         if identity is None:
             raise PolicyError("the API key is not known here", kind=Kind.AUTHENTICATION, code="invalid_api_key")
@@ -49,18 +54,22 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
     if blueprint.settings.auth.anonymous:
         return ANONYMOUS
     raise PolicyError(
-        "an API key is needed: send it as Authorization: Bearer or x-api-key",
+        "an API key is needed: send it as Authorization: Bearer, x-api-key or x-goog-api-key",
         kind=Kind.AUTHENTICATION,
         code="missing_api_key",
     )
 
 
-def _key(fields: dict[bytes, bytes]) -> bytes | None:
-    """The key shown. Every dialect's clients use either header, and the key's own header wins."""
-    if key := fields.get(b"x-api-key"):
+def _key(caller: Caller) -> bytes | None:
+    """The key shown: in a header of its own, else as a bearer token, else in the query, where Google's clients may."""
+    fields = caller.fields
+    if key := fields.get(b"x-api-key") or fields.get(b"x-goog-api-key"):
         return key
     authorization = fields.get(b"authorization", b"")
-    return authorization[7:].strip() or None if authorization[:7].lower() == b"bearer " else None
+    if authorization[:7].lower() == b"bearer ":
+        return authorization[7:].strip() or None
+    query = caller.scope["query_string"]
+    return parse_qs(query)[b"key"][0] if b"key=" in query and b"key" in parse_qs(query) else None
 
 
 def _check_type(caller: Caller) -> None:

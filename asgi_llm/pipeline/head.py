@@ -7,9 +7,9 @@ __all__ = ["stream_head", "whole_head"]
 
 
 def stream_head(exchange: Exchange, upstream: Headers) -> Headers:
-    """For an event stream. ``upstream`` is the upstream's own head, or empty when it has not answered yet."""
+    """For a stream. ``upstream`` is the upstream's own head, or empty when it has not answered yet."""
     headers = [
-        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"content-type", exchange.dialect.stream_type),
         (b"cache-control", b"no-cache"),
         # Tells nginx and its kin not to collect events before passing them on.
         (b"x-accel-buffering", b"no"),

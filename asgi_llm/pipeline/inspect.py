@@ -1,7 +1,7 @@
 """Is a 200 what it says it is? Errors inside good statuses, pages instead of answers, streams that end at once."""
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from asgi_llm.dialects.interface import Dialect, Restore
 from asgi_llm.errors import Cause, UpstreamError
@@ -12,9 +12,12 @@ __all__ = ["check_first", "check_whole"]
 
 
 class _Outside(Struct, gc=False):
+    """``usage_metadata`` is what Gemini calls it."""
+
     error: Raw = Raw()
     type: Raw = Raw()
     usage: Raw = Raw()
+    usage_metadata: Raw = field(name="usageMetadata", default=Raw())
 
 
 _outside = msgspec.json.Decoder(_Outside)
@@ -32,12 +35,13 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Usage | None
         raise _not_an_answer(headers) from None
     if outside.error or bytes(outside.type) == b'"error"':
         _check_error(dialect, outside, body)
-    return dialect.usage(outside.usage) if outside.usage else None
+    usage = outside.usage or outside.usage_metadata
+    return dialect.usage(usage) if usage else None
 
 
 def _check_error(dialect: Dialect, outside: _Outside, body: bytes) -> None:
     # A whole response object of the Responses API has an error member of its own, and that is an answer.
-    reported = dialect.name == "chat" and bytes(outside.error) not in (b"", b"null")
+    reported = dialect.name in ("chat", "gemini") and bytes(outside.error) not in (b"", b"null")
     if reported or bytes(outside.type) == b'"error"':
         dialect.decode_response(body, Restore())
         raise UpstreamError("the upstream reported an error", cause=Cause.IN_BAND)

@@ -28,7 +28,8 @@ class Passage(Protocol):
             grammar.
     """
 
-    failure: UpstreamError | None
+    @property
+    def failure(self) -> UpstreamError | None: ...
 
     @property
     def usage(self) -> Usage | None: ...
@@ -45,6 +46,10 @@ class Passage(Protocol):
 
     def end(self) -> bytes: ...
 
+    def break_off(self, error: UpstreamError) -> bytes:
+        """What tells the caller that no more will come, because of ``error``."""
+        ...
+
     def keepalive(self) -> bytes: ...
 
     def at_boundary(self) -> bool: ...
@@ -59,7 +64,8 @@ def answer_for(exchange: Exchange) -> Answer:
 
 
 def open_passage(exchange: Exchange, reply: Reply, leg: Leg) -> "Passage":
-    return Verbatim(exchange, reply, leg) if leg.mode == "verbatim" else Translation(exchange, reply, leg)
+    passage = Verbatim(exchange, reply, leg) if leg.mode == "verbatim" else Translation(exchange, reply, leg)
+    return passage if exchange.dialect.form is None else Formed(passage, exchange.dialect.form())
 
 
 class Verbatim:
@@ -76,7 +82,7 @@ class Verbatim:
         if reply.outgoing.hide_usage and leg.dialect.hide_usage is not None:
             self._filters.append(leg.dialect.hide_usage())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
-            self._filters.append(RenameModel(exchange.envelope.model))
+            self._filters.append(RenameModel(exchange.envelope.model, leg.dialect.answer_model))
 
     @property
     def usage(self) -> Usage | None:
@@ -103,9 +109,12 @@ class Verbatim:
             data = (edit.feed(data) if data else b"") + edit.end()
         self.failure = self._watcher.failure
         if self.failure is None and not self._watcher.ended:
-            self.failure = truncated()
-            data += self._dialect.encode_failure(self.failure)
+            data += self.break_off(truncated())
         return data
+
+    def break_off(self, error: UpstreamError) -> bytes:
+        self.failure = error
+        return self._dialect.encode_failure(error)
 
     def keepalive(self) -> bytes:
         return self._dialect.keepalive
@@ -136,6 +145,9 @@ class Translation:
     def end(self) -> bytes:
         return self._encode(self._decoder.end())
 
+    def break_off(self, error: UpstreamError) -> bytes:
+        return self._encode([Failure(error)])
+
     def keepalive(self) -> bytes:
         return self._encoder.keepalive()
 
@@ -155,6 +167,47 @@ class Translation:
                 case _:
                     pass
         return self._encoder.feed(events)
+
+
+class Formed:
+    """A passage whose bytes the caller gets in another form."""
+
+    __slots__ = ("_form", "_passage")
+
+    def __init__(self, passage: Passage, form: StreamFilter) -> None:
+        self._passage = passage
+        self._form = form
+
+    @property
+    def failure(self) -> UpstreamError | None:
+        return self._passage.failure
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._passage.usage
+
+    @property
+    def finish(self) -> str | None:
+        return self._passage.finish
+
+    @property
+    def complete(self) -> bool:
+        return self._passage.complete
+
+    def feed(self, data: bytes) -> bytes:
+        return self._form.feed(self._passage.feed(data))
+
+    def end(self) -> bytes:
+        return self._form.feed(self._passage.end()) + self._form.end()
+
+    def break_off(self, error: UpstreamError) -> bytes:
+        return self._form.feed(self._passage.break_off(error)) + self._form.end()
+
+    def keepalive(self) -> bytes:
+        return self._passage.keepalive()
+
+    def at_boundary(self) -> bool:
+        return self._passage.at_boundary()
 
 
 def truncated() -> UpstreamError:

@@ -6,6 +6,7 @@ from asgi_llm.dialects.direct import Pair
 from asgi_llm.dialects.interface import Restore, Warned
 from asgi_llm.dialects.splice import ask_for_usage, set_model
 from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.neutral.request import StreamOptions
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamRequest
 
@@ -41,7 +42,7 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     hide_usage = False
     if envelope.stream and dialect.hide_usage and not envelope.include_usage and leg.crew.target.profile.stream_usage:
         body, hide_usage = ask_for_usage(body, envelope.stream_options), True
-    if leg.model != envelope.model:
+    if leg.model != envelope.model and dialect.names_model:
         body = set_model(body, leg.model)
     if dialect.clean is not None:
         body = dialect.clean(body)
@@ -53,9 +54,12 @@ def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     assert envelope is not None  # noqa: S101  # admit() filled it in
     if leg.direct is not None and (body := leg.direct.request(exchange.body, leg.model, profile)) is not None:
         return Outgoing(_request(leg, leg.allowed.passing(caller.headers), body, envelope.stream), direct=leg.direct)
-    if exchange.request is None:
-        exchange.request = exchange.dialect.decode_request(exchange.body)
     asked = exchange.request
+    if asked is None:
+        asked = exchange.dialect.decode_request(exchange.body)
+        if not exchange.dialect.names_model:
+            asked = structs.replace(asked, model=envelope.model, stream=StreamOptions(on=envelope.stream))
+        exchange.request = asked
     if asked.model != leg.model:
         asked = structs.replace(asked, model=leg.model)
     encoded = leg.dialect.encode_request(asked, profile)

@@ -2,19 +2,20 @@
 
 import msgspec
 
+from asgi_llm.dialects.interface import Dialect
 from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.types import Headers
 
-__all__ = ["problem", "refuse"]
+__all__ = ["in_form", "problem", "refuse"]
 
 
 async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: Headers | None = None) -> None:
     """Ends the exchange with ``error``; ``more`` are headers that go with it."""
     exchange.error_code = error.code
     if caller.started:
-        await caller.finish(exchange.dialect.encode_failure(error))
+        await caller.finish(in_form(exchange.dialect, exchange.dialect.encode_failure(error)))
         return
     status, content_type, body = _render(exchange, error, caller)
     headers: Headers = [
@@ -34,6 +35,14 @@ async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: 
     await caller.answer(status, headers, body)
 
 
+def in_form(dialect: Dialect, data: bytes) -> bytes:
+    """All of a stream in the form in which the caller wants it."""
+    if dialect.form is None:
+        return data
+    form = dialect.form()
+    return form.feed(data) + form.end()
+
+
 def _render(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> tuple[int, bytes, bytes]:
     """Status, content type and body. An upstream of the caller's dialect speaks for itself: clients go by its words."""
     if b"application/problem+json" in (caller.fields.get(b"accept") or b""):
@@ -45,7 +54,7 @@ def _render(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> tuple[in
         and error.body
         and error.upstream_status is not None
         and leg is not None
-        and leg.dialect is exchange.dialect
+        and leg.mode == "verbatim"
         and error.code != "upstream_authentication"
         and _is_error(exchange.dialect.name, error.body)
     ):

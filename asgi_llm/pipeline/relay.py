@@ -23,6 +23,7 @@ from .head import stream_head, whole_head
 from .heartbeat import Heartbeat
 from .passage import Passage, answer_for, open_passage
 from .plan import Leg
+from .refuse import in_form
 
 __all__ = ["relay"]
 
@@ -76,7 +77,9 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
         return reply.told
     body = reply.first
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
-    return body if leg.model == exchange.envelope.model else _renamed(body, exchange.envelope.model)
+    if leg.model == exchange.envelope.model:
+        return body
+    return _renamed(body, leg.dialect.answer_model, exchange.envelope.model)
 
 
 async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg) -> None:
@@ -84,7 +87,8 @@ async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heart
     response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
     exchange.usage = response.usage
     await _begin(exchange, caller, reply, heartbeat)
-    await caller.finish(exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response)))
+    stream = exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response))
+    await caller.finish(in_form(exchange.dialect, stream))
 
 
 async def _send_stream(
@@ -126,8 +130,7 @@ async def _pump(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Hea
             data = await read()
         except UpstreamError as error:
             await heartbeat.pause()
-            passage.failure = error
-            return exchange.dialect.encode_failure(error)
+            return passage.break_off(error)
         if not data:
             data = passage.end()
             break
@@ -159,9 +162,9 @@ async def _fold(reply: Reply, leg: Leg) -> Response:
         raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
 
 
-def _renamed(body: bytes, model: str) -> bytes:
+def _renamed(body: bytes, member: str, model: str) -> bytes:
     """``body`` with the caller's name of the model."""
     try:
-        return replace_member(body, "model", msgspec.json.encode(model))
+        return replace_member(body, member, msgspec.json.encode(model))
     except KeyError:
         return body

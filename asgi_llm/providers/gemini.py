@@ -27,7 +27,8 @@ GEMINI = Provider(
     dialects=("gemini",),
     paths={"gemini": b"/models/{model}:generateContent"},
     stream_paths={"gemini": b"/models/{model}:streamGenerateContent?alt=sse"},
-    models_path=None,  # its list of models has a shape of its own
+    models_path=b"/models?pageSize=1000",
+    models_dialect="gemini",
     credentials=_api_key,
     rebase=_rebase,
     profile=Profile(provider="gemini"),

@@ -37,7 +37,7 @@ class Provider:
     paths: Mapping[DialectName, bytes]
     stream_paths: Mapping[DialectName, bytes] = field(default_factory=dict)
     models_path: bytes | None = b"/models"
-    models_dialect: Literal["chat", "messages"] = "chat"
+    models_dialect: Literal["chat", "messages", "gemini"] = "chat"
     credentials: Callable[[str], Headers]
     rebase: Callable[[str], str] = str
     profile: Profile = field(default_factory=Profile)

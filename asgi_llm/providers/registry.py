@@ -2,6 +2,7 @@
 
 from .anthropic import ANTHROPIC
 from .echo import ECHO
+from .gemini import GEMINI
 from .openai import OPENAI
 from .openai_compatible import OPENAI_COMPATIBLE
 from .provider import Provider
@@ -11,5 +12,5 @@ from .vllm import VLLM
 __all__ = ["PROVIDERS"]
 
 PROVIDERS: dict[str, Provider] = {
-    provider.name: provider for provider in (ANTHROPIC, ECHO, OPENAI, OPENAI_COMPATIBLE, SGLANG, VLLM)
+    provider.name: provider for provider in (ANTHROPIC, ECHO, GEMINI, OPENAI, OPENAI_COMPATIBLE, SGLANG, VLLM)
 }

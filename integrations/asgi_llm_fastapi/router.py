@@ -68,7 +68,9 @@ def llm_router(
         # Probes come without a user.
         forward = _forward(who if endpoint.kind in ("call", "models") else Depends(_nobody), convert)
         tails[forward] = endpoint.path
-        router.add_api_route(endpoint.path, forward, response_class=Response, **_documentation(endpoint))
+        # Names of models may hold slashes.
+        path = endpoint.path.replace("{model}", "{model:path}")
+        router.add_api_route(path, forward, response_class=Response, **_documentation(endpoint))
     anything = _forward(who, convert)
     router.add_api_route("/{path:path}", anything, methods=_METHODS, include_in_schema=False, name="llm")
     return router

@@ -1,5 +1,7 @@
 """The table of endpoints: which spellings of a path lead where."""
 
+import re
+
 import pytest
 
 from asgi_llm.endpoints import ENDPOINTS, Table
@@ -66,6 +68,20 @@ def test_a_model_stands_behind_the_list_of_models(path: str, rest: str) -> None:
     assert (found[0].name, found[1]) == ("models", rest)
 
 
+@pytest.mark.parametrize("version", ["", "/v1", "/v1beta", "/v1alpha", "/v1beta1", "/openai/v1beta"])
+@pytest.mark.parametrize("collection", ["/models/", "/publishers/google/models/"])
+@pytest.mark.parametrize("model", ["gemini-3-pro", "org/model:tag", ""])
+def test_a_verb_stands_behind_a_model(version: str, collection: str, model: str) -> None:
+    for verb, endpoint in (
+        ("generateContent", "generate_content"),
+        ("streamGenerateContent", "stream_generate_content"),
+        ("other", "models"),
+    ):
+        found = table().find(f"{version}{collection}{model}:{verb}")
+        assert found is not None
+        assert (found[0].name, found[1]) == (endpoint, model if endpoint != "models" else f"{model}:{verb}")
+
+
 def test_the_root_answers_below_every_prefix() -> None:
     assert [name(table().find(path)) for path in ("/", "/openai", "/anthropic")] == ["root", "root", "root"]
 
@@ -83,7 +99,7 @@ def test_a_disabled_endpoint_is_gone_in_every_spelling_and_alone(disabled: str) 
     rest = table(disable=[disabled])
     assert [item.name for item in rest.served] == [item.name for item in ENDPOINTS if item.name != disabled]
     for item in ENDPOINTS:
-        for path in (item.path, "/openai" + item.path.rstrip("/"), item.path.removeprefix("/v1")):
+        for path in (item.path, "/openai" + item.path.rstrip("/"), re.sub("^/v1(beta)?/", "/", item.path)):
             assert name(rest.find(path)) == (None if item.name == disabled else item.name)
     assert (rest.find("/v1/models/x") is None) == (disabled == "models")
 

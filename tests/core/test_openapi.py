@@ -26,10 +26,11 @@ def test_every_endpoint_has_an_operation_of_its_own(endpoint: Endpoint) -> None:
 def test_a_call_names_its_fields_and_both_kinds_of_answer(endpoint: Endpoint) -> None:
     described = operation(endpoint)
     body: dict[str, Any] = described["requestBody"]["content"]["application/json"]["schema"]
-    said = "input" if endpoint.dialect == "responses" else "messages"
-    assert {"model", said} <= set(body["required"]) <= set(body["properties"])
+    said = {"responses": {"model", "input"}, "gemini": {"contents"}}.get(str(endpoint.dialect), {"model", "messages"})
+    assert said <= set(body["required"]) <= set(body["properties"])
     assert set(body["required"]) <= set(body["examples"][0]) <= set(body["properties"])
     assert body["additionalProperties"] is True
-    assert described["responses"]["200"]["content"].keys() == {"application/json", "text/event-stream"}
+    forms = {"application/json"} if endpoint.name == "generate_content" else {"application/json", "text/event-stream"}
+    assert described["responses"]["200"]["content"].keys() == forms
     error = described["responses"]["4XX"]["content"]["application/json"]["schema"]
     assert ("type" in error["properties"]) == (endpoint.dialect == "messages")

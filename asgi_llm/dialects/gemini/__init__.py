@@ -2,14 +2,17 @@
 
 Reading: ``request`` (with ``turns``, ``tools``, ``parts``, ``spelling``), ``response``, ``stream`` (with ``reader``),
 ``errors``. Writing: ``encode_request`` (with ``encode_tools``, ``history``, ``said``, ``thinking``, ``schemas``),
-``response``, ``encode_stream``, ``errors``. What a model takes is data in ``models``; what gets lost is data in
-``losses``. The model's name and whether to stream are in the path, never in the body: they are not seen here.
+``response``, ``encode_stream``, ``array``, ``errors``. What a model takes is data in ``models``; what gets lost is data
+in ``losses``. The model's name and whether to stream are in the path, never in the body: they are not seen here.
 """
+
+from dataclasses import replace
 
 from asgi_llm.dialects.interface import Dialect
 
+from .array import ArrayForm
 from .encode_request import encode_request
-from .encode_stream import KEEPALIVE, GeminiArrayEncoder, GeminiEncoder
+from .encode_stream import KEEPALIVE, GeminiEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .request import decode_request
@@ -18,7 +21,7 @@ from .stream import GeminiDecoder
 from .usage import decode_usage
 from .watch import GeminiWatcher
 
-__all__ = ["GEMINI", "LOSSES", "GeminiArrayEncoder"]
+__all__ = ["GEMINI", "GEMINI_ARRAY", "LOSSES"]
 
 GEMINI = Dialect(
     name="gemini",
@@ -35,4 +38,8 @@ GEMINI = Dialect(
     encode_failure=encode_failure,
     keepalive=KEEPALIVE,
     losses=LOSSES,
+    names_model=False,
+    answer_model="modelVersion",
 )
+GEMINI_ARRAY = replace(GEMINI, stream_type=b"application/json", form=ArrayForm)
+"""For callers of ``streamGenerateContent`` without ``alt=sse``."""

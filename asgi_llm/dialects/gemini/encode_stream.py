@@ -1,4 +1,4 @@
-"""Neutral events -> a stream for the caller, as events or as one JSON array.
+"""Neutral events -> a stream for the caller.
 
 Every piece is a whole ``GenerateContentResponse`` on one line: text and thoughts as they come, a call when it is whole
 (the API has no half ones), and at the end of each candidate one piece with the reason, the usage and the citations.
@@ -53,7 +53,7 @@ from .response import BROKEN, call_part, foreign, other_part, signature_of
 from .signatures import Held, google_signature, seal
 from .usage import encode_usage
 
-__all__ = ["KEEPALIVE", "GeminiArrayEncoder", "GeminiEncoder"]
+__all__ = ["KEEPALIVE", "GeminiEncoder"]
 
 KEEPALIVE = b"\n"
 """A blank line. Anything else between two events, a comment too, is taken for a broken answer."""
@@ -98,9 +98,7 @@ class GeminiEncoder:
     """One stream of server-sent events."""
 
     __slots__ = (
-        "_after",
         "_answer",
-        "_before",
         "_candidates",
         "_identity",
         "_only",
@@ -113,8 +111,6 @@ class GeminiEncoder:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._start = Start("", "")
-        self._before = b"data: "
-        self._after = b"\n\n"
         self._identity = b""
         """The members that all pieces share, from the comma on."""
         self._tail = b""
@@ -144,7 +140,7 @@ class GeminiEncoder:
         return b"".join(out)
 
     def _say(self, piece: bytes, out: list[bytes]) -> None:
-        out.append(self._before + piece + self._after)
+        out.append(b"data: " + piece + b"\n\n")
 
     def _other(self, event: Event, out: list[bytes]) -> None:
         match event:
@@ -340,37 +336,3 @@ def _filled(part: Part, pieces: list[str]) -> Part:
         whole = msgspec.structs.replace(part.source, data=part.source.data + "".join(pieces))
         return msgspec.structs.replace(part, source=whole)
     return part
-
-
-class GeminiArrayEncoder(GeminiEncoder):
-    """One stream as a JSON array whose elements are written as they come, for callers who did not ask for events.
-
-    ``end`` must be called after the last events: only then is it certain that no other candidate begins.
-    """
-
-    __slots__ = ("_begun",)
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer)
-        self._before, self._after = b"[", b""
-        self._begun = False
-
-    def keepalive(self) -> bytes:
-        """White space between two elements."""
-        return b"" if self._over else KEEPALIVE
-
-    def _say(self, piece: bytes, out: list[bytes]) -> None:
-        super()._say(piece, out)
-        self._before = b",\r\n"
-        self._begun = True
-
-    def _fail(self, event: Failure, out: list[bytes]) -> None:
-        super()._fail(event, out)
-        out.append(b"]")
-
-    def end(self) -> bytes:
-        """The end of the array, where it is not written yet."""
-        if self._over:
-            return b""
-        self._over = True
-        return b"]" if self._begun else b"[]"

@@ -18,8 +18,14 @@ ECHO_MODELS = ("echo", "echo-thinking")
 ECHO = Provider(
     name="echo",
     base_url="http://echo.invalid/v1",
-    dialects=("chat", "messages", "responses"),
-    paths={"chat": b"/chat/completions", "messages": b"/messages", "responses": b"/responses"},
+    dialects=("chat", "messages", "responses", "gemini"),
+    paths={
+        "chat": b"/chat/completions",
+        "messages": b"/messages",
+        "responses": b"/responses",
+        "gemini": b"/models/{model}:generateContent",
+    },
+    stream_paths={"gemini": b"/models/{model}:streamGenerateContent?alt=sse"},
     models_path=None,
     credentials=lambda _key: [],
     profile=Profile(provider="echo", engine_sampling=True, reasoning_field="reasoning_content"),

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import unquote
 
 from msgspec import structs
 
@@ -10,7 +12,7 @@ from asgi_llm.dialects.registry import DIALECTS
 from asgi_llm.errors import AsgiLLMError, Cause, Kind, UpstreamError
 from asgi_llm.neutral.events import ArgumentsDelta, Event, Failure, ReasoningDelta, TextDelta
 from asgi_llm.neutral.fold import unfold
-from asgi_llm.neutral.request import DialectName
+from asgi_llm.neutral.request import DialectName, StreamOptions
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamRequest
 
@@ -53,9 +55,11 @@ class EchoClient:
     """Has no connections, so there is nothing to open, to run out of, or to close."""
 
     async def send(self, request: UpstreamRequest) -> EchoResponse:
-        dialect = DIALECTS[_DIALECT[request.path]]
+        dialect = DIALECTS[_DIALECT.get(request.path, "gemini")]
         try:
             asked = dialect.decode_request(request.body)
+            if not dialect.names_model:
+                asked = structs.replace(asked, **_named(request.path))
         except AsgiLLMError as error:
             return _refusal(dialect, error)
         script = write_script(asked, mint(_ID_PREFIX[dialect.name]))
@@ -77,7 +81,13 @@ class EchoClient:
         return "<EchoClient>"
 
 
-_ID_PREFIX: dict[DialectName, str] = {"chat": "chatcmpl-", "messages": "msg_", "responses": "resp_"}
+_ID_PREFIX: dict[DialectName, str] = {"chat": "chatcmpl-", "messages": "msg_", "responses": "resp_", "gemini": ""}
+
+
+def _named(path: bytes) -> dict[str, Any]:
+    """What a path says in place of the body: ``/models/{model}:{verb}``."""
+    model, _, verb = path.removeprefix(b"/models/").rpartition(b":")
+    return {"model": unquote(model.decode("ascii")), "stream": StreamOptions(on=verb.startswith(b"stream"))}
 
 
 def _refusal(dialect: Dialect, error: AsgiLLMError, status: int | None = None) -> EchoResponse:

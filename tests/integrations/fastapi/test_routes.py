@@ -118,7 +118,17 @@ async def test_the_document_describes_each_endpoint_once() -> None:
     paths = document["paths"]
     assert list(paths) == [
         f"/llm{path}"
-        for path in ("/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/models", "/health", "/ready", "/")
+        for path in (
+            "/v1/chat/completions",
+            "/v1/messages",
+            "/v1/responses",
+            "/v1beta/models/{model}:generateContent",
+            "/v1beta/models/{model}:streamGenerateContent",
+            "/v1/models",
+            "/health",
+            "/ready",
+            "/",
+        )
     ]
     for path in ("/llm/v1/chat/completions", "/llm/v1/messages", "/llm/v1/responses"):
         described = paths[path]["post"]
@@ -138,7 +148,7 @@ async def test_operations_have_ids_of_their_own_even_with_two_gateways() -> None
     app = application()
     app.include_router(llm_router(Gateway(ECHO), tags=["second"]), prefix="/other")
     ids = [operation["operationId"] for item in app.openapi()["paths"].values() for operation in item.values()]
-    assert len(ids) == len(set(ids)) == 14
+    assert len(ids) == len(set(ids)) == 18
 
 
 async def test_it_can_be_left_out_of_the_document() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from asgi_llm.dialects.gemini import GEMINI, GeminiArrayEncoder
+from asgi_llm.dialects.gemini import GEMINI, GEMINI_ARRAY
 from asgi_llm.dialects.interface import Answer, Profile, Restore
 from asgi_llm.errors import ClientError, UpstreamError
 from asgi_llm.neutral.events import Event, Failure
@@ -147,10 +147,11 @@ RESPONSES = st.lists(CANDIDATES, min_size=1, max_size=3).map(
 @given(RESPONSES, st.lists(st.integers(0, 3000), max_size=8))
 def test_what_is_written_is_read_again_in_any_chunking(response: Response, cuts: list[int]) -> None:
     events = unfold(response)
-    encoder, array = GEMINI.stream_encoder(ANSWER), GeminiArrayEncoder(ANSWER)
+    assert GEMINI_ARRAY.form is not None
+    encoder, form = GEMINI.stream_encoder(ANSWER), GEMINI_ARRAY.form()
     data = b"".join(encoder.feed([event]) for event in events)
     assert all(line.startswith(b"data: {") or not line for line in data.split(b"\n"))
-    elements = array.feed(events) + array.end()
+    elements = form.feed(data) + form.end()
     assert json.loads(elements) == [json.loads(line[6:]) for line in data.split(b"\n") if line]
     watcher = GEMINI.watcher()
     watcher.feed(data)

@@ -10,7 +10,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from asgi_llm.dialects.gemini import GEMINI, GeminiArrayEncoder
+from asgi_llm.dialects.gemini import GEMINI, GEMINI_ARRAY
 from asgi_llm.dialects.interface import Answer, Restore
 from asgi_llm.errors import Cause, Kind, PolicyError, UpstreamError
 from asgi_llm.neutral.events import Event, Failure, Start
@@ -147,9 +147,10 @@ def test_an_array_is_json_whenever_it_ends() -> None:
     events = unfold(RESPONSE)
     error = UpstreamError("It broke.", cause=Cause.RESET)
     for ending in (events, [*events[:5], Failure(error)], [Start("a", "m")], [Failure(error)]):
-        encoder = GeminiArrayEncoder(ANSWER)
-        elements: list[Any] = json.loads(b"".join(encoder.feed([event]) + b"" for event in ending) + encoder.end())
-        assert encoder.end() == encoder.keepalive() == b""
+        assert GEMINI_ARRAY.form is not None
+        encoder, form = GEMINI_ARRAY.stream_encoder(ANSWER), GEMINI_ARRAY.form()
+        pieces = [form.feed(encoder.feed([event])) + form.feed(encoder.keepalive()) for event in ending]
+        elements: list[Any] = json.loads(b"".join(pieces) + form.end())
         for element in elements:
             if "error" not in element:
                 types.GenerateContentResponse.model_validate(element)
