@@ -25,6 +25,8 @@ __all__ = [
     "Dialect",
     "Encoded",
     "Loss",
+    "Patched",
+    "Patcher",
     "Profile",
     "Report",
     "Restore",
@@ -156,6 +158,17 @@ class Encoded(Struct, frozen=True):
     restore: Restore = Restore()
 
 
+class Patched(Struct, frozen=True):
+    """A caller's own request, changed where this upstream differs from its dialect; else byte for byte the same."""
+
+    body: bytes
+    warnings: tuple[Warned, ...] = ()
+
+
+Patcher = Callable[[bytes], Patched | None]
+"""The caller's body -> as the upstream takes it, or None where a patch is not enough."""
+
+
 class Answer(Struct, frozen=True, kw_only=True):
     """What an encoder of answers must know beside the answer itself.
 
@@ -251,6 +264,7 @@ class Dialect:
         form: turns a stream of events into the form in which this caller wants it; None where that is the same.
         clean: takes out of a body that is passed on what only this gateway can have put into the conversation and
             the upstream would refuse; None where there is no such thing.
+        patcher: for a profile and a model, what adapts a body that is passed on; None where nothing can need it.
     """
 
     name: DialectName
@@ -269,6 +283,7 @@ class Dialect:
     losses: Mapping[str, Loss]
     hide_usage: Callable[[], StreamFilter] | None = None
     clean: Callable[[bytes], bytes] | None = None
+    patcher: Callable[[Profile, str], Patcher | None] | None = None
     names_model: bool = True
     answer_model: str = "model"
     stream_type: bytes = b"text/event-stream; charset=utf-8"

@@ -126,7 +126,7 @@ async def _first(
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
-    if leg.mode == "verbatim":
+    if not outgoing.translated:
         usage = check_whole(leg.dialect, response.headers, body)
         return Reply(response, outgoing, False, body, usage=usage)
     if outgoing.direct is not None and not exchange.stream:

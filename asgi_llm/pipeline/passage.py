@@ -64,7 +64,7 @@ def answer_for(exchange: Exchange) -> Answer:
 
 
 def open_passage(exchange: Exchange, reply: Reply, leg: Leg) -> "Passage":
-    passage = Verbatim(exchange, reply, leg) if leg.mode == "verbatim" else Translation(exchange, reply, leg)
+    passage = Translation(exchange, reply, leg) if reply.outgoing.translated else Verbatim(exchange, reply, leg)
     return passage if exchange.dialect.form is None else Formed(passage, exchange.dialect.form())
 
 

@@ -12,6 +12,7 @@ from .encode_stream import KEEPALIVE, MessagesEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .own import without_own_thoughts
+from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
 from .stream import MessagesDecoder
@@ -36,4 +37,5 @@ MESSAGES = Dialect(
     keepalive=KEEPALIVE,
     losses=LOSSES,
     clean=without_own_thoughts,
+    patcher=patcher,
 )

@@ -11,6 +11,7 @@ from .encode import encode_request
 from .encoder import Encoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
+from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
 from .usage import decode_usage
@@ -33,4 +34,5 @@ RESPONSES = Dialect(
     encode_failure=encode_failure,
     keepalive=b": keep-alive\n\n",
     losses=LOSSES,
+    patcher=patcher,
 )
