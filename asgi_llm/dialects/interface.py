@@ -147,6 +147,8 @@ class Restore:
     tools: dict[str, ToolShape] = field(default_factory=dict)
     unwrap_output: str | None = None
     """Name of the forced tool whose arguments are the text of the answer, where structured output was emulated."""
+    stops: tuple[str, ...] = ()
+    """Stop sequences that the upstream was not told: whoever passes the answer on cuts it there."""
 
 
 class Encoded(Struct, frozen=True):

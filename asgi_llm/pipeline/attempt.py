@@ -13,6 +13,7 @@ from asgi_llm.errors import Cause, Kind, UpstreamError
 from asgi_llm.exchange import Attempt, Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.stops import cut
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.retry import Verdict, delay, judge
 from asgi_llm.runtime import Runtime
@@ -135,6 +136,8 @@ async def _first(
         if found is not None:
             return Reply(response, outgoing, False, body, told=found[0], usage=found[1])
     whole = leg.dialect.decode_response(body, outgoing.restore)
+    if outgoing.restore.stops:
+        whole = cut(whole, outgoing.restore.stops)
     return Reply(response, outgoing, False, body, whole=whole, usage=whole.usage)
 
 
