@@ -17,7 +17,9 @@ def is_base64(data: str) -> bool:
     """Whether the text is standard base64 that says something, as far as its two ends tell."""
     if not _BASE64.fullmatch(data[:_SAMPLE]) or not _BASE64.fullmatch(data[-_SAMPLE:]):
         return False
-    size = len(data) - data.count("\n") - data.count("\r")
+    size = len(data)
+    if "\n" in data or "\r" in data:  # finding is much faster than counting
+        size -= data.count("\n") + data.count("\r")
     return size > 0 and (size % 4 == 0 if "=" in data[-_SAMPLE:] else size % 4 != 1)
 
 
