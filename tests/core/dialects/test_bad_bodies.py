@@ -187,7 +187,8 @@ def test_a_search_that_asked_for_odd_things_is_sent_back_as_it_came(said: Any) -
     [
         ("aGk=", True), ("aGk", True), ("aGkh", True), ("aGk=\n", True), ("aGkh\r\naGk=\r\n", True), ("a" * 4000, True),
         ("", False), ("\n", False), ("=", False), ("a", False), ("aGkha", False), ("words\n", False),
-        ("aGk=aGk=", False), ("aG=", False), ("aGk==", False), ("a-_b", False), ("é" * 4, False), ("a" * 200 + "?", False),
+        ("aGk=aGk=", False), ("aG=", False), ("aGk==", False), ("a-_b", False), ("é" * 4, False),
+        ("a" * 200 + "?", False),
     ],
 )  # fmt: skip
 def test_base64_is_told_by_its_ends_and_its_length(text: str, sound: bool) -> None:
