@@ -17,30 +17,48 @@ class RenameModel:
     """A ``StreamFilter``. An upstream writes its name the same way in every event, so the bytes it used first are what
     is replaced; inside a text they cannot occur, since quotes are escaped there."""
 
-    __slots__ = ("_held", "_member", "_new", "_old")
+    __slots__ = ("_held", "_member", "_new", "_old", "_seam", "_size")
 
     def __init__(self, model: str, member: str = "model") -> None:
         self._member = member
         self._new = b'"%b":%b' % (member.encode(), msgspec.json.encode(model))
         self._old: bytes | None = None
-        self._held = b""
+        self._held: list[bytes] = []
+        self._size = 0
+        self._seam = b""
+        """The last bytes held: a blank line may be cut anywhere."""
 
     def feed(self, data: bytes) -> bytes:
-        data = self._held + data if self._held else data
-        end = 0
-        if data.endswith(b"\n\n"):
+        if not self._held and data.endswith(b"\n\n"):
+            return self._edit(data)
+        near, end = self._seam + data, 0
+        if near.endswith(b"\n\n"):
             end = len(data)
         else:
-            for match in _END.finditer(data):
-                end = match.end()
-        if len(data) - end > _LIMIT:
+            for match in _END.finditer(near):
+                end = match.end() - len(self._seam)
+        if self._size + len(data) - max(end, 0) > _LIMIT:
             end = len(data)
-        self._held = data[end:]
-        return self._edit(data[:end])
+        if end <= 0:
+            self._hold(data)
+            return b""
+        whole = self._let_go() + data[:end]
+        self._hold(data[end:])
+        return self._edit(whole)
 
     def end(self) -> bytes:
-        held, self._held = self._held, b""
-        return self._edit(held)
+        return self._edit(self._let_go())
+
+    def _hold(self, data: bytes) -> None:
+        if data:
+            self._held.append(data)
+            self._size += len(data)
+            self._seam = (self._seam + data)[-3:]
+
+    def _let_go(self) -> bytes:
+        held = b"".join(self._held)
+        self._held, self._size, self._seam = [], 0, b""
+        return held
 
     def _edit(self, data: bytes) -> bytes:
         if self._old is None and data:

@@ -76,25 +76,37 @@ class SSEReader:
         return data
 
     def _feed_slow(self, data: bytes) -> list[Frame]:
-        # The end of an event can straddle two reads ("\r" | "\n\r\n"), so look at the last three bytes held as well.
-        held = self._parts[-1] if self._parts else b""
-        if b"\n" not in data and b"\r" not in data and held[-1:] not in (b"\n", b"\r"):
-            self._hold(data)
-            return []
-        text = b"".join([*self._parts, data]) if self._parts else data
-        if b"\r" in text:
-            text = self._unify(text)
-        done, found, rest = text.rpartition(b"\n\n")
+        # What is held is unified already and holds no blank line; only what is new is looked at.
+        if self._parts and self._parts[-1].endswith(b"\r"):
+            data = self._let_go() + data
+        last = self._parts[-1][-1:] if self._parts else b""
+        if b"\r" in data:
+            data = self._unify(data, last)
+        done, found, rest = data.rpartition(b"\n\n")
+        if not found:
+            if last != b"\n" or data[:1] != b"\n":
+                self._hold(data)
+                return []
+            rest = data[1:]  # the blank line was cut in two
+        text = b"".join([*self._parts, done])
         self._parts, self._size = [], 0
-        if rest:
-            self._hold(rest)
-        return _parse(done.split(b"\n\n")) if found else []
+        self._hold(rest)
+        return _parse(text.split(b"\n\n"))
 
-    def _unify(self, text: bytes) -> bytes:
+    def _let_go(self) -> bytes:
+        """Takes back the final "\\r" that is held."""
+        held = self._parts.pop()[:-1]
+        self._size -= 1
+        if held:
+            self._parts.append(held)
+        return b"\r"
+
+    @staticmethod
+    def _unify(text: bytes, last: bytes) -> bytes:
         # A final "\r" may be half of "\r\n": it is held back as it is.
         tail = b"\r" if text.endswith(b"\r") else b""
         body = _LINE_END.sub(b"\n", text[:-1] if tail else text)
-        if tail and body.endswith(b"\n"):
+        if tail and (body[-1:] or last) == b"\n":
             # "...\n\r": a blank line either way; a following "\n" then is an empty line, which means nothing.
             return body + b"\n"
         return body + tail

@@ -73,7 +73,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}\Z")
 def standard_base64(data: str) -> str:
     """Base64 of either alphabet, padded or not, on one line or several, as standard base64. The bytes are never
     decoded."""
-    if "\n" in data:
+    if "\n" in data or "\r" in data:
         data = data.replace("\r", "").replace("\n", "")
     if "-" in data or "_" in data:
         data = data.translate(_URL_SAFE)

@@ -224,9 +224,11 @@ class GeminiDecoder:
             # In the order of appearance, whatever the server counts from: callers wait for the one they asked for.
             candidate = self._candidates[number] = _Candidate(len(self._candidates))
         parts = wire.content.parts if wire.content is not None else None
+        raws: list[Raw] = []
         for place, part in enumerate(parts or ()):
             if not candidate.part(part, self._restore, events):
-                whole = raw_part(raw_parts(data, position)[place])
+                raws = raws or raw_parts(data, position)
+                whole = raw_part(raws[place])
                 if whole is not None:
                     candidate.whole(whole, events)
         if wire.logprobs_result != NULL and candidate.kind != "thought":

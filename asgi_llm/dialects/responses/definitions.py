@@ -196,7 +196,8 @@ _HOSTED_TYPES = {"code": "code_interpreter", "image": "image_generation"}
 def _one(name: str, table: ToolTable) -> dict[str, Any]:
     form = next((form for (_, known), form in table.forms.items() if known == name), None)
     if form is None:
-        if any(isinstance(entry, dict) and entry.get("type") == name for entry in table.entries):
+        hosted = name not in ("function", "custom")
+        if hosted and any(isinstance(entry, dict) and entry.get("type") == name for entry in table.entries):
             return {"type": name}
         return {"type": "function", "name": tool_name(name)}
     if form.kind == "typed":

@@ -1,6 +1,8 @@
 """Answers of upstreams that are odd in ways of their own: every caller still gets a whole answer, or a failure."""
 
 import json
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from asgi_llm.dialects.gemini import GEMINI
 from asgi_llm.dialects.gemini.reader import PieceReader
 from asgi_llm.dialects.interface import Answer, Dialect, Profile, Restore
 from asgi_llm.dialects.messages import MESSAGES
+from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.dialects.responses import RESPONSES
 from asgi_llm.dialects.sse import SSEReader
 from asgi_llm.errors import Cause, UpstreamError
@@ -139,3 +142,47 @@ def test_base64_of_several_lines_reaches_gemini_in_one() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": [part]}]}
     encoded = GEMINI.encode_request(CHAT.decode_request(json.dumps(body).encode()), Profile())
     assert json.loads(encoded.body)["contents"][0]["parts"][0]["inlineData"]["data"] == "iVBORw0KGg=="
+
+
+def test_the_choice_of_a_function_called_function_keeps_its_name() -> None:
+    tools = [{"type": "function", "name": "f", "parameters": {"type": "object"}}]
+    body = {"model": "m", "input": "a", "tools": tools, "tool_choice": {"type": "function", "name": "function"}}
+    encoded = RESPONSES.encode_request(RESPONSES.decode_request(json.dumps(body).encode()), Profile())
+    assert json.loads(encoded.body)["tool_choice"] == {"type": "function", "name": "function"}
+
+
+def _cost(build: Any, size: int) -> float:
+    """Seconds of the processor, the best of three."""
+    costs = []
+    for _ in range(3):
+        begun = time.process_time()
+        build(size)
+        costs.append(time.process_time() - begun)
+    return min(costs)
+
+
+def _cut(data: bytes) -> Iterator[bytes]:
+    return (data[at : at + 100] for at in range(0, len(data), 100))
+
+
+def _read_lines(size: int) -> None:
+    reader = SSEReader()
+    for piece in _cut(b"data: a\r\n" * size):
+        reader.feed(piece)
+
+
+def _rename(size: int) -> None:
+    rename = RenameModel("m")
+    for piece in _cut(b"data: " + b"x" * 9 * size):
+        rename.feed(piece)
+
+
+def _read_parts(size: int) -> None:
+    parts = [{"text": "a"}, *[{"executableCode": {"language": "PYTHON", "code": "1"}}] * (size // 20)]
+    read(GEMINI, sse({"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}))
+
+
+@pytest.mark.parametrize("build", [_read_lines, _rename, _read_parts])
+def test_work_grows_with_what_comes_and_not_faster(build: Any) -> None:
+    """Ten times as much takes about ten times as long; in proportion to its square it would take a hundred times."""
+    assert _cost(build, 40_000) < 40 * _cost(build, 4_000)

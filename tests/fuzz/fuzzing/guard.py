@@ -34,4 +34,4 @@ def limited(seconds: float) -> Iterator[None]:
 def numbered_ids() -> None:
     """From here on minted ids are numbered, so that two readings of one stream can be compared."""
     numbers = itertools.count(1)
-    interface.urandom = lambda size: next(numbers).to_bytes(size, "big")  # type: ignore[attr-defined]  # what it imports
+    interface.getrandbits = lambda _bits: next(numbers)  # type: ignore[attr-defined]  # what it imports

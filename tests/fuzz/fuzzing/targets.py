@@ -11,10 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw, structs
 
-from asgi_llm.dialects.gemini import GeminiArrayEncoder
 from asgi_llm.dialects.interface import Answer, Dialect, Profile, Restore, StreamFilter, StreamWatcher, ToolShape
-from asgi_llm.dialects.peek import peek
-from asgi_llm.dialects.registry import DIALECTS as REGISTERED
+from asgi_llm.dialects.peek import peek, peek_contents
 from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.dialects.splice import ask_for_usage, replace_member, set_model
 from asgi_llm.errors import ClientError, UpstreamError
@@ -97,8 +95,7 @@ def try_out(dialect: Dialect, given: Input, random: Random) -> None:
 
 def _request(dialect: Dialect, given: Input, random: Random) -> None:
     body = given.data
-    if dialect.name in REGISTERED:
-        _envelope(dialect, body)
+    _envelope(dialect, body)
     if dialect.clean is not None:
         dialect.clean(body)
     try:
@@ -113,9 +110,11 @@ def _request(dialect: Dialect, given: Input, random: Random) -> None:
 def _envelope(dialect: Dialect, body: bytes) -> None:
     """Routing reads the body, and what changes on its way is spliced in."""
     try:
-        envelope = peek(dialect.name, body)
+        envelope = peek(dialect.name, body) if dialect.names_model else peek_contents(body, "m", stream=True)
     except ClientError as error:
         _refused(dialect, error)
+        return
+    if not dialect.names_model:
         return
     if dialect.clean is not None:
         body = dialect.clean(body)
@@ -286,7 +285,7 @@ def _stream(dialect: Dialect, given: Input, random: Random) -> None:
     if b"\r" not in given.data:
         assert _shown(cut) == _shown(events), "another reading when cut"
     for other in DIALECTS.values():
-        _relayed(other, cut, random)
+        _relayed(other, cut, mutator, random)
     if isinstance(cut[-1], Failure):
         error = cut[-1].error
         assert isinstance(error, UpstreamError)
@@ -309,7 +308,7 @@ def _shown(events: list[Event]) -> list[Any]:
     return [str(event.error) if isinstance(event, Failure) else msgspec.json.encode(event) for event in events]
 
 
-def _relayed(other: Dialect, events: list[Event], random: Random) -> None:
+def _relayed(other: Dialect, events: list[Event], mutator: Mutator, random: Random) -> None:
     """The events reach a caller as a legal stream that ends as they do, and are read there."""
     answer = _for_caller(other, random)
     encoder, data, at = other.stream_encoder(answer), b"", 0
@@ -325,9 +324,8 @@ def _relayed(other: Dialect, events: list[Event], random: Random) -> None:
     watcher = other.watcher()
     _watched(watcher, [data])
     assert watcher.ended or watcher.failure is not None
-    if other.name == "gemini":
-        array = GeminiArrayEncoder(answer)
-        strict(array.feed(events) + array.end())
+    if other.form is not None:
+        strict(_filtered(other.form(), mutator.cuts(data)))
 
 
 def _passed(dialect: Dialect, data: bytes, pieces: list[bytes]) -> None:
@@ -341,8 +339,8 @@ def _passed(dialect: Dialect, data: bytes, pieces: list[bytes]) -> None:
         hidden = _filtered(dialect.hide_usage(), pieces)
         assert hidden == _filtered(dialect.hide_usage(), [data]) or b"\r" in data
         assert hidden == data or b'"usage"' in data
-    renamed = _filtered(RenameModel("mine"), pieces)
-    assert renamed == data or b'"model"' in data
+    renamed = _filtered(RenameModel("mine", dialect.answer_model), pieces)
+    assert renamed == data or dialect.answer_model.encode() in data
 
 
 def _watched(watcher: StreamWatcher, pieces: list[bytes]) -> None:
