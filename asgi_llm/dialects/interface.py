@@ -266,6 +266,8 @@ class Dialect:
         encode_error: error -> (status, JSON body) for the caller; the request id is printed where the dialect has
             a place for it.
         encode_failure: error -> the bytes that end a running stream with it.
+        break_off: the same for a stream that passes through, as what its watcher saw of it demands; None where that
+            makes no difference.
         keepalive: see ``StreamEncoder.keepalive``, for streams that pass through.
         losses: what the dialect cannot say, by the key that encoders report it under.
         hide_usage: takes out of a passing stream the usage that the caller did not ask for; None in dialects that
@@ -293,6 +295,7 @@ class Dialect:
     encode_failure: Callable[[AsgiLLMError], bytes]
     keepalive: bytes
     losses: Mapping[str, Loss]
+    break_off: Callable[[StreamWatcher, AsgiLLMError], bytes] | None = None
     hide_usage: Callable[[], StreamFilter] | None = None
     clean: Callable[[bytes], bytes] | None = None
     patcher: Callable[[Profile, str], Patcher | None] | None = None

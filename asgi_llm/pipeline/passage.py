@@ -129,6 +129,8 @@ class Verbatim:
 
     def break_off(self, error: UpstreamError) -> bytes:
         self.failure, self.over = error, True
+        if self._dialect.break_off is not None:
+            return self._dialect.break_off(self._watcher, error)
         return self._dialect.encode_failure(error)
 
     def keepalive(self) -> bytes:

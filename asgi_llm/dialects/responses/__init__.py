@@ -15,7 +15,7 @@ from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
 from .usage import decode_usage
-from .watch import Watcher
+from .watch import Watcher, break_off
 
 __all__ = ["LOSSES", "RESPONSES"]
 
@@ -32,6 +32,7 @@ RESPONSES = Dialect(
     decode_error=decode_error,
     encode_error=encode_error,
     encode_failure=encode_failure,
+    break_off=break_off,
     keepalive=b": keep-alive\n\n",
     losses=LOSSES,
     patcher=patcher,
