@@ -50,6 +50,8 @@ def user_parts(part: Part, report: Report) -> list[Any]:
         TranslationError: the API has no such content.
     """
     match part:
+        case Compaction() if part.carrier is not None and not part.text:
+            report.lose("compaction")
         case Text() | Refusal() | Compaction():
             if isinstance(part, Text) and part.cache is not None:
                 report.lose("cache")
