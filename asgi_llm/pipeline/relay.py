@@ -56,7 +56,7 @@ async def relay(
         reply.response.close()
     if exchange.worker is worker:
         exchange.worker = None
-        worker.succeeded(exchange.probe)
+        worker.succeeded(exchange.facts, exchange.probe)
         exchange.outcome = "disconnected" if caller.missed else "ok"
 
 
@@ -64,7 +64,7 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
     exchange.outcome = "interrupted"
     exchange.error_code = error.code
     exchange.worker = None
-    worker.failed(error, runtime.loop.time(), exchange.probe)
+    worker.failed(error, runtime.loop.time(), exchange.facts, exchange.probe)
 
 
 def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | None) -> bytes:
