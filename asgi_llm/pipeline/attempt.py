@@ -14,6 +14,7 @@ from asgi_llm.errors import Cause, Kind, UpstreamError
 from asgi_llm.exchange import Attempt, Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.stops import cut
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.balance.affinity import read_keys
 from asgi_llm.routing.balance.interface import Facts
@@ -144,7 +145,7 @@ async def _first(
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
-    if leg.mode == "verbatim":
+    if not outgoing.translated:
         usage = check_whole(leg.dialect, response.headers, body)
         return Reply(response, outgoing, False, body, usage=usage)
     if outgoing.direct is not None and not exchange.stream:
@@ -153,6 +154,8 @@ async def _first(
         if found is not None:
             return Reply(response, outgoing, False, body, told=found[0], usage=found[1])
     whole = leg.dialect.decode_response(body, outgoing.restore)
+    if outgoing.restore.stops:
+        whole = cut(whole, outgoing.restore.stops)
     return Reply(response, outgoing, False, body, whole=whole, usage=whole.usage)
 
 

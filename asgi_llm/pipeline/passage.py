@@ -10,12 +10,13 @@ from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Exchange
 from asgi_llm.neutral.events import Event, Failure, Finished, Start, UsageUpdate
+from asgi_llm.neutral.stops import Cutter
 from asgi_llm.neutral.usage import Usage, merge
 
 from .attempt import Reply
 from .plan import Leg
 
-__all__ = ["Passage", "Translation", "Verbatim", "answer_for", "open_passage"]
+__all__ = ["Passage", "Translation", "Verbatim", "answer_for", "cutter_for", "open_passage"]
 
 
 class Passage(Protocol):
@@ -26,10 +27,14 @@ class Passage(Protocol):
         finish: why it ended, in the word of whoever said it.
         failure: what broke it off. Once ``feed`` or ``end`` set it, what they returned tells it in the caller's
             grammar.
+        over: nothing more is wanted of the upstream; so it is after a failure, too.
     """
 
     @property
     def failure(self) -> UpstreamError | None: ...
+
+    @property
+    def over(self) -> bool: ...
 
     @property
     def usage(self) -> Usage | None: ...
@@ -63,8 +68,17 @@ def answer_for(exchange: Exchange) -> Answer:
     )
 
 
+def cutter_for(exchange: Exchange, reply: Reply) -> Cutter | None:
+    """What cuts the answer at stop sequences that the upstream was not told; None where it was told all."""
+    stops = reply.outgoing.restore.stops
+    if not stops:
+        return None
+    asked = exchange.request.n if exchange.request is not None else None
+    return Cutter(stops, asked or 1)
+
+
 def open_passage(exchange: Exchange, reply: Reply, leg: Leg) -> "Passage":
-    passage = Verbatim(exchange, reply, leg) if leg.mode == "verbatim" else Translation(exchange, reply, leg)
+    passage = Translation(exchange, reply, leg) if reply.outgoing.translated else Verbatim(exchange, reply, leg)
     return passage if exchange.dialect.form is None else Formed(passage, exchange.dialect.form())
 
 
@@ -72,13 +86,14 @@ class Verbatim:
     """The upstream's bytes, watched. Two things are taken out or put back where they must be: usage that only the
     gateway asked for, and the caller's name of a model that has another one upstream."""
 
-    __slots__ = ("_dialect", "_filters", "_watcher", "failure")
+    __slots__ = ("_dialect", "_filters", "_watcher", "failure", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._dialect = leg.dialect
         self._watcher = leg.dialect.watcher()
         self._filters: list[StreamFilter] = []
         self.failure: UpstreamError | None = None
+        self.over = False
         if reply.outgoing.hide_usage and leg.dialect.hide_usage is not None:
             self._filters.append(leg.dialect.hide_usage())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
@@ -107,13 +122,15 @@ class Verbatim:
         data = b""
         for edit in self._filters:
             data = (edit.feed(data) if data else b"") + edit.end()
-        self.failure = self._watcher.failure
+        self.failure, self.over = self._watcher.failure, True
         if self.failure is None and not self._watcher.ended:
             data += self.break_off(truncated())
         return data
 
     def break_off(self, error: UpstreamError) -> bytes:
-        self.failure = error
+        self.failure, self.over = error, True
+        if self._dialect.break_off is not None:
+            return self._dialect.break_off(self._watcher, error)
         return self._dialect.encode_failure(error)
 
     def keepalive(self) -> bytes:
@@ -124,9 +141,9 @@ class Verbatim:
 
 
 class Translation:
-    """The upstream's events in the caller's grammar."""
+    """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_decoder", "_encoder", "failure", "finish", "usage")
+    __slots__ = ("_cutter", "_decoder", "_encoder", "failure", "finish", "over", "usage")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._decoder = leg.dialect.stream_decoder(reply.outgoing.restore)
@@ -134,6 +151,8 @@ class Translation:
         self.usage: Usage | None = None
         self.finish: str | None = None
         self.failure: UpstreamError | None = None
+        self.over = False
+        self._cutter = cutter_for(exchange, reply)
 
     @property
     def complete(self) -> bool:
@@ -155,6 +174,9 @@ class Translation:
         return True
 
     def _encode(self, events: list[Event]) -> bytes:
+        if self._cutter is not None:
+            events = self._cutter.feed(events)
+            self.over = self._cutter.over
         for event in events:
             match event:
                 case UsageUpdate() | Start():
@@ -164,6 +186,7 @@ class Translation:
                 case Failure():
                     error = event.error
                     self.failure = error if isinstance(error, UpstreamError) else truncated()
+                    self.over = True
                 case _:
                     pass
         return self._encoder.feed(events)
@@ -183,6 +206,10 @@ class Formed:
         return self._passage.failure
 
     @property
+    def over(self) -> bool:
+        return self._passage.over
+
+    @property
     def usage(self) -> Usage | None:
         return self._passage.usage
 
@@ -195,7 +222,8 @@ class Formed:
         return self._passage.complete
 
     def feed(self, data: bytes) -> bytes:
-        return self._form.feed(self._passage.feed(data))
+        formed = self._form.feed(self._passage.feed(data))
+        return formed + self._form.end() if self._passage.over else formed
 
     def end(self) -> bytes:
         return self._form.feed(self._passage.end()) + self._form.end()

@@ -15,6 +15,7 @@ from .encode_stream import KEEPALIVE, MessagesEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .own import without_own_thoughts
+from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
 from .stream import MessagesDecoder
@@ -39,6 +40,7 @@ MESSAGES = Dialect(
     keepalive=KEEPALIVE,
     losses=LOSSES,
     clean=without_own_thoughts,
+    patcher=patcher,
 )
 MESSAGES_COUNT = replace(
     MESSAGES,

@@ -14,10 +14,11 @@ from .encode import encode_request
 from .encoder import Encoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
+from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
 from .usage import decode_usage
-from .watch import Watcher
+from .watch import Watcher, break_off
 
 __all__ = ["LOSSES", "RESPONSES", "RESPONSES_COUNT"]
 
@@ -34,8 +35,10 @@ RESPONSES = Dialect(
     decode_error=decode_error,
     encode_error=encode_error,
     encode_failure=encode_failure,
+    break_off=break_off,
     keepalive=b": keep-alive\n\n",
     losses=LOSSES,
+    patcher=patcher,
 )
 RESPONSES_COUNT = replace(
     RESPONSES,
