@@ -217,6 +217,33 @@ async def test_nobody_is_asked_to_stream() -> None:
 
 
 @pytest.mark.parametrize(
+    ("tool", "left"),
+    [
+        ({"type": "web_search_20250305", "name": "web_search"}, {"add"}),
+        ({"type": "bash_20250124", "name": "bash"}, {"add", "bash"}),
+    ],
+    ids=["patched", "translated to itself"],
+)
+async def test_what_a_server_does_not_take_in_a_call_it_is_not_asked_to_count(tool: Any, left: set[str]) -> None:
+    body = BODIES["messages"] | {"tools": [tool, {"name": "add", "input_schema": {"type": "object"}}]}
+    async with ScriptedUpstream([Answer.json(NUMBERS["messages"])]) as upstream:
+        status, _, said = await ask(gateway([], target(upstream, "vllm")), "messages", body)
+        asked = upstream.requests[0].json
+    assert (status, said, "max_tokens" in asked) == (200, {"input_tokens": 21}, False)
+    assert {tool["name"] for tool in asked["tools"]} == left
+    assert all(tool.get("type", "custom") == "custom" for tool in asked["tools"])
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_what_a_call_is_refused_for_a_count_is_too(path: str) -> None:
+    tools = [{"type": "web_search_20250305", "name": "web_search"}]
+    async with ScriptedUpstream() as upstream:
+        gate = gateway([], target(upstream, "vllm"))
+        status, _, said = await ask(gate, "messages", BODIES["messages"] | {"max_tokens": 9, "tools": tools}, path)
+    assert (status, "tools.0" in said["error"]["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(
     ("caller", "body", "field"),
     [
         ("messages", {"model": "m", "messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
