@@ -337,11 +337,25 @@ def _default_prefixes() -> dict[str, str]:
     return {"openai": "/openai", "anthropic": "/anthropic"}
 
 
+_Disabled = Literal[
+    "chat_completions",
+    "messages",
+    "responses",
+    "generate_content",
+    "stream_generate_content",
+    "messages_count_tokens",
+    "responses_input_tokens",
+    "count_tokens",
+    "models",
+    "health",
+]
+
+
 class EndpointSettings(_Model):
     """``prefixes`` are accepted before every path, besides the root. ``disable`` names endpoints not to be served."""
 
     prefixes: dict[str, Prefix] = Field(default_factory=_default_prefixes)
-    disable: tuple[Literal["chat_completions", "messages", "responses", "models", "health"], ...] = ()
+    disable: tuple[_Disabled, ...] = ()
 
 
 def _plain_targets(value: dict[str, TargetSettings]) -> dict[str, Any]:

@@ -278,6 +278,10 @@ class Dialect:
         form: turns a stream of events into the form in which this caller wants it; None where that is the same.
         clean: takes out of a body that is passed on what only this gateway can have put into the conversation and
             the upstream would refuse; None where there is no such thing.
+        unwrap: takes a request out of the member that it may be wrapped in, where the path names the model; None
+            where it never is. Raises ClientError.
+        rename: puts the upstream's name of the model into a body that repeats what its path says; None where no
+            body does.
         patcher: for a profile and a model, what adapts a body that is passed on; None where nothing can need it.
     """
 
@@ -303,3 +307,5 @@ class Dialect:
     answer_model: str = "model"
     stream_type: bytes = b"text/event-stream; charset=utf-8"
     form: "Callable[[], StreamFilter] | None" = None
+    unwrap: Callable[[bytes], bytes] | None = None
+    rename: Callable[[bytes, str], bytes] | None = None

@@ -18,7 +18,7 @@ from asgi_llm.routing.resolve import Resolution
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 
-__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "make_plan", "patch_for"]
+__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "leg_path", "make_plan", "patch_for"]
 
 Mode = Literal["verbatim", "patched", "translated"]
 """``patched``: the dialects are equal, but this upstream differs from its origin; the caller's bytes are adapted where
@@ -108,8 +108,8 @@ def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
         "patched" if patch is not None else mode,
         direct=DIRECT.get((dialect, spoken)),
         patch=patch,
-        path=_path(path, model),
-        stream_path=_path(provider.stream_paths.get(spoken, path), model),
+        path=leg_path(path, model),
+        stream_path=leg_path(provider.stream_paths.get(spoken, path), model),
         fixed=tuple(target.headers[spoken]),
         defaults=provider.fixed_headers.get(spoken, []),
         allowed=target.forwarded[spoken] if own else target.forwarded_foreign,
@@ -117,7 +117,8 @@ def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
     )
 
 
-def _path(path: bytes, model: str) -> bytes:
+def leg_path(path: bytes, model: str) -> bytes:
+    """A provider's ``path`` with the name of the model in it."""
     return path.replace(b"{model}", quote(model, safe="").encode("ascii"))
 
 

@@ -125,7 +125,7 @@ async def _pump(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Hea
             if heartbeat.beating:
                 await heartbeat.pause()
             await send(data)
-            heartbeat.touch()
+            heartbeat.silent = 0
         try:
             data = await read()
         except UpstreamError as error:

@@ -5,8 +5,11 @@ Reading: ``request`` (with ``tools``, ``wire``), ``response``, ``stream``, ``err
 What a model takes is data in ``models``; what gets lost is data in ``losses``.
 """
 
+from dataclasses import replace
+
 from asgi_llm.dialects.interface import Dialect
 
+from .counting import decode_count, decode_question, encode_count, encode_question
 from .encode_request import encode_request
 from .encode_stream import KEEPALIVE, MessagesEncoder
 from .errors import decode_error, encode_error, encode_failure
@@ -19,7 +22,7 @@ from .stream import MessagesDecoder
 from .usage import read_usage
 from .watch import MessagesWatcher
 
-__all__ = ["LOSSES", "MESSAGES"]
+__all__ = ["LOSSES", "MESSAGES", "MESSAGES_COUNT"]
 
 MESSAGES = Dialect(
     name="messages",
@@ -39,3 +42,11 @@ MESSAGES = Dialect(
     clean=without_own_thoughts,
     patcher=patcher,
 )
+MESSAGES_COUNT = replace(
+    MESSAGES,
+    decode_request=decode_question,
+    encode_request=encode_question,
+    decode_response=decode_count,
+    encode_response=encode_count,
+)
+"""For the endpoint that counts tokens."""
