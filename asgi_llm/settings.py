@@ -48,7 +48,10 @@ __all__ = [
     "literal_secrets",
 ]
 
-ProviderName = Literal["anthropic", "echo", "gemini", "openai", "openai_compatible", "sglang", "vllm"]
+ProviderName = Literal[
+    "anthropic", "azure", "deepseek", "echo", "gemini", "gemini_chat", "glm", "groq", "kimi", "llama_cpp", "minimax",
+    "mistral", "ollama", "openai", "openai_compatible", "openrouter", "qwen", "sglang", "vllm", "xai",
+]  # fmt: skip
 BalanceName = Literal[
     "round_robin",
     "random",
@@ -61,7 +64,10 @@ BalanceName = Literal[
     "sticky",
     "bucket",
 ]
-BASE_URL_OPTIONAL = frozenset({"anthropic", "echo", "gemini", "openai"})
+BASE_URL_OPTIONAL = frozenset(
+    {"anthropic", "deepseek", "echo", "gemini", "gemini_chat", "glm", "groq", "kimi", "minimax", "mistral", "ollama",
+     "openai", "openrouter", "qwen", "xai"}
+)  # fmt: skip
 """Providers with an address of their own; all others must be told one."""
 
 _REFERENCE = re.compile(r"^(env|file)://(.+)$", re.DOTALL)

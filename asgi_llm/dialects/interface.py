@@ -20,6 +20,8 @@ from asgi_llm.neutral.response import Response
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.types import Headers
 
+from .profile import Profile
+
 __all__ = [
     "Answer",
     "Dialect",
@@ -43,35 +45,6 @@ __all__ = [
 def mint(prefix: str) -> str:
     """A new id: the prefix and 24 letters and digits, 96 bits of them random. Unique, not secret."""
     return f"{prefix}{getrandbits(96):024x}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """What one kind of upstream takes and expects, beyond what its dialect says. Chosen by the provider, adapted per
-    model. The defaults are the origin's own API."""
-
-    provider: str = "openai"
-    default_max_tokens: int = 4096
-    """Output limit in tokens where the dialect demands one and the caller gave none."""
-    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
-    developer_role: bool = True
-    reasoning_field: Literal["reasoning_content", "reasoning"] | None = None
-    """The field of an assistant message in which this upstream wants earlier thoughts back, if any."""
-    reasoning_effort: bool = True
-    """Takes ``reasoning_effort``."""
-    stream_usage: bool = True
-    """Takes ``stream_options.include_usage``."""
-    strict_tools: bool = True
-    custom_tools: bool = True
-    parallel_tool_calls: bool = True
-    allowed_tools: bool = True
-    openai_extras: bool = True
-    """Takes ``store``, ``metadata``, ``safety_identifier``, ``service_tier``, ``verbosity``, ``prompt_cache_*``."""
-    engine_sampling: bool = False
-    """Takes the open engines' ``top_k`` and ``min_p``."""
-    tool_id_limit: int = 64
-    hosted_tools: Literal["drop", "refuse"] = "drop"
-    """What becomes of another provider's own tools that are merely offered beside the caller's."""
 
 
 @dataclass(frozen=True, slots=True)

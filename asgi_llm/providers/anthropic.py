@@ -21,12 +21,15 @@ def _rebase(url: str) -> str:
 
 ANTHROPIC = Provider(
     name="anthropic",
+    title="Anthropic",
     base_url="https://api.anthropic.com/v1",
     dialects=("messages",),
     paths={"messages": b"/messages"},
     count_paths={"messages": b"/messages/count_tokens"},
     models_dialect="messages",
     credentials=_api_key,
+    key_variable="ANTHROPIC_API_KEY",
+    models=("claude-*",),
     rebase=_rebase,
     profile=Profile(provider="anthropic"),
     fixed_headers={"messages": [(b"anthropic-version", b"2023-06-01")]},

@@ -8,11 +8,14 @@ __all__ = ["OPENAI"]
 
 OPENAI = Provider(
     name="openai",
+    title="OpenAI",
     base_url="https://api.openai.com/v1",
     dialects=("chat", "responses"),
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
     count_paths={"responses": b"/responses/input_tokens"},
     credentials=bearer,
+    key_variable="OPENAI_API_KEY",
+    models=("gpt-*", "o[0-9]*"),
     rebase=versioned,
     profile=Profile(provider="openai"),
 )

@@ -1,11 +1,13 @@
 """Any server that speaks Chat Completions the way most do: old field names, and nothing newer than they need."""
 
+from dataclasses import replace
+
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.neutral.request import DialectName
 
 from .provider import Provider, bearer, versioned
 
-__all__ = ["COMPATIBLE_PATHS", "OPENAI_COMPATIBLE"]
+__all__ = ["COMPATIBLE", "COMPATIBLE_PATHS", "OPENAI_COMPATIBLE"]
 
 COMPATIBLE_PATHS: dict[DialectName, bytes] = {
     "chat": b"/chat/completions",
@@ -13,19 +15,24 @@ COMPATIBLE_PATHS: dict[DialectName, bytes] = {
     "messages": b"/messages",
 }
 
+COMPATIBLE = Profile(
+    provider="openai_compatible",
+    origin=False,
+    max_tokens_field="max_tokens",
+    developer_role=False,
+    strict_tools=False,
+    custom_tools=False,
+    allowed_tools=False,
+    openai_extras=False,
+)
+"""What the profiles of other servers begin with."""
+
 OPENAI_COMPATIBLE = Provider(
     name="openai_compatible",
+    title="Any compatible server",
     dialects=("chat",),
     paths=COMPATIBLE_PATHS,
     credentials=bearer,
     rebase=versioned,
-    profile=Profile(
-        provider="openai_compatible",
-        max_tokens_field="max_tokens",
-        developer_role=False,
-        strict_tools=False,
-        custom_tools=False,
-        allowed_tools=False,
-        openai_extras=False,
-    ),
+    profile=replace(COMPATIBLE, call_signatures=True),
 )

@@ -9,7 +9,7 @@ from asgi_llm.dialects.interface import Profile
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.types import Headers
 
-__all__ = ["Provider", "bearer", "versioned"]
+__all__ = ["Provider", "bearer", "rooted", "versioned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,7 @@ class Provider:
 
     Attributes:
         name: as in the settings.
+        title: as people call it.
         base_url: its own address, or None where only the user knows it.
         dialects: what it speaks; the first is preferred when none matches the caller's.
         paths: dialect -> path behind the base URL; ``{model}`` in it stands for the model's name.
@@ -26,6 +27,8 @@ class Provider:
         models_path: where it lists its models, or None.
         models_dialect: the shape of that list.
         credentials: API key -> the one header that carries it.
+        key_variable: the environment variable in which its key is commonly kept, or None.
+        models: globs of the names of its own models, by which a request can be told to be for it.
         rebase: completes a base URL that users commonly give without its version segment.
         profile: what it takes beyond its dialect.
         fixed_headers: dialect -> headers that every request of that dialect needs, unless the caller sent them.
@@ -33,6 +36,7 @@ class Provider:
     """
 
     name: str
+    title: str = ""
     base_url: str | None = None
     dialects: tuple[DialectName, ...]
     paths: Mapping[DialectName, bytes]
@@ -41,6 +45,8 @@ class Provider:
     models_path: bytes | None = b"/models"
     models_dialect: Literal["chat", "messages", "gemini"] = "chat"
     credentials: Callable[[str], Headers]
+    key_variable: str | None = None
+    models: tuple[str, ...] = ()
     rebase: Callable[[str], str] = str
     profile: Profile = field(default_factory=Profile)
     fixed_headers: Mapping[DialectName, Headers] = field(default_factory=dict)
@@ -54,3 +60,17 @@ def bearer(key: str) -> Headers:
 def versioned(url: str) -> str:
     """``url`` with ``/v1`` where it has no path at all; a path somebody wrote is meant."""
     return url if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/v1"
+
+
+def rooted(*tails: str) -> Callable[[str], str]:
+    """For a provider whose dialects live in different places of one host: the address without the ``tails`` by which
+    its documentation names each of them."""
+
+    def rebase(url: str) -> str:
+        bare = url.rstrip("/")
+        for tail in tails:
+            if bare.endswith(tail):
+                return bare.removesuffix(tail)
+        return bare
+
+    return rebase

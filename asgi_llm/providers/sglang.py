@@ -2,19 +2,19 @@
 
 from dataclasses import replace
 
-from .openai_compatible import COMPATIBLE_PATHS, OPENAI_COMPATIBLE
+from .openai_compatible import COMPATIBLE_PATHS
 from .provider import Provider, bearer, versioned
+from .vllm import VLLM
 
 __all__ = ["SGLANG"]
 
 SGLANG = Provider(
     name="sglang",
+    title="SGLang",
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
     count_paths={"messages": b"/messages/count_tokens"},  # newer versions have it
     credentials=bearer,
     rebase=versioned,
-    profile=replace(
-        OPENAI_COMPATIBLE.profile, provider="sglang", engine_sampling=True, reasoning_field="reasoning_content"
-    ),
+    profile=replace(VLLM.profile, provider="sglang", reasoning_field="reasoning_content"),
 )

@@ -2,17 +2,28 @@
 
 from dataclasses import replace
 
-from .openai_compatible import COMPATIBLE_PATHS, OPENAI_COMPATIBLE
+from asgi_llm.dialects.profile import Order
+
+from .openai_compatible import COMPATIBLE, COMPATIBLE_PATHS
 from .provider import Provider, bearer, versioned
 
 __all__ = ["VLLM"]
 
 VLLM = Provider(
     name="vllm",
+    title="vLLM",
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
     count_paths={"messages": b"/messages/count_tokens"},  # newer versions have it
     credentials=bearer,
     rebase=versioned,
-    profile=replace(OPENAI_COMPATIBLE.profile, provider="vllm", engine_sampling=True, reasoning_field="reasoning"),
+    profile=replace(
+        COMPATIBLE,
+        provider="vllm",
+        engine_sampling=True,
+        max_stop=None,
+        reasoning_field="reasoning",
+        efforts=("none", "low", "medium", "high"),
+        order=Order(system_turns=False),  # the templates of Qwen and others refuse later ones
+    ),
 )

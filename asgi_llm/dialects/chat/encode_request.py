@@ -7,11 +7,14 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
-from asgi_llm.neutral.request import OutputFormat, ReasoningConfig, Request, Sampling, StateRef
+from asgi_llm.dialects.profile import adapted
+from asgi_llm.neutral.request import Instruction, Request, Sampling, StateRef, Text, ToolChoice
 
+from .formats import write_format
 from .losses import report_for
 from .models import thinks
-from .names import wire_name
+from .order import put_in_order
+from .reasoning import effort_of, switch_off, wants_thoughts, write_reasoning
 from .tools import ToolWriter
 from .turns import MessageWriter
 
@@ -21,7 +24,6 @@ _json = msgspec.json.Encoder().encode
 _NO_SAMPLING = Sampling()
 _NO_STATE = StateRef()
 _AS_IT_IS = Restore()
-_MAX_STOP = 4
 _SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs")
 _NEUTRAL = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "logprobs": False}
 """Values that are the default anyway, so that leaving them out loses nothing."""
@@ -36,8 +38,6 @@ _TIERS = {
     "standard_only": "default",
     "ultrafast": "fast",
 }
-_BUDGETS = ((2048, "low"), (12000, "medium"), (28000, "high"))
-"""Thinking budgets in tokens, exclusive upper ends, and the effort that stands for them; above all of them xhigh."""
 _EMAIL = re.compile(r"[^@\s]@[^@\s]")
 _ID_LIMIT = 128
 _KEY_LIMIT = 64
@@ -49,11 +49,20 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     Raises:
         TranslationError: the request asks for what the upstream cannot do, and leaving it out would mislead.
     """
+    if profile.families:
+        profile = adapted(profile, request.model)
     report = report_for(request)
     tools = ToolWriter(request, profile, report)
-    written_tools = tools.write(request.tools) if request.tools else None
+    written_tools = tools.write(request.tools) if request.tools and _offers(request, profile, report) else None
+    instructions = request.instructions
+    form: dict[str, Any] | None = None
+    if request.output is not None:
+        form, sentence = write_format(request.output, profile, report)
+        if sentence is not None:
+            instructions = (*instructions, Instruction((Text(sentence),)))
     body: dict[str, Any] = {"model": request.model}
-    body["messages"] = MessageWriter(request, profile, report, tools).write(request.instructions)
+    messages = MessageWriter(request, profile, report, tools).write(instructions)
+    body["messages"] = messages if profile.order is None else put_in_order(messages, profile.order, report)
     if written_tools:
         body["tools"] = written_tools
         _tool_knobs(body, request, profile, report, tools)
@@ -63,9 +72,9 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
         _sampling(body, request, profile, report)
     stops = _limits(body, request, profile, report)
     if request.reasoning is not None:
-        _reasoning(body, request.reasoning, profile, report)
-    if request.output is not None:
-        _output(body, request.output)
+        write_reasoning(body, request.reasoning, profile, report)
+    if form is not None:
+        body["response_format"] = form
     _extras(body, request, profile, report)
     if request.state != _NO_STATE:
         _state(request, report)
@@ -76,18 +85,48 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     if request.ext and request.dialect == "chat":
         for name, raw in request.ext.items():
             body.setdefault(name, raw)
+    for name, value in profile.adds:
+        body.setdefault(name, value)
     restore = Restore(tools.shapes, stops=stops) if tools.shapes or stops else _AS_IT_IS
     return Encoded(_json(body), report.warnings, restore=restore)
 
 
+def _offers(request: Request, profile: Profile, report: Report) -> bool:
+    """Whether tools are offered; where the upstream cannot be told to use none, it is shown none."""
+    choice = request.tool_choice
+    if choice is None or choice.mode != "none" or "none" in profile.tool_choices:
+        return True
+    report.lose("tool_choice.none")
+    return False
+
+
 def _tool_knobs(body: dict[str, Any], request: Request, profile: Profile, report: Report, tools: ToolWriter) -> None:
-    if request.tool_choice is not None and (choice := tools.choice(request.tool_choice)) is not None:
-        body["tool_choice"] = choice
+    if (asked := request.tool_choice) is not None and (choice := tools.choice(asked)) is not None:
+        forced = not profile.forced_tools_think and _forced(asked)
+        if not forced or _unthinking(body, request, profile, report):
+            body["tool_choice"] = choice
     if request.parallel_tools is not None:
         if profile.parallel_tool_calls:
             body["parallel_tool_calls"] = request.parallel_tools
         elif not request.parallel_tools:
             report.lose("parallel_tool_calls")
+    if profile.tool_stream and request.stream.on:
+        body["tool_stream"] = True
+
+
+def _forced(choice: ToolChoice) -> bool:
+    return choice.mode in ("required", "tool") or bool(choice.mode == "allowed" and choice.required)
+
+
+def _unthinking(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> bool:
+    """Whether a call can be forced: thinking gives way, unless the caller asked for it."""
+    if request.reasoning is not None and effort_of(request.reasoning) == "none":
+        return True
+    if not wants_thoughts(request.reasoning) and switch_off(body, profile):
+        report.lose("thinking.forced")
+        return True
+    report.lose("tool_choice.required")
+    return False
 
 
 def _sampling(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
@@ -96,12 +135,17 @@ def _sampling(body: dict[str, Any], request: Request, profile: Profile, report: 
     for name in _SAMPLING:
         if (value := getattr(sampling, name)) is None:
             continue
-        if not refused:
+        if not refused and name not in profile.lacks:
             body[name] = value
         elif name not in _NEUTRAL or value != _NEUTRAL[name]:
             report.lose(name)
+    if profile.temperature_range is not None and "temperature" in body:
+        _clamp(body, profile.temperature_range, report)
     if sampling.seed is not None:
-        body["seed"] = sampling.seed
+        if "seed" in profile.lacks:
+            report.lose("seed")
+        else:
+            body[profile.seed_field] = sampling.seed
     if sampling.top_logprobs is not None:
         if "logprobs" in body and sampling.logprobs:
             body["top_logprobs"] = sampling.top_logprobs
@@ -109,17 +153,24 @@ def _sampling(body: dict[str, Any], request: Request, profile: Profile, report: 
             report.lose("top_logprobs")
     for name in ("top_k", "min_p"):
         if (value := getattr(sampling, name)) is not None:
-            if profile.engine_sampling:
+            if profile.engine_sampling or name in profile.extras:
                 body[name] = value
             else:
                 report.lose(name)
 
 
+def _clamp(body: dict[str, Any], limits: tuple[float, float], report: Report) -> None:
+    temperature = min(max(body["temperature"], limits[0]), limits[1])
+    if temperature != body["temperature"]:
+        report.lose("temperature.range")
+        body["temperature"] = temperature
+
+
 def _refuses_sampling(request: Request, profile: Profile) -> bool:
     """Models that reason take sampling parameters only when told not to reason."""
-    if not thinks(profile.provider, request.model):
+    if not thinks(profile, request.model):
         return False
-    return request.reasoning is None or _effort(request.reasoning) != "none"
+    return request.reasoning is None or effort_of(request.reasoning) != "none"
 
 
 def _limits(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> tuple[str, ...]:
@@ -128,65 +179,36 @@ def _limits(body: dict[str, Any], request: Request, profile: Profile, report: Re
         body[profile.max_tokens_field] = request.max_output
     stops = _stop(body, request, profile, report) if request.stop else ()
     if request.n is not None:
-        body["n"] = request.n
+        if "n" not in profile.lacks:
+            body["n"] = request.n
+        elif request.n > 1:
+            report.lose("n")
     if request.max_tool_calls is not None:
         report.lose("max_tool_calls")
     return stops
 
 
 def _stop(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> tuple[str, ...]:
-    if _refuses_sampling(request, profile):
+    limit = profile.max_stop
+    if "stop" in profile.lacks or _refuses_sampling(request, profile):
         report.lose("stop")
         return request.stop
-    limit = len(request.stop) if profile.engine_sampling else _MAX_STOP
+    if limit is None or len(request.stop) <= limit:
+        body["stop"] = list(request.stop)
+        return ()
     body["stop"] = list(request.stop[:limit])
-    if len(request.stop) > limit:
-        report.lose("stop")
+    report.lose("stop")
     return request.stop[limit:]
 
 
-def _reasoning(body: dict[str, Any], config: ReasoningConfig, profile: Profile, report: Report) -> None:
-    effort = _effort(config)
-    if effort is None:
-        return
-    if not profile.reasoning_effort:
-        report.lose("reasoning_effort")
-        return
-    if effort == "max":
-        report.lose("reasoning_effort.max")
-        effort = "xhigh"
-    body["reasoning_effort"] = effort
-
-
-def _effort(config: ReasoningConfig) -> str | None:
-    if config.effort is not None:
-        return config.effort
-    if config.budget is None or config.budget < 0:
-        return None  # nothing said, or the model is to decide
-    if config.budget == 0:
-        return "none"
-    return next((effort for limit, effort in _BUDGETS if config.budget < limit), "xhigh")
-
-
-def _output(body: dict[str, Any], output: OutputFormat) -> None:
-    if output.kind == "text":
-        return
-    if output.kind == "json":
-        body["response_format"] = {"type": "json_object"}
-        return
-    schema: dict[str, Any] = {"name": wire_name(output.name or "response")}
-    for name in ("description", "schema", "strict"):
-        if (value := getattr(output, name)) is not None:
-            schema[name] = value
-    body["response_format"] = {"type": "json_schema", "json_schema": schema}
 
 
 def _extras(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
     if request.modalities:
         body["modalities"] = list(request.modalities)
     for name, value in _said_extras(request).items():
-        if profile.openai_extras:
-            body[name] = value
+        if profile.openai_extras or name in profile.extras:
+            body[profile.end_user_field if name == "safety_identifier" else name] = value
         elif name != "store" or value:
             report.lose(name)
     if request.service_tier and request.service_tier not in _TIERS:

@@ -5,18 +5,19 @@ Only names that are known are listed: any other model is taken to accept everyth
 
 import re
 
+from asgi_llm.dialects.interface import Profile
+
 __all__ = ["searches", "thinks"]
 
-_FIRST_PARTY = ("openai", "azure")
 _THINKING = re.compile(r"(?:o[1-9]|gpt-(?:[5-9]|[1-9]\d))(?![\w])(?!.*chat)")
 _SEARCHING = re.compile(r"-search(?:-|$)")
 
 
-def thinks(provider: str, model: str) -> bool:
+def thinks(profile: Profile, model: str) -> bool:
     """Whether the model reasons before it answers, and therefore refuses sampling parameters and stop sequences."""
-    return provider in _FIRST_PARTY and _THINKING.match(model) is not None
+    return profile.origin and _THINKING.match(model) is not None
 
 
-def searches(provider: str, model: str) -> bool:
+def searches(profile: Profile, model: str) -> bool:
     """Whether the model takes ``web_search_options``."""
-    return provider in _FIRST_PARTY and _SEARCHING.search(model) is not None
+    return profile.origin and _SEARCHING.search(model) is not None

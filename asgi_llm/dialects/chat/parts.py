@@ -121,7 +121,7 @@ class PartWriter:
     def _text(self, text: str, cache: CacheMark | None = None) -> dict[str, Any]:
         written: dict[str, Any] = {"type": "text", "text": text}
         if cache is not None:
-            if self._profile.provider == "openrouter":
+            if self._profile.cache_marks:
                 control = {"type": "ephemeral"}
                 if cache.ttl is not None:
                     control["ttl"] = cache.ttl
@@ -135,7 +135,8 @@ class PartWriter:
             case Inline(media_type=media_type, data=data):
                 url = f"data:{media_type};base64,{data}"
             case Url(url=url):
-                pass
+                if not self._profile.image_urls:
+                    self._report.lose("image_url", where)
             case _:
                 self._report.lose("image_file_id", where)
                 url = ""
@@ -153,18 +154,26 @@ class PartWriter:
             case Inline() as inline if inline.media_type.startswith("text/"):
                 return [self._text(_titled(document, _decoded(inline, where)), document.cache)]
             case Inline(media_type=media_type, data=data):
-                file = {"filename": _filename(document), "file_data": f"data:{media_type};base64,{data}"}
-                return [{"type": "file", "file": file}]
+                return self._file(document, f"data:{media_type};base64,{data}", where)
             case FileId(dialect=dialect, id=file_id) if dialect in _OPENAI and self._profile.openai_extras:
                 return [{"type": "file", "file": {"file_id": file_id}}]
             case FileId():
                 self._report.lose("file_id", where)
-            case Url():
-                self._report.lose("document_url", where)
+            case Url(url=url):
+                if self._profile.documents == "file":
+                    self._report.lose("document_url", where)
+                return self._file(document, url, where)
             case Blocks(parts=parts):
                 heading = [self._text(_titled(document))] if document.title else []
                 return [*heading, *(item for part in parts for item in self.part(part, where))]
         return []
+
+    def _file(self, document: Document, url: str, where: str) -> list[Any]:
+        if self._profile.documents is None:
+            self._report.lose("document", where)
+        if self._profile.documents == "document_url":
+            return [{"type": "document_url", "document_url": url, "document_name": _filename(document)}]
+        return [{"type": "file", "file": {"filename": _filename(document), "file_data": url}}]
 
     def _audio(self, audio: Audio, where: str) -> dict[str, Any]:
         if not isinstance(audio.source, Inline):

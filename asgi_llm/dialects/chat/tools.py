@@ -110,7 +110,7 @@ class ToolWriter:
             self._report.lose("tool_search")
         elif tool.kind == "web_search" and tool.dialect == "chat":
             self.search_options = tool.raw
-        elif tool.kind == "web_search" and searches(self._profile.provider, self._request.model):
+        elif tool.kind == "web_search" and searches(self._profile, self._request.model):
             self.search_options = {}
         elif merely_offered(tool, self._request, self._profile):
             self._report.lose("tools.offered")
@@ -120,15 +120,34 @@ class ToolWriter:
     def choice(self, choice: ToolChoice) -> str | dict[str, Any] | None:
         """The ``tool_choice``; None leaves it out."""
         match choice.mode:
-            case "auto" | "none" | "required":
-                return choice.mode
+            case "auto":
+                # What goes without saying is better not said to servers that refuse choices while they think.
+                return "auto" if self._profile.forced_tools_think else None
+            case "none":
+                return "none"
+            case "required":
+                return self._required()
             case "tool":
-                return self._one(choice.name or "")
+                return self._named_tool(choice.name or "")
             case "allowed":
                 return self._allowed(choice)
             case "hosted":
                 self._report.lose("tool_choice.hosted", "tool_choice")
                 return None
+
+    def _required(self) -> str | None:
+        if "required" in self._profile.tool_choices:
+            return "required"
+        self._report.lose("tool_choice.required")
+        return None
+
+    def _named_tool(self, name: str) -> str | dict[str, Any] | None:
+        if "tool" in self._profile.tool_choices:
+            return self._one(name)
+        if "required" in self._profile.tool_choices and len(self._request.tools) == 1:
+            return "required"
+        self._report.lose("tool_choice.tool")
+        return "required" if "required" in self._profile.tool_choices else None
 
     def _one(self, name: str) -> dict[str, Any]:
         wire = self._wire_of(name)
@@ -142,7 +161,7 @@ class ToolWriter:
                 return wire
         return self.names.wire(name, None)
 
-    def _allowed(self, choice: ToolChoice) -> str | dict[str, Any]:
+    def _allowed(self, choice: ToolChoice) -> str | dict[str, Any] | None:
         if self._profile.allowed_tools:
             mode = "required" if choice.required else "auto"
             return {
@@ -150,9 +169,9 @@ class ToolWriter:
                 "allowed_tools": {"mode": mode, "tools": [self._one(name) for name in choice.names]},
             }
         if choice.required and len(choice.names) == 1:
-            return self._one(choice.names[0])
+            return self._named_tool(choice.names[0])
         self._report.lose("tool_choice.allowed_tools")
-        return "required" if choice.required else "auto"
+        return self._required() if choice.required else "auto"
 
 
 def _wrapped(tool: CustomTool, name: str) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class MessageWriter:
         if not texts:
             return
         role = level if self._profile.developer_role else "system"
-        if self._profile.provider == "openrouter" and any(text.cache is not None for text in texts):
+        if self._profile.cache_marks and any(text.cache is not None for text in texts):
             self._say(role, self._parts.content(texts, "messages"), name)
         else:
             self._say(role, "\n\n".join([text.text for text in texts]), name)
@@ -122,7 +122,7 @@ class MessageWriter:
                 texts.append(part.text)
             elif type(part) is ToolCall:
                 place = (index, position)
-                calls[place] = self._call(part, history.wire_seeds.get(place, part.id))
+                calls[place] = self._call(part, history.wire_seeds.get(place, part.id), first=not calls)
             elif type(part) is Reasoning:
                 thoughts.append(part)
             elif type(part) is Refusal:
@@ -131,9 +131,9 @@ class MessageWriter:
                 message["audio"] = {"id": part.source.id}
             else:
                 texts += self._lost(part, f"messages[{index}].content[{position}]")
-        if thoughts or (calls and self._profile.reasoning_field is not None):
-            self._thoughts(message, thoughts, bool(calls))
         self._content(message, "".join(texts), "".join(refusals), bool(calls))
+        if thoughts or (calls and self._profile.reasoning_always):
+            self._thoughts(message, thoughts, bool(calls))
         if calls:
             message["tool_calls"] = list(calls.values())
         if len(message) > 2 or message["content"] or not _only_lost(turn):
@@ -161,26 +161,26 @@ class MessageWriter:
             message["refusal"] = refusal
         else:
             text += refusal
-        if text or not (calls or "refusal" in message or "audio" in message or self._has_thoughts(message)):
+        if text or not (calls or "refusal" in message or "audio" in message):
             message["content"] = text
         elif not self._profile.openai_extras:
             message["content"] = ""  # templates of open models stumble over null
 
-    def _has_thoughts(self, message: dict[str, Any]) -> bool:
-        return "reasoning_details" in message
-
     def _thoughts(self, message: dict[str, Any], thoughts: list[Reasoning], calls: bool) -> None:
         readable = [thought.text or "\n\n".join(thought.summary) for thought in thoughts]
-        field = self._profile.reasoning_field
-        if field is not None:
-            text = "".join(readable)
-            # DeepSeek and Kimi insist on the field wherever there are calls, even if nothing is known.
-            if text or (calls and field == "reasoning_content"):
+        field, text = self._profile.reasoning_field, "".join(readable)
+        if field == "content":
+            if text:
+                message["content"] = _thinking_parts(text, message["content"])
+        elif field is not None:
+            if text or (calls and self._profile.reasoning_always):
                 message[field] = text
-        elif thoughts and self._profile.provider != "openrouter":
+        elif thoughts and self._profile.reasoning_details is None:
             self._report.lose("thinking")
-        if self._profile.provider == "openrouter":
+        if self._profile.reasoning_details is not None:
             self._details(message, thoughts, readable)
+            if not message["content"] and "reasoning_details" in message:
+                message["content"] = None
 
     def _details(self, message: dict[str, Any], thoughts: list[Reasoning], readable: list[str]) -> None:
         details: list[Any] = []
@@ -191,10 +191,12 @@ class MessageWriter:
                     if entry.get("type") == "reasoning.text" and text and not entry.get("text"):
                         entry["text"] = text
                     details.append(entry)
+            if self._profile.reasoning_details == "all" and text and not thought.carriers:
+                details.append({"type": "reasoning.text", "index": len(details), "text": text})
         if details:
             message["reasoning_details"] = details
 
-    def _call(self, call: ToolCall, seed: str) -> dict[str, Any]:
+    def _call(self, call: ToolCall, seed: str, *, first: bool) -> dict[str, Any]:
         call_id = wire_id(seed, self._profile.tool_id_limit)
         name = self._tools.names.wire(call.name, call.namespace)
         if call.kind == "text" and self._profile.custom_tools:
@@ -207,9 +209,16 @@ class MessageWriter:
             "type": "function",
             "function": {"name": name, "arguments": arguments},
         }
-        if call.carriers and (extra := extra_content(call.carriers)) is not None and not self._profile.openai_extras:
+        if self._profile.call_signatures and (extra := self._signature(call, first=first)) is not None:
             written["extra_content"] = extra
         return written
+
+    def _signature(self, call: ToolCall, *, first: bool) -> dict[str, Any] | None:
+        """What proves the call; of several in one message only the first needs to be proved."""
+        if (extra := extra_content(call.carriers)) is not None or not first:
+            return extra
+        filler = self._profile.signature_filler
+        return None if filler is None else {"google": {"thought_signature": filler}}
 
     def _answers(self, calls: dict[Place, dict[str, Any]], history: History, *, last: bool) -> None:
         """One tool message for each call, in the order of the calls; media follow in user messages."""
@@ -227,6 +236,11 @@ class MessageWriter:
         for call_id, shown in media:
             label = Text(f"[content of the result of tool call {call_id}]")
             self._say("user", self._parts.content([label, *shown], "messages"))
+
+
+def _thinking_parts(thought: str, text: str | None) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [{"type": "thinking", "thinking": [{"type": "text", "text": thought}]}]
+    return [*parts, {"type": "text", "text": text}] if text else parts
 
 
 def _only_lost(turn: Turn) -> bool:

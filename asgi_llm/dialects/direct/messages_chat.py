@@ -91,7 +91,7 @@ def _write_request(body: bytes, model: str, profile: Profile) -> bytes | None:
             body.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if not said.messages:
+    if not said.messages or profile.families or profile.order is not None or profile.adds:
         return None
     parts = [b'{"model":', _json(model), b',"messages":[']
     if said.system:
@@ -132,7 +132,9 @@ def _text(content: Raw) -> Raw | None:
 def _add_sampling(parts: list[bytes], said: _Request, model: str, profile: Profile) -> bool:
     if said.temperature is None and said.top_p is None and not said.stop_sequences:
         return True
-    if thinks(profile.provider, model) or len(said.stop_sequences or ()) > _MAX_STOP:
+    if thinks(profile, model) or len(said.stop_sequences or ()) > _MAX_STOP:
+        return False
+    if profile.lacks or profile.temperature_range is not None or profile.max_stop not in (None, _MAX_STOP):
         return False
     for name, value in ((b"temperature", said.temperature), (b"top_p", said.top_p), (b"stop", said.stop_sequences)):
         if value is not None and value != []:

@@ -189,7 +189,7 @@ def _hosted(tool: HostedTool, *, native: bool) -> Block | None:
 def _native(model: Capabilities, profile: Profile) -> bool:
     """Whether typed tools mean something to the upstream. Other servers behind this API take them without a word and
     never run them, which sends agents in circles."""
-    return model.known or profile.provider == "anthropic"
+    return model.known or profile.origin
 
 
 def _web_search(tool: HostedTool) -> dict[str, Any]:

@@ -15,10 +15,7 @@ from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Reque
 from .hosted import hosted_tool, typed_function
 from .ids import tool_name
 
-__all__ = ["NATIVE", "Form", "ToolTable", "echo_choice", "echo_tools", "write_choice", "write_tools"]
-
-NATIVE = frozenset({"openai", "azure"})
-"""Providers that are the origin of this API: namespaces, encrypted reasoning and least limits are as documented."""
+__all__ = ["Form", "ToolTable", "echo_choice", "echo_tools", "write_choice", "write_tools"]
 
 _OPEN_SCHEMA = Raw(b'{"type":"object","properties":{}}')
 _TEXT_SCHEMA = Raw(
@@ -50,7 +47,7 @@ class ToolTable:
         known = self.forms.get((call.namespace, call.name))
         if known is not None:
             return known
-        if call.typed in _TYPED_NATIVE and self.profile.provider in NATIVE:
+        if call.typed in _TYPED_NATIVE and self.profile.origin:
             return Form(call.name, "typed", typed=call.typed)
         kind: Literal["function", "custom", "wrapped"] = "function"
         if call.kind == "text":
@@ -58,7 +55,7 @@ class ToolTable:
         return self.place(call.name, call.namespace, kind)
 
     def place(self, name: str, namespace: str | None, kind: Literal["function", "custom", "wrapped"]) -> Form:
-        if namespace is None or self.profile.provider in NATIVE:
+        if namespace is None or self.profile.origin:
             return Form(tool_name(name), kind, namespace)
         return Form(tool_name(f"{namespace}__{name}"), kind)
 

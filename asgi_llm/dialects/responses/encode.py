@@ -10,9 +10,10 @@ from typing import Any
 from msgspec import Raw
 
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
+from asgi_llm.dialects.profile import adapted
 from asgi_llm.neutral.request import Instruction, OutputFormat, ReasoningConfig, Request
 
-from .definitions import NATIVE, write_choice, write_tools
+from .definitions import write_choice, write_tools
 from .history import History
 from .ids import derived
 from .losses import report_for
@@ -37,6 +38,8 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     Raises:
         TranslationError: the request asks for something that the API cannot express; ``param`` names it.
     """
+    if profile.families:
+        profile = adapted(profile, request.model)
     report = report_for(request)
     _refuse(request, report)
     tools = write_tools(request, profile, report)
@@ -56,7 +59,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
                 report.lose("parallel_tools")
     _limits(request, profile, body, report)
     _sampling(request, profile, body, report)
-    if (reasoning := _reasoning(request.reasoning, own=request.dialect == "responses", report=report)) is not None:
+    if reasoning := _reasoning(request.reasoning, profile, own=request.dialect == "responses", report=report):
         body["reasoning"] = reasoning
     _text(request, profile, body, report)
     _state(request, profile, body)
@@ -109,7 +112,7 @@ def _marks(instruction: Instruction, request: Request) -> bool:
 def _limits(request: Request, profile: Profile, body: dict[str, Any], report: Report) -> None:
     limit = request.max_output
     if limit is not None:
-        if limit < _LEAST_OUTPUT and profile.provider in NATIVE and request.dialect != "responses":
+        if limit < _LEAST_OUTPUT and profile.origin and request.dialect != "responses":
             report.lose("max_output")
             limit = _LEAST_OUTPUT
         body["max_output_tokens"] = limit
@@ -119,12 +122,12 @@ def _limits(request: Request, profile: Profile, body: dict[str, Any], report: Re
 
 def _sampling(request: Request, profile: Profile, body: dict[str, Any], report: Report) -> None:
     sampling = request.sampling
-    refused = request.dialect != "responses" and profile.provider in NATIVE and _reasons(request)
+    refused = request.dialect != "responses" and profile.origin and _reasons(request)
     for name in ("temperature", "top_p"):
         value = getattr(sampling, name)
         if value is None:
             continue
-        if refused:
+        if refused or name in profile.lacks:
             report.lose(name)
         else:
             body[name] = value
@@ -154,7 +157,7 @@ def _always_reasons(model: str) -> bool:
     return _ALWAYS_REASONS.match(model) is not None
 
 
-def _reasoning(config: ReasoningConfig | None, *, own: bool, report: Report) -> Any:
+def _reasoning(config: ReasoningConfig | None, profile: Profile, *, own: bool, report: Report) -> Any:
     if config is None:
         return None
     if own and config.raw is not None:
@@ -165,7 +168,12 @@ def _reasoning(config: ReasoningConfig | None, *, own: bool, report: Report) -> 
         report.lose("reasoning_budget")
         effort = _effort(config.budget)
     if effort is not None:
-        written["effort"] = effort
+        if profile.reasoning_effort:
+            written["effort"] = effort
+        else:
+            report.lose("reasoning_effort")
+    if not profile.reasoning_summary:
+        return written or None
     if config.summary in ("auto", "concise", "detailed"):
         written["summary"] = config.summary
     elif config.visible:
@@ -212,9 +220,9 @@ def _state(request: Request, profile: Profile, body: dict[str, Any]) -> None:
     own = request.dialect == "responses"
     store = state.store if own else bool(state.store)
     include = [_LOGPROBS] if request.sampling.logprobs else []
-    if store is not None and profile.openai_extras:
+    if store is not None and profile.takes("store"):
         body["store"] = store
-    if store is not True and profile.openai_extras:
+    if store is not True and profile.takes("encrypted_reasoning"):
         # What is not stored must be replayed, and only encrypted thoughts can be.
         include.append(_ENCRYPTED)
     if own and "include" in request.ext:

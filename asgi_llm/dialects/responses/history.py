@@ -27,7 +27,7 @@ from asgi_llm.neutral.request import (
 )
 
 from .content import Content
-from .definitions import NATIVE, Form, ToolTable
+from .definitions import Form, ToolTable
 from .ids import call_id, derived, legal_item_id
 from .repeats import with_own_ids
 
@@ -55,7 +55,7 @@ class History:
         self._report = report
         self._content = Content(request, report)
         self._own = request.dialect == "responses"
-        self._native = profile.provider in NATIVE
+        self._native = profile.origin
         self._stored = bool(request.state.previous_response_id or request.state.conversation)
         self._calls: dict[str, ToolCall] = {}
         self._results: dict[str, ToolResult] = {}

@@ -25,6 +25,7 @@ _ALL = (
     Loss("cite", "drop", "documents cannot be marked for citation"),
     Loss("cache", "drop", "cache marks of other dialects mean nothing here"),
     Loss("reasoning", "drop", "thoughts of another provider cannot be sent back"),
+    Loss("reasoning_effort", "warn", "this model takes no effort"),
     Loss("reasoning_budget", "emulate", "a token budget for thinking becomes the nearest effort"),
     Loss("compaction", "refuse", "a compacted history of another provider cannot be read"),
     Loss("server_tools", "warn", "what another provider's tools found is left out of the history"),

@@ -17,6 +17,7 @@ ECHO_MODELS = ("echo", "echo-thinking")
 
 ECHO = Provider(
     name="echo",
+    title="Echo",
     base_url="http://echo.invalid/v1",
     dialects=("chat", "messages", "responses", "gemini"),
     paths={
