@@ -59,7 +59,7 @@ ONE_MISTAKE: list[tuple[dict[str, Any], str]] = [
     ),
     (
         target(provider="openia"),
-        "targets.t.provider: Input should be 'anthropic', 'echo', 'gemini', 'openai', ",
+        "targets.t.provider: Input should be 'anthropic', 'azure', ",
     ),
     (target(provider="vllm"), 'targets.t: provider "vllm" needs a base_url or workers'),
     (target(base_url=URL, workers=[{"url": URL}]), "targets.t: give base_url or workers, not both"),

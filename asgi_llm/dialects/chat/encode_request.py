@@ -201,8 +201,6 @@ def _stop(body: dict[str, Any], request: Request, profile: Profile, report: Repo
     return request.stop[limit:]
 
 
-
-
 def _extras(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
     if request.modalities:
         body["modalities"] = list(request.modalities)

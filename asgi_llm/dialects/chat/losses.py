@@ -41,7 +41,7 @@ _DECLARED = (
     Loss("assistant_content", "warn", "Parts of earlier answers that are neither text nor calls are left out."),
     Loss("instruction_content", "warn", "Parts of instructions that are not text are left out."),
     Loss("service_tier", "warn", "This upstream takes no such service tier."),
-    Loss("stop", "emulate", "The answer is cut at stop sequences that the upstream, or a model that reasons, takes not."),
+    Loss("stop", "emulate", "The answer is cut at stop sequences that the upstream, or its model, does not take."),
     Loss("store", "warn", "This upstream cannot be told whether to store the answer."),
     Loss("stream_options", "warn", "This upstream cannot be asked for usage in a stream."),
     Loss("strict", "warn", "This upstream cannot hold tool arguments to their schema strictly."),

@@ -93,6 +93,9 @@ def _nearest(effort: str, profile: Profile, report: Report) -> str:
     # A word nobody here knows may be the upstream's own.
     if effort in known or effort not in _RANKS:
         return effort
-    report.lose("reasoning_effort.max" if effort == "max" else "reasoning_effort.level")
+    if effort == "max":
+        report.lose("reasoning_effort.max")
+    else:
+        report.lose("reasoning_effort.level")
     wished = _RANKS[effort]
     return min(known, key=lambda name: (_RANKS[name] < wished, abs(_RANKS[name] - wished)))

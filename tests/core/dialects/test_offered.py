@@ -42,7 +42,7 @@ def upstream(request: pytest.FixtureRequest) -> Any:
 
 def encode(upstream: Any, *tools: Any, parts: tuple[Part, ...] = (), keep: bool = False, **more: Any) -> Encoded:
     turns = Turn("user", (Text("go"),)), Turn("assistant", (Text("yes"), *parts)), Turn("user", (Text("on"),))
-    profile = Profile(provider="vllm", hosted_tools="refuse" if keep else "drop")
+    profile = Profile(provider="vllm", origin=False, hosted_tools="refuse" if keep else "drop")
     dialect = OFFERED[upstream][1].dialect
     return DIALECTS[upstream].encode_request(
         Request(model="m", dialect=dialect, turns=turns, tools=tools, **more), profile

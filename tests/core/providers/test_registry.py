@@ -25,7 +25,12 @@ def test_it_has_a_path_and_a_codec_for_every_dialect_it_speaks(provider: Provide
 
 @ALL
 def test_a_key_becomes_at_most_one_header_that_never_passes_from_a_caller(provider: Provider) -> None:
-    expected = {"anthropic": [(b"x-api-key", b"k")], "echo": [], "gemini": [(b"x-goog-api-key", b"k")]}
+    expected = {
+        "anthropic": [(b"x-api-key", b"k")],
+        "azure": [(b"api-key", b"k")],
+        "echo": [],
+        "gemini": [(b"x-goog-api-key", b"k")],
+    }
     assert provider.credentials("k") == expected.get(provider.name, [(b"authorization", b"Bearer k")])
 
 

@@ -47,9 +47,11 @@ from asgi_llm.neutral.request import (
 OPENAI = Profile()
 GENERIC = Profile(
     provider="vllm",
+    origin=False,
     max_tokens_field="max_tokens",
     developer_role=False,
     reasoning_field="reasoning_content",
+    reasoning_always=True,
     reasoning_effort=False,
     strict_tools=False,
     custom_tools=False,
@@ -57,6 +59,7 @@ GENERIC = Profile(
     parallel_tool_calls=False,
     openai_extras=False,
     engine_sampling=True,
+    max_stop=None,
 )
 
 
@@ -250,7 +253,7 @@ def test_thoughts_are_dropped_or_written_where_the_upstream_wants_them():
 def test_details_of_openrouter_go_back_to_it_only():
     entry = {"type": "reasoning.text", "signature": "s", "format": "anthropic-claude-v1", "index": 0}
     turn = said(Reasoning("hm", carriers=(Carrier("openrouter.detail", json.dumps(entry)),)), "x")
-    back = messages(turn, profile=Profile(provider="openrouter"))[0]["reasoning_details"]
+    back = messages(turn, profile=Profile(reasoning_details="signed"))[0]["reasoning_details"]
     assert back == [{**entry, "text": "hm"}]
     assert "reasoning_details" not in messages(turn)[0]
 

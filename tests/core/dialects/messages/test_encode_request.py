@@ -61,7 +61,9 @@ def assistant(*parts: Part | str) -> Turn:
 
 def encode(*turns: Turn, model: str = NEW, provider: str = "anthropic", **fields: Any) -> Encoded:
     fields = {"dialect": "chat", "turns": turns or (user("hi"),), **fields}
-    return MESSAGES.encode_request(Request(model=model, **fields), Profile(provider=provider))
+    return MESSAGES.encode_request(
+        Request(model=model, **fields), Profile(provider=provider, origin=provider == "anthropic")
+    )
 
 
 def body(*turns: Turn, **fields: Any) -> dict[str, Any]:

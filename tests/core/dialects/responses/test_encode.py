@@ -50,7 +50,14 @@ from asgi_llm.neutral.request import (
 
 HI = Turn("user", (Text("hi"),))
 ORIGIN = Profile()
-ENGINE = Profile(provider="vllm", custom_tools=False, openai_extras=False, engine_sampling=True, allowed_tools=False)
+ENGINE = Profile(
+    provider="vllm",
+    origin=False,
+    custom_tools=False,
+    openai_extras=False,
+    engine_sampling=True,
+    allowed_tools=False,
+)
 
 
 def request(*turns: Turn, dialect: str = "chat", **fields: object) -> Request:
