@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,13 @@ from asgi_llm.asgi.middleware import LLMMiddleware
 from asgi_llm.errors import ConfigError
 from asgi_llm.explain import ExplainedLeg, Explanation
 from asgi_llm.gateway import Gateway
+from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
 from asgi_llm.serving import bind, installed, missing, run
 from asgi_llm.settings import Settings, literal_secrets
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["main", "outline", "told"]
+__all__ = ["main", "outline", "reachable", "told"]
 
 _INSTALL_SERVER = 'this needs a server: pip install "asgi-llm[server]"'
 _INSTALL_DEMO = 'the demo needs FastAPI and a server: pip install "asgi-llm[demo]"'
@@ -106,6 +107,16 @@ def _say(line: str) -> None:
 
 
 # demo
+
+
+def reachable(environ: Mapping[str, str]) -> dict[str, Provider]:
+    """The providers that can be reached with nothing but a key that is in ``environ``, one for each variable."""
+    found: dict[str, Provider] = {}
+    for provider in PROVIDERS.values():
+        variable = provider.key_variable
+        if provider.base_url and provider.models and variable and environ.get(variable, "").strip():
+            found.setdefault(variable, provider)
+    return found
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ GEMINI_CHAT = Provider(
     paths={"chat": b"/chat/completions"},
     credentials=bearer,
     key_variable="GEMINI_API_KEY",
+    models=("gemini-*",),
     profile=replace(
         COMPATIBLE,
         provider="gemini_chat",

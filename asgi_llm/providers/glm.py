@@ -39,7 +39,7 @@ GLM = Provider(
         families=(
             # Before 5.3 thinking could be turned off, and had no grades.
             family(r"glm-(4\.[5-9]|5(?!\.[3-9]|\.\d\d))", reasoning_effort=False, thinking_switch="thinking"),
-            family(r"glm-(4|z1)", reasoning_effort=False),
+            family(r"glm-(4|z1)", reasoning_effort=False, tool_stream=False),
         ),
     ),
 )

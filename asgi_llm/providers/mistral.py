@@ -17,7 +17,7 @@ MISTRAL = Provider(
     paths={"chat": b"/chat/completions"},
     credentials=bearer,
     key_variable="MISTRAL_API_KEY",
-    models=("*stral-*",),
+    models=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*"),
     rebase=versioned,
     profile=replace(
         COMPATIBLE,

@@ -8,31 +8,27 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from asgi_llm import Gateway, Settings
+from asgi_llm.cli import reachable
 
 from .router import llm_router
 
 __all__ = ["create_app", "keys", "settings", "welcome"]
 
-_PROVIDERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "OPENAI_API_KEY": ("openai", ("gpt-*", "o[0-9]*")),
-    "ANTHROPIC_API_KEY": ("anthropic", ("claude-*",)),
-}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
 
 
 def keys(environ: Mapping[str, str]) -> list[str]:
     """The names of the variables in ``environ`` that hold a key the demo can use."""
-    return [name for name in _PROVIDERS if environ.get(name, "").strip()]
+    return list(reachable(environ))
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, Any]:
     """The echo, and a target for every key that is there. Everybody may call."""
     targets: dict[str, Any] = {"echo": {"provider": "echo"}}
     routes = []
-    for key in keys(environ):
-        provider, patterns = _PROVIDERS[key]
-        targets[provider] = {"provider": provider, "api_key": f"env://{key}"}
-        routes += [{"model": pattern, "target": provider} for pattern in patterns]
+    for key, provider in reachable(environ).items():
+        targets[provider.name] = {"provider": provider.name, "api_key": f"env://{key}"}
+        routes += [{"model": pattern, "target": provider.name} for pattern in provider.models]
     return {
         "targets": targets,
         "routes": routes,
@@ -71,5 +67,5 @@ def welcome(address: str, settings: Settings) -> list[str]:
         "",
         f"Models: the echo, and those of {upstreams}."
         if upstreams
-        else "Models: the echo. With OPENAI_API_KEY or ANTHROPIC_API_KEY set, theirs as well.",
+        else "Models: the echo. With OPENAI_API_KEY, ANTHROPIC_API_KEY or another provider's key set, theirs as well.",
     ]

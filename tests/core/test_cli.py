@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 import asgi_llm
+from asgi_llm.cli import reachable
+from asgi_llm.providers.registry import PROVIDERS
 
 SECONDS = 20
 needs_server = pytest.mark.skipif(find_spec("uvicorn") is None, reason="uvicorn is not installed")
@@ -58,7 +60,8 @@ target = "claude"
 
 
 def environment(**more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")}
+    keys = {provider.key_variable for provider in PROVIDERS.values()}
+    kept = {name: value for name, value in os.environ.items() if name not in keys}
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
 
 
@@ -353,8 +356,17 @@ def test_the_demo_does_not_spend_keys_for_a_network() -> None:
 
 @needs_demo
 def test_the_demo_uses_the_keys_that_are_there() -> None:
-    with server("demo", "--port", "0", ANTHROPIC_API_KEY="sk-1") as running:
-        assert running.wait_for(r"Models: (.*)\n")[1] == "the echo, and those of anthropic."
+    with server("demo", "--port", "0", ANTHROPIC_API_KEY="sk-1", DEEPSEEK_API_KEY="sk-2") as running:
+        assert running.wait_for(r"Models: (.*)\n")[1] == "the echo, and those of anthropic, deepseek."
+
+
+def test_a_provider_is_reachable_with_its_key_where_it_has_an_address() -> None:
+    assert reachable({}) == {}
+    everything = {provider.key_variable: "k" for provider in PROVIDERS.values() if provider.key_variable}
+    found = reachable(everything)
+    assert {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "MISTRAL_API_KEY", "OPENROUTER_API_KEY"} <= found.keys()
+    assert "AZURE_OPENAI_API_KEY" not in found  # only its owner knows the address
+    assert reachable({"XAI_API_KEY": " ", "GROQ_API_KEY": "k"}) == {"GROQ_API_KEY": PROVIDERS["groq"]}
 
 
 def test_a_missing_server_is_told_with_the_command_that_installs_it(toml: Any, tmp_path: Path) -> None:
