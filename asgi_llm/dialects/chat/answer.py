@@ -91,6 +91,12 @@ class GroqExtra(Wire):
     usage: Raw = Raw()
 
 
+class BaseResponse(Wire):
+    """MiniMax tells here whether it failed, inside an answer with status 200."""
+
+    status_code: int | None = None
+
+
 class Chunk(Wire):
     id: str | int | None = None
     object: str | None = None
@@ -101,6 +107,7 @@ class Chunk(Wire):
     error: Raw = Raw()
     service_tier: str | None = None
     x_groq: GroqExtra | None = None
+    base_resp: BaseResponse | None = None
 
     @property
     def reported(self) -> Raw | None:
@@ -119,7 +126,7 @@ class Chunk(Wire):
         """Whether this reports an error. ``"error": null`` and ``"error": ""`` report none."""
         if self.error and bytes(self.error) not in (b"null", b'""', b"false", b"{}"):
             return True
-        return self.object == "error"
+        return self.object == "error" or (self.base_resp is not None and bool(self.base_resp.status_code))
 
 
 def number(value: object) -> int | None:

@@ -68,6 +68,9 @@ _IN: dict[int, Kind] = {
     529: Kind.OVERLOADED,
 }
 
+_BASE_STATUS = {1000: 500, 1001: 504, 1002: 429, 1004: 401, 1008: 402, 1024: 500, 1026: 400, 1039: 429, 2013: 400}
+"""MiniMax's ``base_resp.status_code``, and the statuses that say the same ("Error codes")."""
+
 _CONTEXT = re.compile(
     r"context[ _-]?(?:length|window|size|limit)|maximum (?:context|model) length|prompt is too long"
     r"|too many (?:input )?tokens|input (?:is|length) .{0,40}too long|exceed\w* .{0,40}max_model_len"
@@ -166,6 +169,10 @@ def _read(body: bytes) -> _Told:
 
 def _read_object(said: dict[str, Any]) -> _Told:
     inner = said.get("error")
+    if not inner and isinstance(base := said.get("base_resp"), dict):
+        code = base.get("status_code")
+        status = _BASE_STATUS.get(code) if isinstance(code, int) else None
+        return _Told(message=_plain(_string(base.get("status_msg"))), status=status)
     if isinstance(inner, str) and inner:
         return _Told(message=_plain(_string(said.get("message")) or inner), code=_string(said.get("code")))
     source = inner if isinstance(inner, dict) else said
@@ -187,11 +194,8 @@ def _message(source: dict[str, Any]) -> str:
         value = source.get(name)
         if isinstance(value, str) and value:
             return value
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            # FastAPI's validation errors: [{"loc": ["body", "messages"], "msg": "..."}]
-            where = value[0].get("loc")
-            place = ".".join(str(step) for step in where) if isinstance(where, list) else ""
-            return f"{place}: {_string(value[0].get('msg'))}".removeprefix(": ")
+        if text := _invalid(value):
+            return text
         if isinstance(value, dict | list) and value and (text := _nested(value)):
             return text
     return ""
@@ -199,8 +203,18 @@ def _message(source: dict[str, Any]) -> str:
 
 def _nested(value: object) -> str:
     if isinstance(value, dict):
-        return next((found for key in ("message", "error", "msg") if (found := _string(value.get(key)))), "")
+        found = next((found for key in ("message", "error", "msg") if (found := _string(value.get(key)))), "")
+        return found or _invalid(value.get("detail"))
     return ""
+
+
+def _invalid(value: object) -> str:
+    """The first of FastAPI's validation errors: ``[{"loc": ["body", "messages"], "msg": "..."}]``."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], dict):
+        return ""
+    where = value[0].get("loc")
+    place = ".".join(str(step) for step in where) if isinstance(where, list) else ""
+    return f"{place}: {_string(value[0].get('msg'))}".removeprefix(": ")
 
 
 def _string(value: object) -> str:
