@@ -121,8 +121,7 @@ class ToolWriter:
         """The ``tool_choice``; None leaves it out."""
         match choice.mode:
             case "auto":
-                # What goes without saying is better not said to servers that refuse choices while they think.
-                return "auto" if self._profile.forced_tools_think else None
+                return self._auto()
             case "none":
                 return "none"
             case "required":
@@ -134,6 +133,10 @@ class ToolWriter:
             case "hosted":
                 self._report.lose("tool_choice.hosted", "tool_choice")
                 return None
+
+    def _auto(self) -> str | None:
+        # What goes without saying is better not said to servers that know no choices, or none while they think.
+        return "auto" if self._profile.tool_choices and self._profile.forced_tools_think else None
 
     def _required(self) -> str | None:
         if "required" in self._profile.tool_choices:
@@ -171,7 +174,7 @@ class ToolWriter:
         if choice.required and len(choice.names) == 1:
             return self._named_tool(choice.names[0])
         self._report.lose("tool_choice.allowed_tools")
-        return self._required() if choice.required else "auto"
+        return self._required() if choice.required else self._auto()
 
 
 def _wrapped(tool: CustomTool, name: str) -> dict[str, Any]:
