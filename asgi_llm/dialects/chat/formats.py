@@ -42,4 +42,6 @@ def _schema(output: OutputFormat) -> dict[str, Any]:
 def _in_words(output: OutputFormat) -> str:
     if output.schema is None:
         return _JSON
-    return f"Answer with JSON that fits this schema, and nothing else:\n{bytes(output.schema).decode()}"
+    return (
+        f"Answer with JSON that fits this schema, and nothing else:\n{bytes(output.schema).decode('utf-8', 'replace')}"
+    )

@@ -68,9 +68,14 @@ def _joined(messages: list[_Message], report: Report) -> list[_Message]:
             ordered.append(message)
         else:
             report.lose("role_order")
-            contents = [content for content in (last["content"], message["content"]) if content]
-            ordered[-1] = {**last, **message, "content": _one(contents)}
+            ordered[-1] = _merged(last, message)
     return ordered
+
+
+def _merged(last: _Message, message: _Message) -> _Message:
+    """Two messages of one side as one; thoughts stand beside each other as contents do."""
+    both = {name: [last[name], message[name]] for name in last.keys() & message.keys() - {"role"}}
+    return {**last, **message, **{name: _one([value for value in values if value]) for name, values in both.items()}}
 
 
 def _follows(last: _Message, message: _Message) -> bool:

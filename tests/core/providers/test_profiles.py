@@ -354,6 +354,18 @@ def test_joined_turns_keep_all_they_say() -> None:
     assert [part.get("text", part["type"]) for part in message["content"]] == ["a", "b", "image_url", "c"]
 
 
+def test_joined_answers_keep_their_thoughts() -> None:
+    spoken = (
+        *turns(Text("Hi")),
+        Turn("assistant", (Reasoning("One."), Text("a"))),
+        Turn("assistant", (Reasoning("Two."), Text("b"), ToolCall("1", "f"))),
+        Turn("user", (ToolResult("1"),)),
+    )
+    _, joined, _ = body("llama_cpp", turns=spoken, instructions=())["messages"]
+    assert (joined["content"], joined["reasoning_content"]) == ("a\n\nb", "One.\n\nTwo.")
+    assert len(joined["tool_calls"]) == 1
+
+
 @pytest.mark.parametrize(("name", "mark"), [("mistral", "prefix"), ("kimi", "partial"), ("qwen", "partial")])
 def test_an_answer_to_be_continued_is_marked(name: str, mark: str) -> None:
     begun = (*turns(Text("Hi")), Turn("assistant", (Text("The answer"),)))
