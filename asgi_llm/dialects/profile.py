@@ -54,6 +54,9 @@ class Profile:
     families: tuple[Family, ...] = ()
     """What differs by model; the first that matches counts."""
 
+    strict_fields: bool = False
+    """Refuses requests with fields that it does not know."""
+
     # Messages
     developer_role: bool = True
     order: Order | None = None

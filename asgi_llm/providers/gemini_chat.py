@@ -19,6 +19,7 @@ GEMINI_CHAT = Provider(
     profile=replace(
         COMPATIBLE,
         provider="gemini_chat",
+        strict_fields=True,
         lacks=frozenset({"frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "seed"}),
         documents=None,
         call_signatures=True,

@@ -22,6 +22,7 @@ MISTRAL = Provider(
     profile=replace(
         COMPATIBLE,
         provider="mistral",
+        strict_fields=True,
         tool_id_limit=9,
         strict_tools=True,
         lacks=frozenset({"logit_bias", "logprobs"}),

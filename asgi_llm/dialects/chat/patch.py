@@ -7,11 +7,13 @@ the answer, too (a free-text tool offered as a function), is no patch: then the 
 from dataclasses import dataclass
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from asgi_llm.dialects.interface import Patched, Patcher, Profile, Report
+from asgi_llm.dialects.profile import adapted
 from asgi_llm.dialects.spans import AmbiguousError, Edits, Member, items, members
 
+from .enough import Look, Message, Tool, differs, suffices
 from .losses import LOSSES
 from .names import wire_id
 
@@ -28,58 +30,21 @@ _EXTRAS = {
     "prompt_cache_retention": "prompt_cache_key",
 }
 """What only the origin takes -> the loss it is reported as."""
-_SAYS_NOTHING = {"store": b"false", "parallel_tool_calls": b"true"}
+_SAYS_NOTHING = {
+    "store": (b"false",),
+    "parallel_tool_calls": (b"true",),
+    "temperature": (b"1", b"1.0"),
+    "top_p": (b"1", b"1.0"),
+    "presence_penalty": (b"0", b"0.0"),
+    "frequency_penalty": (b"0", b"0.0"),
+    "logprobs": (b"false",),
+    "n": (b"1",),
+}
 """Values that say what would be so anyway."""
 _LONG_ID = 64
 
 
-class _Called(Struct, gc=False):
-    type: Raw = Raw()
-    id: Raw = Raw()
-
-
-class _Message(Struct, gc=False):
-    role: Raw = Raw()
-    reasoning: Raw = Raw()
-    reasoning_content: Raw = Raw()
-    tool_call_id: Raw = Raw()
-    tool_calls: list[_Called] | None = None
-
-
-class _Function(Struct, gc=False):
-    strict: Raw = Raw()
-
-
-class _Tool(Struct, gc=False):
-    type: Raw = Raw()
-    function: _Function | None = None
-
-
-class _Look(Struct, gc=False):
-    messages: list[_Message] = []
-    tools: list[_Tool] | None = None
-    tool_choice: Raw = Raw()
-    max_tokens: Raw = Raw()
-    max_completion_tokens: Raw = Raw()
-    parallel_tool_calls: Raw = Raw()
-    reasoning_effort: Raw = Raw()
-    stream_options: Raw = Raw()
-    store: Raw = Raw()
-    metadata: Raw = Raw()
-    safety_identifier: Raw = Raw()
-    service_tier: Raw = Raw()
-    verbosity: Raw = Raw()
-    prompt_cache_key: Raw = Raw()
-    prompt_cache_options: Raw = Raw()
-    prompt_cache_retention: Raw = Raw()
-
-
-class _Choice(Struct, gc=False):
-    type: str = ""
-
-
-_look = msgspec.json.Decoder(_Look)
-_choice = msgspec.json.Decoder(_Choice)
+_look = msgspec.json.Decoder(Look)
 _text = msgspec.json.Decoder(str)
 
 
@@ -95,16 +60,21 @@ class _Wanted:
 
 def patcher(profile: Profile, model: str) -> Patcher | None:
     """The patch for an upstream; None where it takes whatever the origin takes."""
-    unwanted = {} if profile.openai_extras else dict(_EXTRAS)
+    if profile.families:
+        profile = adapted(profile, model)
+    unwanted = {name: loss for name, loss in _EXTRAS.items() if not profile.takes(name)}
+    if profile.end_user_field != "safety_identifier":
+        unwanted["safety_identifier"] = "safety_identifier"
+    unwanted |= {name: name for name in sorted(profile.lacks) if name != "stop"}
+    if "logprobs" in profile.lacks:
+        unwanted["top_logprobs"] = "top_logprobs"
     if not profile.parallel_tool_calls:
         unwanted["parallel_tool_calls"] = "parallel_tool_calls"
     if not profile.reasoning_effort:
         unwanted["reasoning_effort"] = "reasoning_effort"
     if not profile.stream_usage:
         unwanted["stream_options"] = "stream_options"
-    origin = Profile()
-    compared = ("max_tokens_field", "developer_role", "strict_tools", "custom_tools", "allowed_tools", "tool_id_limit")
-    if not unwanted and all(getattr(profile, name) == getattr(origin, name) for name in compared):
+    if not unwanted and not differs(profile):
         return None
     other = {"reasoning": "reasoning_content", "reasoning_content": "reasoning"}
     wanted = _Wanted(profile, unwanted, other.get(profile.reasoning_field or ""))
@@ -117,7 +87,7 @@ def _patch(body: bytes, wanted: _Wanted) -> Patched | None:
         look = _look.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Patched(body)  # the upstream says best what is wrong with it
-    if not _suffices(look, wanted.profile):
+    if not suffices(look, wanted.profile):
         return None
     top = _top(look, wanted)
     inner = [index for index, message in enumerate(look.messages) if _differs(message, wanted)]
@@ -130,25 +100,7 @@ def _patch(body: bytes, wanted: _Wanted) -> Patched | None:
         return None
 
 
-def _suffices(look: _Look, profile: Profile) -> bool:
-    if not profile.custom_tools:
-        if look.tools and any(tool.type == _CUSTOM for tool in look.tools):
-            return False
-        for message in look.messages:
-            if message.tool_calls and any(call.type == _CUSTOM for call in message.tool_calls):
-                return False
-    if profile.allowed_tools or not look.tool_choice or bytes(look.tool_choice)[:1] != b"{":
-        return True
-    try:
-        return _choice.decode(look.tool_choice).type != "allowed_tools"
-    except msgspec.MsgspecError:
-        return True
-
-
-_CUSTOM = Raw(b'"custom"')
-
-
-def _top(look: _Look, wanted: _Wanted) -> list[str]:
+def _top(look: Look, wanted: _Wanted) -> list[str]:
     """The members of the body to change."""
     found = [name for name in wanted.unwanted if getattr(look, name)]
     if look.max_completion_tokens and wanted.profile.max_tokens_field == "max_tokens":
@@ -156,7 +108,7 @@ def _top(look: _Look, wanted: _Wanted) -> list[str]:
     return found
 
 
-def _differs(message: _Message, wanted: _Wanted) -> bool:
+def _differs(message: Message, wanted: _Wanted) -> bool:
     profile = wanted.profile
     if not profile.developer_role and message.role == _DEVELOPER:
         return True
@@ -168,15 +120,15 @@ def _differs(message: _Message, wanted: _Wanted) -> bool:
 _DEVELOPER = Raw(b'"developer"')
 
 
-def _thought(message: _Message, wanted: _Wanted) -> Raw:
+def _thought(message: Message, wanted: _Wanted) -> Raw:
     return getattr(message, wanted.profile.reasoning_field or "reasoning")  # type: ignore[no-any-return]  # both are Raw
 
 
-def _strict(tools: list[_Tool]) -> list[int]:
+def _strict(tools: list[Tool]) -> list[int]:
     return [index for index, tool in enumerate(tools) if tool.function is not None and tool.function.strict]
 
 
-def _spliced(body: bytes, look: _Look, wanted: _Wanted, found: tuple[list[str], list[int], list[int]]) -> Patched:
+def _spliced(body: bytes, look: Look, wanted: _Wanted, found: tuple[list[str], list[int], list[int]]) -> Patched:
     top, inner, strict = found
     edits, report = Edits(body), Report(LOSSES)
     outside = members(body)
@@ -197,7 +149,7 @@ def _spliced(body: bytes, look: _Look, wanted: _Wanted, found: tuple[list[str], 
 
 
 def _outside(
-    edits: Edits, report: Report, outside: dict[str, Member], top: list[str], look: _Look, wanted: _Wanted
+    edits: Edits, report: Report, outside: dict[str, Member], top: list[str], look: Look, wanted: _Wanted
 ) -> None:
     gone: set[str] = set()
     for name in top:
@@ -207,7 +159,7 @@ def _outside(
             edits.replace(outside[name].start, outside[name].key_end, b'"max_tokens"')
             continue
         gone.add(name)
-        if bytes(getattr(look, name)) not in (b"null", _SAYS_NOTHING.get(name)):
+        if bytes(getattr(look, name)) not in (b"null", *_SAYS_NOTHING.get(name, ())):
             report.lose(wanted.unwanted[name])
     _remove(edits, outside, gone)
 

@@ -487,3 +487,85 @@ def test_xai_is_asked_for_its_proofs_and_not_to_store_in_responses() -> None:
         .body
     )
     assert foreign["store"] is False
+
+
+def passed(name: str, model: str, asked: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """A caller's own request in Chat Completions as it goes to the server, and whether it was only patched."""
+    chat, profile = DIALECTS["chat"], PROVIDERS[name].profile
+    raw = json.dumps({"model": model, **asked}).encode()
+    assert chat.patcher is not None
+    patch = chat.patcher(profile, model)
+    patched = None if patch is None else patch(raw)
+    if patched is not None:
+        return json.loads(patched.body), True
+    return json.loads(chat.encode_request(chat.decode_request(raw), profile).body), False
+
+
+SAID: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+
+
+@servers
+def test_a_callers_own_chat_request_fits_as_well(name: str, model: str) -> None:
+    """Patched where that is enough, else written anew."""
+    asked = body("azure", "gpt-4o")
+    written, _ = passed(name, model, asked | {"user": "u"} if name == "mistral" else asked)
+    assert written.keys() <= KNOWN[name] | {"response_format"}
+    assert len(written.get("stop", ())) <= (PROVIDERS[name].profile.max_stop or 9)
+    roles = [message["role"] for message in written["messages"]]
+    assert "developer" not in roles or name == "openrouter"
+    if (order := PROVIDERS[name].profile.order) is not None:
+        assert order.system_turns or not {"system"} & set(roles[1:])
+        assert order.user_after_tool or ("tool", "user") not in set(pairwise(roles))
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "only_patched"),
+    [
+        ("vllm", {"seed": 1, "stop": list("abcdef"), "reasoning_effort": "low"}, True),
+        ("vllm", {"reasoning_effort": "xhigh"}, False),
+        ("vllm", {"messages": [*SAID["messages"], {"role": "system", "content": "x"}]}, False),
+        ("deepseek", {"temperature": 1.5, "stop": list("abcdef"), "thinking": {"type": "disabled"}}, True),
+        ("deepseek", {"reasoning_effort": "high"}, False),
+        ("deepseek", {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}}, False),
+        ("deepseek", {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}, False),
+        ("glm", {"temperature": 1.5}, False),
+        ("glm", {"temperature": 0.5, "stop": "a"}, True),
+        ("glm", {"stop": ["a", "b"]}, False),
+        ("xai", {"stop": "a"}, False),
+        ("xai", {"presence_penalty": 1}, True),
+        ("kimi", {"messages": [*SAID["messages"], {"role": "assistant", "content": ""}, *SAID["messages"]]}, False),
+        ("kimi", {"messages": [*SAID["messages"], {"role": "assistant", "content": "So"}]}, False),
+        ("llama_cpp", {"messages": SAID["messages"] * 2}, False),
+        ("mistral", {}, False),
+        ("openrouter", {"verbosity": "low", "reasoning": {"max_tokens": 9}}, True),
+    ],
+)
+def test_only_what_a_patch_cannot_do_is_written_anew(name: str, more: dict[str, Any], only_patched: bool) -> None:
+    written, patched = passed(name, "m", SAID | more)
+    assert patched is only_patched
+    if patched:
+        lacked = PROVIDERS[name].profile.lacks
+        assert {key: value for key, value in written.items() if key != "model"} == {
+            key: value for key, value in (SAID | more).items() if key not in lacked
+        }
+
+
+def test_a_call_without_its_thought_is_written_anew_where_there_must_be_one() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    calling = {"role": "assistant", "content": None, "tool_calls": [call]}
+    asked = [*SAID["messages"], calling, {"role": "tool", "tool_call_id": "c", "content": "1"}]
+    written, patched = passed("deepseek", "m", {"messages": asked})
+    assert (patched, written["messages"][1]["reasoning_content"]) == (False, "")
+    asked[1] = calling | {"reasoning_content": "Hm."}
+    assert passed("deepseek", "m", {"messages": asked}) == ({"model": "m", "messages": asked}, True)
+
+
+def test_a_knob_that_a_patch_takes_away_is_named() -> None:
+    raw = json.dumps({"model": "grok-4.6", "presence_penalty": 1, "frequency_penalty": 0, **SAID}).encode()
+    patcher = DIALECTS["chat"].patcher
+    assert patcher is not None
+    patch = patcher(PROVIDERS["xai"].profile, "grok-4.6")
+    assert patch is not None
+    patched = patch(raw)
+    assert patched is not None
+    assert {warned.field for warned in patched.warnings} == {"presence_penalty"}
