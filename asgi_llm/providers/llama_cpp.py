@@ -14,6 +14,7 @@ LLAMA_CPP = Provider(
     title="llama.cpp",
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
+    count_paths={"messages": b"/messages/count_tokens"},
     credentials=bearer,
     rebase=versioned,
     profile=replace(
