@@ -27,6 +27,7 @@ _TARGETS: dict[Dialect, dict[str, Any]] = {
     "chat": {"provider": "openai_compatible"},
     "messages": {"provider": "anthropic"},
     "responses": {"provider": "openai", "dialects": ["responses"]},
+    "gemini": {"provider": "gemini"},
 }
 
 
