@@ -196,13 +196,23 @@ class StreamEncoder(Protocol):
 class StreamWatcher(Protocol):
     """Looks at a stream that passes through unchanged: what it used, whether it ended as it should."""
 
-    usage: Usage | None
-    ended: bool
-    """The terminal event was seen."""
-    failure: UpstreamError | None
-    """The in-band error that was seen."""
-    finish: str | None
-    """The dialect's own word for why the answer ended, where seen."""
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether the terminal event was seen."""
+        ...
+
+    @property
+    def failure(self) -> UpstreamError | None:
+        """The in-band error that was seen."""
+        ...
+
+    @property
+    def finish(self) -> str | None:
+        """The dialect's own word for why the answer ended, where seen."""
+        ...
 
     @property
     def at_boundary(self) -> bool:

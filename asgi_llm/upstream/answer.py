@@ -6,6 +6,7 @@ connection may already serve another request.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import Cause, UpstreamError
@@ -50,7 +51,8 @@ class Answer:
         connection = self._connection
         if connection is None:
             return self._last()
-        if connection.alarm.total_is_over():
+        alarm = connection.alarm
+        if alarm.total_at is not inf and alarm.total_is_over():
             connection.time_out(Cause.TOTAL_TIMEOUT)
             return self._last()
         if not connection.pieces:

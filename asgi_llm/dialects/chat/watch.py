@@ -1,7 +1,4 @@
-"""Looks at a chat stream that passes through unchanged.
-
-Most chunks are not parsed: three searches of the bytes tell that they hold no usage, no finish, no error and no end.
-"""
+"""Looks at a chat stream that passes through unchanged."""
 
 import msgspec
 from msgspec import Raw
@@ -17,8 +14,11 @@ from .usage import read_usage
 
 __all__ = ["ChatWatcher", "event_end"]
 
+_KEPT = 2048
+"""Bytes at the end of a stream that are looked at, or the whole events there that are more."""
 _LIMIT = 1024 * 1024
-"""Bytes of one unfinished event that are held; a larger one is let go unread."""
+"""Bytes of one event that are kept; a larger one is let go unread."""
+_BLANKS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _chunk = msgspec.json.Decoder(Chunk)
 
 
@@ -31,69 +31,80 @@ def event_end(data: bytes) -> int:
 
 
 class ChatWatcher:
-    """See ``StreamWatcher``."""
+    """See ``StreamWatcher``. A chat stream tells how it ends, and what it used, in its last events: only those are
+    kept, and looked at when somebody wants to know."""
 
-    __slots__ = ("_held", "_seam", "_size", "_skipping", "ended", "failure", "finish", "usage")
+    __slots__ = ("_ended", "_failure", "_finish", "_pieces", "_room", "_size", "_usage")
 
     def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.ended = False
-        self.failure: UpstreamError | None = None
-        self.finish: str | None = None
-        self._held: list[bytes] = []
-        self._seam = b""
-        """The last bytes held: a blank line may be cut anywhere."""
+        self._usage: Usage | None = None
+        self._ended = False
+        self._failure: UpstreamError | None = None
+        self._finish: str | None = None
+        self._pieces: list[bytes] = []
         self._size = 0
-        self._skipping = False
+        self._room = 2 * _KEPT
+
+    @property
+    def usage(self) -> Usage | None:
+        self._catch_up()
+        return self._usage
+
+    @property
+    def ended(self) -> bool:
+        self._catch_up()
+        return self._ended
+
+    @property
+    def failure(self) -> UpstreamError | None:
+        self._catch_up()
+        return self._failure
+
+    @property
+    def finish(self) -> str | None:
+        self._catch_up()
+        return self._finish
 
     @property
     def at_boundary(self) -> bool:
-        return not self._held and not self._skipping
+        last = b"".join(self._pieces[-4:])
+        return not last or last.endswith(_BLANKS)
 
     def feed(self, data: bytes) -> None:
-        if not self._held and data[-2:] == b"\n\n" and not self._skipping:
-            if _matters(data):
-                self._look(data)
-            return
-        self._feed_cut(data)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > self._room:
+            self._forget()
 
     def end(self) -> None:
-        rest = b"".join(self._held)
-        self._held, self._size, self._seam, self._skipping = [], 0, b"", False
-        if rest and _matters(rest):
-            self._look(rest)
+        data = b"".join(self._pieces)
+        self._hold(b"")
+        self._look(data)
 
-    def _feed_cut(self, data: bytes) -> None:
-        if not data:
-            return
-        end = event_end(self._seam + data) - len(self._seam)
-        if end <= 0:
-            self._hold(data)
-            return
-        whole = b"".join([*self._held, data[:end]])
-        skipped, self._skipping = self._skipping, False
-        self._held, self._size, self._seam = [], 0, b""
-        if skipped:
-            whole = whole[_first_end(whole) :]
-        if _matters(whole):
-            self._look(whole)
-        if end < len(data):
+    def _catch_up(self) -> None:
+        if self._pieces:
+            data = b"".join(self._pieces)
+            end = event_end(data)
             self._hold(data[end:])
+            self._look(data[:end])
+
+    def _forget(self) -> None:
+        data = b"".join(self._pieces)
+        old = event_end(data[:-_KEPT])
+        if not old and len(data) > _LIMIT:
+            old = len(data) - _KEPT
+        self._hold(data[old:])
+        self._room = max(2 * _KEPT, 2 * self._size)
 
     def _hold(self, data: bytes) -> None:
-        self._held.append(data)
-        self._size += len(data)
-        self._seam = (self._seam + data)[-3:]
-        if self._size > _LIMIT:
-            self._skipping = True
-        if self._skipping:
-            self._held, self._size = [self._seam], len(self._seam)
+        self._pieces = [data] if data else []
+        self._size = len(data)
 
     def _look(self, data: bytes) -> None:
         reader = SSEReader()
         for frame in [*reader.feed(data), *reader.end()]:
             if frame.data[:6] == b"[DONE]":
-                self.ended = True
+                self._ended = True
             elif frame.event == b"error" or _matters(frame.data):
                 self._read(frame)
 
@@ -102,36 +113,23 @@ class ChatWatcher:
             chunk = _chunk.decode(frame.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             if frame.event == b"error" or b'"error"' in frame.data:
-                self.failure = in_band_error(frame.data)
+                self._failure = in_band_error(frame.data)
             return
         if chunk.failed or (frame.event == b"error" and not chunk.choices):
-            self.failure = in_band_error(frame.data)
+            self._failure = in_band_error(frame.data)
             return
         if (reported := chunk.reported) is not None and (usage := read_usage(Raw(bytes(reported)))) is not None:
-            self.usage = merge(self.usage, usage)
+            self._usage = merge(self._usage, usage)
         for choice in chunk.choices or ():
             if choice.finish_reason:
-                self.finish = choice.finish_reason
-                self.ended = True
+                self._finish = choice.finish_reason
+                self._ended = True
                 if choice.finish_reason in FAILED:
-                    self.failure = in_band_error(frame.data)
+                    self._failure = in_band_error(frame.data)
 
 
 def _matters(data: bytes) -> bool:
-    """Whether these bytes may say more than text."""
-    # "find" searches faster than "in" does.
-    if data.find(b'"error"') >= 0 or data.find(b"[DONE]") >= 0 or data.find(b"event:") >= 0:
+    """Whether a chunk may say more than text: most need not be parsed."""
+    if b'"error"' in data or data.count(b'"finish_reason"') != data.count(b'"finish_reason":null'):
         return True
-    if data.count(b'"finish_reason"') != data.count(b'"finish_reason":null'):
-        finish = data.count(b'"finish_reason":null') + data.count(b'"finish_reason": null')
-        if data.count(b'"finish_reason"') != finish:
-            return True
-    if data.find(b'"usage"') < 0:
-        return False
-    silent = data.count(b'"usage":null') + data.count(b'"usage": null')
-    return data.count(b'"usage"') != silent
-
-
-def _first_end(data: bytes) -> int:
-    ends = [data.find(blank) + len(blank) for blank in (b"\n\n", b"\r\n\r\n", b"\r\r") if blank in data]
-    return min(ends, default=len(data))
+    return data.count(b'"usage"') != data.count(b'"usage":null')
