@@ -49,6 +49,8 @@ class Agent:
     name: str
     program: str
     dialect: str
+    keeps_ids = True
+    """Whether it sends results under the ids of their calls."""
 
     def command(self, prompt: str, *, again: bool) -> list[str]:
         """What to run; ``again`` goes on with the last conversation."""
@@ -251,6 +253,7 @@ class OpenCode(Agent):
     def __init__(self, dialect: str) -> None:
         self.dialect = dialect
         self.name = f"opencode-{dialect}"
+        self.keeps_ids = dialect != "gemini"
 
     def command(self, prompt: str, *, again: bool) -> list[str]:
         return ["run", "--format", "json", *(["--continue"] if again else []), prompt]

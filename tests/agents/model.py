@@ -99,12 +99,14 @@ _FAILURES: dict[Stumble, dict[Dialect, tuple[int, str, str, dict[str, Any]]]] = 
 @dataclass
 class Model:
     """A script for ``ScriptedUpstream``. ``stumbles`` are by the number of the request, counted from 1, among those
-    that belong to the play; ``always`` is for every one after them."""
+    that belong to the play; ``always`` is for every one after them. ``ids``: results come back under the ids of their
+    calls; otherwise they are counted."""
 
     dialect: Dialect
     lines: Sequence[Line]
     stumbles: Mapping[int, Stumble] = field(default_factory=dict)
     always: Stumble | None = None
+    ids: bool = True
     played: list[Recorded] = field(default_factory=list)
     aside: list[Recorded] = field(default_factory=list)
 
@@ -119,12 +121,16 @@ class Model:
         return self._say(request, self.lines[number], number, stumble)
 
     def _next(self, body: dict[str, Any]) -> int:
-        answered = {id_ for id_, _ in results(body, self.dialect)}
+        found = [id_ for id_, _ in results(body, self.dialect)]
+        answered = set(found) if self.ids else self._first(len(found))
         said = json.dumps(body[_HISTORY[self.dialect]])
         for number, line in enumerate(self.lines):
             if not (self._ids(number) <= answered if line.calls else json.dumps(line.text)[1:-1] in said):
                 return number
         return len(self.lines) - 1
+
+    def _first(self, count: int) -> set[str]:
+        return set([id_ for number in range(len(self.lines)) for id_ in sorted(self._ids(number))][:count])
 
     def _ids(self, number: int) -> set[str]:
         return {CALL_IDS[self.dialect].format(number, place) for place in range(len(self.lines[number].calls))}

@@ -60,7 +60,7 @@ def results(body: dict[str, Any], dialect: Dialect) -> list[tuple[str, str]]:
             found = [(item["call_id"], item["output"]) for item in outputs]
         case "gemini":
             answers = [answer for content in body["contents"] for answer in _members(content, "functionResponse")]
-            found = [(answer["id"], answer["response"]) for answer in answers]
+            found = [(answer.get("id", ""), answer["response"]) for answer in answers]
     return [(id_, said if isinstance(said, str) else json.dumps(said)) for id_, said in found]
 
 
