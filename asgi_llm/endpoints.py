@@ -9,7 +9,7 @@ from asgi_llm.settings import EndpointSettings
 
 __all__ = ["ENDPOINTS", "Endpoint", "EndpointKind", "Table"]
 
-EndpointKind = Literal["call", "models", "health", "ready", "root"]
+EndpointKind = Literal["call", "count", "models", "health", "ready", "root"]
 
 
 class Endpoint(Struct, frozen=True):
@@ -24,6 +24,11 @@ class Endpoint(Struct, frozen=True):
     summary: str
     dialect: DialectName | None = None
     stream: bool = False
+
+    @property
+    def public(self) -> bool:
+        """Whether it answers anybody, as probes come without a user."""
+        return self.kind in ("health", "ready", "root")
 
 
 _POST = frozenset({"POST"})
@@ -42,6 +47,25 @@ ENDPOINTS = (
         "Generate content, streamed",
         "gemini",
         stream=True,
+    ),
+    Endpoint(
+        "messages_count_tokens",
+        "/v1/messages/count_tokens",
+        _POST,
+        "count",
+        "Count the tokens of a message",
+        "messages",
+    ),
+    Endpoint(
+        "responses_input_tokens",
+        "/v1/responses/input_tokens",
+        _POST,
+        "count",
+        "Count the input tokens of a response",
+        "responses",
+    ),
+    Endpoint(
+        "count_tokens", "/v1beta/models/{model}:countTokens", _POST, "count", "Count the tokens of contents", "gemini"
     ),
     Endpoint("models", "/v1/models", _READ, "models", "List the models that may be used"),
     Endpoint("health", "/health", _READ, "health", "Whether the gateway runs"),

@@ -9,6 +9,7 @@ from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
 from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage
+from asgi_llm.routing.balance.interface import Facts
 from asgi_llm.types import Headers, Scope
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     leg: "Leg | None" = None
     worker: "Worker | None" = None
     probe: bool = False
+    facts: Facts | None = None
     attempts: tuple[Attempt, ...] = ()
     warnings: tuple[Warned, ...] = ()
     status: int = 0

@@ -24,6 +24,8 @@ def operation(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.kind == "count":
+        return {"200": _count(endpoint), "4XX": _error(endpoint), "5XX": _error(endpoint)}
     if endpoint.kind != "call":
         return {"200": {"description": "The answer", "content": _json({"type": "object"})}} | (
             {"503": {"description": "It is shutting down", "content": _json({"type": "object"})}}
@@ -43,6 +45,21 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
         "4XX": _error(endpoint),
         "5XX": _error(endpoint),
     }
+
+
+def _count(endpoint: Endpoint) -> dict[str, Any]:
+    number = {"type": "integer", "minimum": 0, "description": "Tokens of the request"}
+    name = "totalTokens" if endpoint.dialect == "gemini" else "input_tokens"
+    schema = _object({name: number}, [name])
+    if endpoint.dialect == "responses":
+        schema["properties"]["object"] = {"const": "response.input_tokens"}
+    headers = {
+        "x-llm-warnings": {
+            "description": "`input_tokens;estimate` where no upstream counted",
+            "schema": _text(),
+        }
+    }
+    return {"description": "The count", "content": _json(schema), "headers": headers}
 
 
 def _error(endpoint: Endpoint) -> dict[str, Any]:
@@ -144,12 +161,42 @@ def _contents() -> Schema:
     }
 
 
+def _without(schema: Schema, *names: str) -> Schema:
+    """``schema`` less what is about the answer only."""
+    for name in names:
+        schema["properties"].pop(name, None)
+        schema["examples"][0].pop(name, None)
+    schema["required"] = [name for name in schema["required"] if name not in names]
+    return schema
+
+
+def _messages_count() -> Schema:
+    return _without(_messages(), "max_tokens", "stream", "temperature")
+
+
+def _responses_count() -> Schema:
+    return _without(_responses_request(), "max_output_tokens", "stream", "temperature")
+
+
+def _contents_count() -> Schema:
+    schema = _contents()
+    return {
+        "type": "object",
+        "properties": schema["properties"] | {"generateContentRequest": _object({"model": _text()}, [])},
+        "additionalProperties": True,
+        "examples": schema["examples"],
+    }
+
+
 _REQUESTS = {
     "chat_completions": _chat,
     "messages": _messages,
     "responses": _responses_request,
     "generate_content": _contents,
     "stream_generate_content": _contents,
+    "messages_count_tokens": _messages_count,
+    "responses_input_tokens": _responses_count,
+    "count_tokens": _contents_count,
 }
 _ABOUT = {
     "chat_completions": "Takes and gives what the OpenAI Chat Completions API does.",
@@ -157,6 +204,10 @@ _ABOUT = {
     "responses": "Takes and gives what the OpenAI Responses API does.",
     "generate_content": "Takes and gives what the Gemini API does.",
     "stream_generate_content": "Takes and gives what the Gemini API does: events with `alt=sse`, else one JSON array.",
+    "messages_count_tokens": "By the upstream where it counts, else an estimate, marked in `x-llm-warnings`.",
+    "responses_input_tokens": "By the upstream where it counts, else an estimate, marked in `x-llm-warnings`.",
+    "count_tokens": "Takes `contents`, or a whole request under `generateContentRequest`. By the upstream where it "
+    "counts, else an estimate, marked in `x-llm-warnings`.",
     "models": "In Anthropic's shape where the request has an `anthropic-version` header, in Gemini's where it has an "
     "`x-goog-api-key` header or the path is Gemini's, else in OpenAI's.",
 }

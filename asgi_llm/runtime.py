@@ -81,7 +81,7 @@ class Runtime:
     def __init__(self, blueprint: Blueprint) -> None:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
-        self.fleet = Fleet(blueprint.targets)
+        self.fleet = Fleet(blueprint.targets, self.loop.time)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
         self.active = 0

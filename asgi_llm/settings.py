@@ -49,6 +49,18 @@ __all__ = [
 ]
 
 ProviderName = Literal["anthropic", "echo", "gemini", "openai", "openai_compatible", "sglang", "vllm"]
+BalanceName = Literal[
+    "round_robin",
+    "random",
+    "weighted",
+    "power_of_two",
+    "least_load",
+    "cache_aware",
+    "prefix_hash",
+    "consistent_hash",
+    "sticky",
+    "bucket",
+]
 BASE_URL_OPTIONAL = frozenset({"anthropic", "echo", "gemini", "openai"})
 """Providers with an address of their own; all others must be told one."""
 
@@ -200,9 +212,10 @@ class TLSSettings(_Model):
 
 
 class WorkerSettings(_Model):
-    """One base URL of a target."""
+    """One base URL of a target. ``weight`` is its share of the work beside the others', for policies that go by it."""
 
     url: HTTPAddress
+    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
 
 
 class TargetSettings(_Model):
@@ -214,6 +227,8 @@ class TargetSettings(_Model):
         allow: globs of the model names it may be asked for (upstream's names); empty means all.
         deny: globs of those it must not be asked for; stronger than ``allow``.
         models: caller's name -> upstream's name.
+        balance: how the worker is chosen where there are several.
+        balance_options: what the policy lets one choose, by name.
         max_tokens: output limit in tokens where the dialect needs one and the caller gave none.
         headers: sent with every request to it.
         forward_headers: globs of further caller's headers passed on to it when dialects match.
@@ -232,7 +247,8 @@ class TargetSettings(_Model):
     deny: tuple[Glob, ...] = ()
     models: dict[str, str] = Field(default_factory=dict)
     max_tokens: Annotated[int, Field(ge=1)] = 4096
-    balance: Literal["round_robin"] = "round_robin"
+    balance: BalanceName = "round_robin"
+    balance_options: dict[str, int | float | str] = Field(default_factory=dict)
     timeouts: TimeoutSettings = TimeoutSettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
@@ -254,6 +270,11 @@ class TargetSettings(_Model):
         if len(set(urls)) != len(urls):
             raise ValueError("workers has the same url twice")
         return self
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weights of the workers at ``urls``."""
+        return tuple(worker.weight for worker in self.workers) or (1.0,)
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -316,11 +337,25 @@ def _default_prefixes() -> dict[str, str]:
     return {"openai": "/openai", "anthropic": "/anthropic"}
 
 
+_Disabled = Literal[
+    "chat_completions",
+    "messages",
+    "responses",
+    "generate_content",
+    "stream_generate_content",
+    "messages_count_tokens",
+    "responses_input_tokens",
+    "count_tokens",
+    "models",
+    "health",
+]
+
+
 class EndpointSettings(_Model):
     """``prefixes`` are accepted before every path, besides the root. ``disable`` names endpoints not to be served."""
 
     prefixes: dict[str, Prefix] = Field(default_factory=_default_prefixes)
-    disable: tuple[Literal["chat_completions", "messages", "responses", "models", "health"], ...] = ()
+    disable: tuple[_Disabled, ...] = ()
 
 
 def _plain_targets(value: dict[str, TargetSettings]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs
 
 from asgi_llm.dialects.interface import Dialect
-from asgi_llm.dialects.registry import ARRAYS, DIALECTS
+from asgi_llm.dialects.registry import ARRAYS, COUNTS, DIALECTS
 from asgi_llm.endpoints import Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.exchange import Exchange
@@ -25,7 +25,7 @@ __all__ = ["GatewayApp"]
 
 logger = logging.getLogger("asgi_llm")
 
-_GOOGLE = re.compile(r"/v1(?:beta1?|alpha)/|:\w+Content$")
+_GOOGLE = re.compile(r"/v1(?:beta1?|alpha)/|:(?:\w+Content|countTokens)$")
 """Paths that only Google's API has."""
 
 
@@ -61,7 +61,7 @@ class GatewayApp:
             await self._refuse_method(runtime, caller, endpoint)
             return
         if endpoint.kind != "call":
-            await answer_plain(runtime, caller, endpoint, rest, _dialect(endpoint, caller))
+            await self._serve_other_kind(runtime, caller, endpoint, rest)
             return
         exchange = Exchange(
             id=runtime.new_id(),
@@ -73,6 +73,19 @@ class GatewayApp:
         )
         try:
             await handle(runtime, exchange, caller)
+        finally:
+            caller.close()
+
+    async def _serve_other_kind(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str) -> None:
+        if endpoint.kind != "count":
+            await answer_plain(runtime, caller, endpoint, rest, _dialect(endpoint, caller))
+            return
+        dialect = COUNTS[_dialect(endpoint, caller).name]
+        exchange = Exchange(
+            id=runtime.new_id(), endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time(), named=rest
+        )
+        try:
+            await handle(runtime, exchange, caller, counting=True)
         finally:
             caller.close()
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LLMMiddleware"]
 
+_LAYERS = 100
+"""Layers of middleware that are looked through; whatever has more of them goes round in circles."""
+
 
 class LLMMiddleware:
     """Pure ASGI middleware.
@@ -24,7 +27,7 @@ class LLMMiddleware:
         forward_lifespan: whether ``app`` takes part in the lifespan (Django's handler must not be asked to).
 
     Raises:
-        ConfigError: the prefix is not a path.
+        ConfigError: the prefix is not a path, or a middleware further in has it and would never be asked.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class LLMMiddleware:
         self.prefix = prefix
         self.shared = shared or not prefix
         self.forward_lifespan = forward_lifespan
+        self._refuse_double_mounting()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -58,6 +62,20 @@ class LLMMiddleware:
                 await self.gateway.asgi(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _refuse_double_mounting(self) -> None:
+        # Middleware keeps what is behind it as ``app``, by a convention that all frameworks share.
+        behind: object = self.app
+        for _ in range(_LAYERS):
+            # Where the prefix is shared, another gateway may serve endpoints that this one does not.
+            if (
+                isinstance(behind, LLMMiddleware)
+                and behind.prefix == self.prefix
+                and (behind.gateway is self.gateway or not self.shared)
+            ):
+                said = f'"{self.prefix or "/"}" is taken by another LLMMiddleware around the same application'
+                raise ConfigError([Problem("prefix", said)])
+            behind = getattr(behind, "app", None)
 
     def _below(self, scope: Scope) -> Scope | None:
         """The scope as the gateway sees it, mounted below the prefix; None when the request is not its own."""

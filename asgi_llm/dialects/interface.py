@@ -25,6 +25,8 @@ __all__ = [
     "Dialect",
     "Encoded",
     "Loss",
+    "Patched",
+    "Patcher",
     "Profile",
     "Report",
     "Restore",
@@ -146,6 +148,8 @@ class Restore:
     tools: dict[str, ToolShape] = field(default_factory=dict)
     unwrap_output: str | None = None
     """Name of the forced tool whose arguments are the text of the answer, where structured output was emulated."""
+    stops: tuple[str, ...] = ()
+    """Stop sequences that the upstream was not told: whoever passes the answer on cuts it there."""
 
 
 class Encoded(Struct, frozen=True):
@@ -155,6 +159,17 @@ class Encoded(Struct, frozen=True):
     warnings: tuple[Warned, ...] = ()
     headers: Headers = []
     restore: Restore = Restore()
+
+
+class Patched(Struct, frozen=True):
+    """A caller's own request, changed where this upstream differs from its dialect; else byte for byte the same."""
+
+    body: bytes
+    warnings: tuple[Warned, ...] = ()
+
+
+Patcher = Callable[[bytes], Patched | None]
+"""The caller's body -> as the upstream takes it, or None where a patch is not enough."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -261,6 +276,8 @@ class Dialect:
         encode_error: error -> (status, JSON body) for the caller; the request id is printed where the dialect has
             a place for it.
         encode_failure: error -> the bytes that end a running stream with it.
+        break_off: the same for a stream that passes through, as what its watcher saw of it demands; None where that
+            makes no difference.
         keepalive: see ``StreamEncoder.keepalive``, for streams that pass through.
         losses: what the dialect cannot say, by the key that encoders report it under.
         hide_usage: takes out of a passing stream the usage that the caller did not ask for; None in dialects that
@@ -271,6 +288,11 @@ class Dialect:
         form: turns a stream of events into the form in which this caller wants it; None where that is the same.
         clean: takes out of a body that is passed on what only this gateway can have put into the conversation and
             the upstream would refuse; None where there is no such thing.
+        unwrap: takes a request out of the member that it may be wrapped in, where the path names the model; None
+            where it never is. Raises ClientError.
+        rename: puts the upstream's name of the model into a body that repeats what its path says; None where no
+            body does.
+        patcher: for a profile and a model, what adapts a body that is passed on; None where nothing can need it.
     """
 
     name: DialectName
@@ -287,9 +309,13 @@ class Dialect:
     encode_failure: Callable[[AsgiLLMError], bytes]
     keepalive: bytes
     losses: Mapping[str, Loss]
+    break_off: Callable[[StreamWatcher, AsgiLLMError], bytes] | None = None
     hide_usage: Callable[[], StreamFilter] | None = None
     clean: Callable[[bytes], bytes] | None = None
+    patcher: Callable[[Profile, str], Patcher | None] | None = None
     names_model: bool = True
     answer_model: str = "model"
     stream_type: bytes = b"text/event-stream; charset=utf-8"
     form: "Callable[[], StreamForm] | None" = None
+    unwrap: Callable[[bytes], bytes] | None = None
+    rename: Callable[[bytes, str], bytes] | None = None

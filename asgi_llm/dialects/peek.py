@@ -125,7 +125,7 @@ def peek_contents(body: bytes, model: str, *, stream: bool) -> Envelope:
         _read_object(body)
         raise ClientError("the body is not JSON", code="invalid_json") from None
     if not turns or memoryview(turns)[0] not in b"[{":
-        said = "is missing" if not turns else f"must be a list, not {_kind(msgspec.json.decode(turns))}"
+        said = f"must be a list, not {_KINDS.get(memoryview(turns)[0], 'a number')}" if turns else "is missing"
         raise ClientError(f"contents {said}", param="contents")
     return Envelope(model, stream)
 
@@ -182,6 +182,10 @@ def _diagnose_members(dialect: DialectName, value: dict[str, Any]) -> ClientErro
         said = f"not {_kind(value[turns])}" if turns in value else "and is missing"
         return ClientError(f"{turns} must be {expected}, {said}", param=turns)
     return ClientError("model occurs more than once in the body", param="model")
+
+
+_KINDS = {ord("n"): "null", ord("t"): "a boolean", ord("f"): "a boolean", ord('"'): "a text"}
+"""Kinds of values by their first byte, where the value itself may be one that cannot be read."""
 
 
 def _kind(value: Any) -> str:

@@ -1,7 +1,7 @@
 """A target: a named upstream of the settings, everything prepared that does not depend on the request or the loop."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pydantic import SecretStr
@@ -12,6 +12,7 @@ from asgi_llm.neutral.request import DialectName
 from asgi_llm.providers.headers import Allowed, request_headers
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
+from asgi_llm.routing.balance.registry import POLICIES
 from asgi_llm.routing.catalog import Catalog, compile_glob
 from asgi_llm.settings import Settings, TargetSettings
 from asgi_llm.types import Headers
@@ -33,6 +34,7 @@ class Target:
         forwarded_foreign: which pass when the caller speaks another dialect.
         options: how each worker is talked to.
         transport: the user's own httpx transport, or None.
+        weights: each worker's.
         stream_timeouts, answer_timeouts: for streams, and for answers that come whole.
     """
 
@@ -46,6 +48,7 @@ class Target:
     forwarded: Mapping[DialectName, Allowed]
     forwarded_foreign: Allowed
     options: tuple[ClientOptions, ...]
+    weights: tuple[float, ...]
     stream_timeouts: Timeouts
     answer_timeouts: Timeouts
     transport: Any = None
@@ -70,6 +73,7 @@ def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[s
                 spoken = ", ".join(provider.paths)
                 path = f"targets.{name}.dialects[{position}]"
                 problems.append(Problem(path, f'provider "{provider.name}" does not speak it; it speaks: {spoken}'))
+        problems += [Problem(f"targets.{name}.balance_options", said) for said in _refused_options(item)]
         try:
             targets[name] = _compile(name, item, provider, transports.get(name))
         except ValueError as error:
@@ -98,10 +102,25 @@ def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any
         forwarded={dialect: request_headers(dialect, patterns) for dialect in dialects},
         forwarded_foreign=request_headers(None),
         options=_options(item, provider, streams),
+        weights=item.weights,
         stream_timeouts=streams,
         answer_timeouts=replace(streams, first_byte=waits.answer),
         transport=transport,
     )
+
+
+def _refused_options(item: TargetSettings) -> list[str]:
+    kind = POLICIES[item.balance]
+    known = [field.name for field in fields(kind.options)]
+    unknown = [name for name in item.balance_options if name not in known]
+    if unknown:
+        there_are = f"it takes: {', '.join(known)}" if known else "it takes none"
+        return [f'{item.balance} has no option "{name}"; {there_are}' for name in unknown]
+    try:
+        kind.options(**item.balance_options)
+    except (TypeError, ValueError) as error:
+        return [str(error)]
+    return []
 
 
 def _profile(item: TargetSettings, provider: Provider) -> Profile:

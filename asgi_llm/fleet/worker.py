@@ -1,6 +1,7 @@
 """A worker: one base URL of a target, with its own client, breaker and load."""
 
-from asgi_llm.errors import UpstreamError
+from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.routing.balance.interface import Facts, Policy
 from asgi_llm.routing.breaker import Breaker
 from asgi_llm.routing.retry import blames_worker
 from asgi_llm.settings import BreakerSettings
@@ -8,49 +9,73 @@ from asgi_llm.upstream.interface import Client
 
 __all__ = ["Worker"]
 
+_NOT_TAKEN_UP = frozenset({Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.POOL_TIMEOUT, Cause.TLS, Cause.UNAVAILABLE})
+"""Failures after which nothing of the request can be in the worker's cache."""
+
 
 class Worker:
-    """Bound to one event loop through its client.
+    """Bound to one event loop through its client. Implements ``routing.balance.Candidate``.
 
     Attributes:
         name: ``target#index``: what logs and explanations call it, without its address.
+        key: its base URL.
+        weight: its share of the work beside the others'.
         load: the number of exchanges it works on now.
     """
 
-    __slots__ = ("breaker", "client", "load", "name", "target", "url")
+    __slots__ = ("_policy", "breaker", "client", "key", "load", "name", "target", "weight")
 
-    def __init__(self, target: str, index: int, url: str, client: Client, breaker: BreakerSettings) -> None:
+    def __init__(
+        self,
+        target: str,
+        index: int,
+        url: str,
+        client: Client,
+        breaker: BreakerSettings,
+        weight: float = 1.0,
+        policy: Policy | None = None,
+    ) -> None:
+        """``policy`` is told what is sent and what ends, where that has facts."""
         self.target = target
         self.name = f"{target}#{index}"
-        self.url = url
+        self.key = url
         self.client = client
+        self.weight = weight
         self.load = 0
+        self._policy = policy
         self.breaker = Breaker(
             failures=breaker.failures, window=breaker.window, open_for=breaker.open_for, probes=breaker.probes
         )
 
-    def enter(self) -> bool:
-        """An attempt begins; exactly one of ``succeeded``, ``failed`` and ``abandoned`` must follow, with what this
-        returned: whether the attempt is a probe of a worker that was passed over."""
+    def enter(self, facts: Facts | None) -> bool:
+        """An attempt begins; exactly one of ``succeeded``, ``failed`` and ``abandoned`` must follow, with the same
+        facts and what this returned: whether the attempt is a probe of a worker that was passed over."""
         self.load += 1
+        if self._policy is not None and facts is not None:
+            self._policy.sent(self, facts)
         return self.breaker.troubled and self.breaker.enter()
 
-    def succeeded(self, probe: bool) -> None:
-        self.load -= 1
+    def succeeded(self, facts: Facts | None, probe: bool) -> None:
+        self._leave(facts)
         if probe or self.breaker.troubled:
             self.breaker.succeeded(probe=probe)
 
-    def failed(self, error: UpstreamError, now: float, probe: bool) -> None:
-        self.load -= 1
+    def failed(self, error: UpstreamError, now: float, facts: Facts | None, probe: bool) -> None:
+        self._leave(facts, served=error.cause not in _NOT_TAKEN_UP)
         if blames_worker(error):
             self.breaker.failed(now, probe=probe)
         else:
             self.breaker.abandoned(probe=probe)
 
-    def abandoned(self, probe: bool) -> None:
+    def abandoned(self, facts: Facts | None, probe: bool) -> None:
         """The attempt ended without saying anything about the worker: the caller left."""
-        self.load -= 1
+        self._leave(facts)
         self.breaker.abandoned(probe=probe)
+
+    def _leave(self, facts: Facts | None, *, served: bool = True) -> None:
+        self.load -= 1
+        if self._policy is not None and facts is not None:
+            self._policy.ended(self, facts, served=served)
 
     def __repr__(self) -> str:
         return f"<Worker {self.name} load={self.load}>"

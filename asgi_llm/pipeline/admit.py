@@ -30,7 +30,9 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         exchange.envelope = envelope = peek(exchange.dialect.name, exchange.body)
         exchange.stream = envelope.stream
     else:
-        exchange.envelope = peek_contents(exchange.body, exchange.named, stream=exchange.stream)
+        unwrap = exchange.dialect.unwrap
+        body = exchange.body if unwrap is None else unwrap(exchange.body)
+        exchange.envelope = peek_contents(body, exchange.named, stream=exchange.stream)
 
 
 def authenticate(runtime: Runtime, caller: Caller) -> Identity:

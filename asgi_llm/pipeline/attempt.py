@@ -6,6 +6,7 @@ leg. Never by the worker that just failed.
 
 import asyncio
 import random
+from functools import partial
 
 from msgspec import Struct
 
@@ -13,8 +14,12 @@ from asgi_llm.errors import Cause, Kind, UpstreamError
 from asgi_llm.exchange import Attempt, Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.stops import cut
 from asgi_llm.neutral.usage import Usage
+from asgi_llm.routing.balance.affinity import read_keys
+from asgi_llm.routing.balance.interface import Facts
 from asgi_llm.routing.retry import Verdict, delay, judge
+from asgi_llm.routing.text import routing_text
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamResponse
@@ -55,8 +60,9 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     for leg in plan.legs:
         outgoing = prepare(exchange, leg, caller)
         exchange.leg, exchange.warnings = leg, outgoing.warnings
+        exchange.facts = _facts(exchange, leg, caller) if leg.crew.reads else None
         tried: list[Worker] = []
-        while (worker := leg.crew.pick(tried, runtime.loop.time())) is not None:
+        while (worker := leg.crew.pick(tried, runtime.loop.time(), exchange.facts)) is not None:
             if tried:
                 await asyncio.sleep(_pause(leg, len(tried)))
             tried.append(worker)
@@ -70,6 +76,19 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
             if verdict is Verdict.NEXT_LEG or len(tried) == leg.crew.target.settings.retry.attempts:
                 break
     raise failure or _unavailable()
+
+
+def _facts(exchange: Exchange, leg: Leg, caller: Caller) -> Facts:
+    """What the choice of a worker may go by, read when a policy asks for it."""
+    identity, body = exchange.identity, exchange.body
+    # Callers are told apart, so that none meets another's session by its name.
+    scope = f"{identity.tenant}\n{identity.subject}"
+    return Facts(
+        leg.model,
+        len(body),
+        read_text=partial(routing_text, exchange.dialect.name, body),
+        read_keys=partial(read_keys, scope, caller.headers, body),
+    )
 
 
 def _pause(leg: Leg, failed: int) -> float:
@@ -87,7 +106,7 @@ def _pause(leg: Leg, failed: int) -> float:
 
 async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing) -> Reply:
     begun = runtime.loop.time()
-    exchange.probe = worker.enter()
+    exchange.probe = worker.enter(exchange.facts)
     exchange.worker = worker
     response: UpstreamResponse | None = None
     try:
@@ -96,14 +115,14 @@ async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Wo
     except UpstreamError as error:
         now = runtime.loop.time()
         exchange.worker = None
-        worker.failed(error, now, exchange.probe)
+        worker.failed(error, now, exchange.facts, exchange.probe)
         _note(exchange, worker, error.cause.value, now - begun, error.upstream_status)
         if response is not None:
             response.close()
         raise
     except BaseException:
         exchange.worker = None
-        worker.abandoned(exchange.probe)
+        worker.abandoned(exchange.facts, exchange.probe)
         if response is not None:
             response.close()
         raise
@@ -126,7 +145,7 @@ async def _first(
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
-    if leg.mode == "verbatim":
+    if not outgoing.translated:
         usage = check_whole(leg.dialect, response.headers, body)
         return Reply(response, outgoing, False, body, usage=usage)
     if outgoing.direct is not None and not exchange.stream:
@@ -135,6 +154,8 @@ async def _first(
         if found is not None:
             return Reply(response, outgoing, False, body, told=found[0], usage=found[1])
     whole = leg.dialect.decode_response(body, outgoing.restore)
+    if outgoing.restore.stops:
+        whole = cut(whole, outgoing.restore.stops)
     return Reply(response, outgoing, False, body, whole=whole, usage=whole.usage)
 
 

@@ -20,6 +20,7 @@ from asgi_llm.runtime import Runtime
 from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
+from .count import count
 from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
@@ -31,14 +32,17 @@ __all__ = ["handle"]
 logger = logging.getLogger("asgi_llm")
 
 
-async def handle(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
-    """Serves one request. Raises nothing, except a cancellation that is not about its own caller, and what the host
-    itself raised while the body was read."""
+async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counting: bool = False) -> None:
+    """Serves one request; with ``counting``, by saying how many tokens it has. Raises nothing, except a cancellation
+    that is not about its own caller, and what the host itself raised while the body was read."""
     heartbeat: Heartbeat | None = None
     runtime.enter()
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
+        if counting:
+            await count(runtime, exchange, caller)
+            return
         if exchange.stream:
             heartbeat = Heartbeat(runtime, exchange, caller)
         reply = await attempt(runtime, exchange, caller)

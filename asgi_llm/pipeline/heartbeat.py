@@ -16,42 +16,50 @@ from .head import stream_head
 __all__ = ["Heartbeat"]
 
 
+_PARTS = 8
+
+
 def _always() -> bool:
     return True
 
 
 class Heartbeat:
-    """Counts silence from its making on. ``touch`` is called for every piece that is sent, ``pause`` makes sure that
-    nothing is being sent, ``stop`` ends it.
+    """Counts silence from its making on. ``pause`` makes sure that nothing is being sent, ``stop`` ends it.
 
     Attributes:
+        silent: parts of the interval that passed without a piece; whoever sends one sets it to 0. The timer looks at
+            it ``_PARTS`` times an interval, so that a piece costs no look at the clock.
+        beating: whether a keep-alive is being sent now.
         words: what a keep-alive is.
         boundary: whether one may be put in now, which is not so in the middle of an event.
     """
 
-    __slots__ = ("_caller", "_exchange", "_interval", "_runtime", "_task", "_timer", "_touched", "boundary", "words")
+    __slots__ = (
+        "_caller",
+        "_exchange",
+        "_runtime",
+        "_task",
+        "_tick",
+        "_timer",
+        "beating",
+        "boundary",
+        "silent",
+        "words",
+    )
 
     def __init__(self, runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         self._runtime = runtime
         self._exchange = exchange
         self._caller = caller
-        self._interval = runtime.blueprint.settings.stream.keepalive
+        self._tick = runtime.blueprint.settings.stream.keepalive / _PARTS
         self._timer: asyncio.TimerHandle | None = None
-        if self._interval:
-            self._timer = runtime.loop.call_later(self._interval, self._fire)
+        if self._tick:
+            self._timer = runtime.loop.call_later(self._tick, self._fire)
         self._task: asyncio.Task[None] | None = None
-        self._touched = runtime.loop.time()
+        self.silent = 0
+        self.beating = False
         self.words: Callable[[], bytes] = self._default_words
         self.boundary: Callable[[], bool] = _always
-
-    @property
-    def beating(self) -> bool:
-        """Whether a keep-alive is being sent now."""
-        return self._task is not None
-
-    def touch(self) -> None:
-        """A piece was sent."""
-        self._touched = self._runtime.loop.time()
 
     async def pause(self) -> None:
         """Waits until a keep-alive that is being sent is out: sends must not overlap."""
@@ -69,11 +77,11 @@ class Heartbeat:
         return self._exchange.dialect.keepalive
 
     def _fire(self) -> None:
-        loop = self._runtime.loop
-        silent = loop.time() - self._touched
-        if silent < self._interval or not self.boundary():
-            self._timer = loop.call_later(max(self._interval - silent, 0.05), self._fire)
+        self.silent += 1
+        if self.silent < _PARTS or not self.boundary():
+            self._timer = self._runtime.loop.call_later(self._tick, self._fire)
             return
+        self.beating = True
         self._task = self._runtime.spawn(self._beat(), "keep-alive")
 
     async def _beat(self) -> None:
@@ -87,6 +95,7 @@ class Heartbeat:
             return
         finally:
             self._task = None
-        self.touch()
+            self.beating = False
+        self.silent = 0
         if self._timer is not None:
-            self._timer = self._runtime.loop.call_later(self._interval, self._fire)
+            self._timer = self._runtime.loop.call_later(self._tick, self._fire)

@@ -10,12 +10,13 @@ from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Exchange
 from asgi_llm.neutral.events import Event, Failure, Finished, Start, UsageUpdate
+from asgi_llm.neutral.stops import Cutter
 from asgi_llm.neutral.usage import Usage, merge
 
 from .attempt import Reply
 from .plan import Leg
 
-__all__ = ["Passage", "Translation", "Verbatim", "answer_for", "open_passage"]
+__all__ = ["Passage", "Translation", "Verbatim", "answer_for", "cutter_for", "open_passage"]
 
 
 class Passage(Protocol):
@@ -26,10 +27,14 @@ class Passage(Protocol):
         finish: why it ended, in the word of whoever said it.
         failure: what broke it off. Once ``feed`` or ``end`` set it, what they returned tells it in the caller's
             grammar.
+        over: nothing more is wanted of the upstream; so it is after a failure, too.
     """
 
     @property
     def failure(self) -> UpstreamError | None: ...
+
+    @property
+    def over(self) -> bool: ...
 
     @property
     def usage(self) -> Usage | None: ...
@@ -63,8 +68,17 @@ def answer_for(exchange: Exchange) -> Answer:
     )
 
 
+def cutter_for(exchange: Exchange, reply: Reply) -> Cutter | None:
+    """What cuts the answer at stop sequences that the upstream was not told; None where it was told all."""
+    stops = reply.outgoing.restore.stops
+    if not stops:
+        return None
+    asked = exchange.request.n if exchange.request is not None else None
+    return Cutter(stops, asked or 1)
+
+
 def open_passage(exchange: Exchange, reply: Reply, leg: Leg) -> "Passage":
-    passage = Verbatim(exchange, reply, leg) if leg.mode == "verbatim" else Translation(exchange, reply, leg)
+    passage = Translation(exchange, reply, leg) if reply.outgoing.translated else Verbatim(exchange, reply, leg)
     return passage if exchange.dialect.form is None else Formed(passage, exchange.dialect.form())
 
 
@@ -72,13 +86,14 @@ class Verbatim:
     """The upstream's bytes, watched. Two things are taken out or put back where they must be: usage that only the
     gateway asked for, and the caller's name of a model that has another one upstream."""
 
-    __slots__ = ("_dialect", "_filters", "_watcher", "failure")
+    __slots__ = ("_dialect", "_filters", "_watcher", "failure", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._dialect = leg.dialect
         self._watcher = leg.dialect.watcher()
         self._filters: list[StreamFilter] = []
         self.failure: UpstreamError | None = None
+        self.over = False
         if reply.outgoing.hide_usage and leg.dialect.hide_usage is not None:
             self._filters.append(leg.dialect.hide_usage())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
@@ -108,7 +123,7 @@ class Verbatim:
         data = b""
         for edit in self._filters:
             data = (edit.feed(data) if data else b"") + edit.end()
-        self.failure = self._watcher.failure
+        self.failure, self.over = self._watcher.failure, True
         if self.failure is None and not self._watcher.ended:
             data += self._broken(truncated(), cut=cut)
         return data
@@ -118,7 +133,9 @@ class Verbatim:
 
     def _broken(self, error: UpstreamError, *, cut: bool) -> bytes:
         """The failure in an event of its own, also where the upstream stopped midway in one."""
-        self.failure = error
+        self.failure, self.over = error, True
+        if self._dialect.break_off is not None:
+            return self._dialect.break_off(self._watcher, error)
         failure = self._dialect.encode_failure(error)
         return b"\n\n" + failure if cut else failure
 
@@ -130,9 +147,9 @@ class Verbatim:
 
 
 class Translation:
-    """The upstream's events in the caller's grammar."""
+    """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_decoder", "_encoder", "failure", "finish", "usage")
+    __slots__ = ("_cutter", "_decoder", "_encoder", "failure", "finish", "over", "usage")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._decoder = leg.dialect.stream_decoder(reply.outgoing.restore)
@@ -140,6 +157,8 @@ class Translation:
         self.usage: Usage | None = None
         self.finish: str | None = None
         self.failure: UpstreamError | None = None
+        self.over = False
+        self._cutter = cutter_for(exchange, reply)
 
     @property
     def complete(self) -> bool:
@@ -161,6 +180,9 @@ class Translation:
         return True
 
     def _encode(self, events: list[Event]) -> bytes:
+        if self._cutter is not None:
+            events = self._cutter.feed(events)
+            self.over = self._cutter.over
         for event in events:
             match event:
                 case UsageUpdate() | Start():
@@ -170,6 +192,7 @@ class Translation:
                 case Failure():
                     error = event.error
                     self.failure = error if isinstance(error, UpstreamError) else truncated()
+                    self.over = True
                 case _:
                     pass
         return self._encoder.feed(events)
@@ -189,6 +212,10 @@ class Formed:
         return self._passage.failure
 
     @property
+    def over(self) -> bool:
+        return self._passage.over
+
+    @property
     def usage(self) -> Usage | None:
         return self._passage.usage
 
@@ -202,7 +229,10 @@ class Formed:
 
     def feed(self, data: bytes) -> bytes:
         data = self._passage.feed(data)
-        return self._form.feed(data) if self.failure is None else self._form.break_off(data)
+        if self.failure is not None:
+            return self._form.break_off(data)
+        formed = self._form.feed(data)
+        return formed + self._form.end() if self._passage.over else formed
 
     def end(self) -> bytes:
         data = self._passage.end()

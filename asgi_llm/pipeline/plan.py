@@ -6,7 +6,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from asgi_llm.dialects.direct import DIRECT, Pair
-from asgi_llm.dialects.interface import Dialect
+from asgi_llm.dialects.interface import Dialect, Patcher, Profile
 from asgi_llm.dialects.registry import DIALECTS
 from asgi_llm.errors import Kind, PolicyError
 from asgi_llm.exchange import Caller, Exchange
@@ -18,9 +18,11 @@ from asgi_llm.routing.resolve import Resolution
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 
-__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "make_plan"]
+__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "leg_path", "make_plan", "patch_for"]
 
-Mode = Literal["verbatim", "translated"]
+Mode = Literal["verbatim", "patched", "translated"]
+"""``patched``: the dialects are equal, but this upstream differs from its origin; the caller's bytes are adapted where
+they must be."""
 
 _PLANS = 2048
 """Most plans remembered; model names are the callers' to invent."""
@@ -30,9 +32,9 @@ class Leg(Struct, frozen=True, eq=False):
     """One target that may serve the request, with all that is the same for every such request.
 
     ``model`` is its own name for the model, ``dialect`` what it is spoken to in, ``direct`` the short cut of a
-    translation where there is one. ``path`` and ``stream_path`` stand behind the worker's base URL. ``fixed`` headers
-    go with every request, ``defaults`` with those whose caller sent none of that name; ``allowed`` are those of the
-    caller's that pass, ``returned`` those of the upstream's.
+    translation where there is one, ``patch`` what adapts the caller's bytes. ``path`` and ``stream_path`` stand behind
+    the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent none of
+    that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
     """
 
     crew: Crew
@@ -40,6 +42,7 @@ class Leg(Struct, frozen=True, eq=False):
     dialect: Dialect
     mode: Mode
     direct: Pair | None
+    patch: Patcher | None
     path: bytes
     stream_path: bytes
     fixed: tuple[tuple[bytes, bytes], ...]
@@ -96,25 +99,37 @@ def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
     provider = target.provider
     spoken, mode = choose_dialect(target.dialects, dialect)
     path = provider.paths[spoken]
+    own = mode == "verbatim"
+    patch = patch_for(spoken, target.profile, model) if own else None
     return Leg(
         crew,
         model,
         DIALECTS[spoken],
-        mode,
+        "patched" if patch is not None else mode,
         direct=DIRECT.get((dialect, spoken)),
-        path=_path(path, model),
-        stream_path=_path(provider.stream_paths.get(spoken, path), model),
+        patch=patch,
+        path=leg_path(path, model),
+        stream_path=leg_path(provider.stream_paths.get(spoken, path), model),
         fixed=tuple(target.headers[spoken]),
         defaults=provider.fixed_headers.get(spoken, []),
-        allowed=target.forwarded[spoken] if mode == "verbatim" else target.forwarded_foreign,
-        returned=returned_headers(spoken if mode == "verbatim" else None),
+        allowed=target.forwarded[spoken] if own else target.forwarded_foreign,
+        returned=returned_headers(spoken if own else None),
     )
 
 
-def _path(path: bytes, model: str) -> bytes:
+def leg_path(path: bytes, model: str) -> bytes:
+    """A provider's ``path`` with the name of the model in it."""
     return path.replace(b"{model}", quote(model, safe="").encode("ascii"))
 
 
-def choose_dialect(spoken: tuple[DialectName, ...], dialect: DialectName) -> tuple[DialectName, Mode]:
+def patch_for(dialect: DialectName, profile: Profile, model: str) -> Patcher | None:
+    """What adapts requests in ``dialect`` to an upstream that speaks it, too; None where nothing can need it."""
+    patcher = DIALECTS[dialect].patcher
+    return None if patcher is None else patcher(profile, model)
+
+
+def choose_dialect(
+    spoken: tuple[DialectName, ...], dialect: DialectName
+) -> tuple[DialectName, Literal["verbatim", "translated"]]:
     """What a target that speaks ``spoken`` is spoken to in when the caller speaks ``dialect``."""
     return (dialect, "verbatim") if dialect in spoken else (spoken[0], "translated")

@@ -1,4 +1,7 @@
-"""What is sent to a leg: the caller's bytes with what must change spliced in, or a translation of them."""
+"""What is sent to a leg: the caller's bytes with what must change spliced in, or a translation of them.
+
+Where a patch of the caller's bytes is not enough, its dialect is translated to itself.
+"""
 
 from msgspec import Struct, structs
 
@@ -17,9 +20,10 @@ __all__ = ["Outgoing", "prepare"]
 
 class Outgoing(Struct, frozen=True, gc=False):
     """``hide_usage`` when usage was asked for on the gateway's own account; ``direct`` is the short cut by which the
-    request was translated, and by which its answer may be."""
+    request was translated, and by which its answer may be. ``translated`` when the answer must be, too."""
 
     request: UpstreamRequest
+    translated: bool = False
     hide_usage: bool = False
     warnings: tuple[Warned, ...] = ()
     restore: Restore = Restore()
@@ -33,11 +37,18 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         ClientError: the body is not what the caller's dialect says (found only when it must be translated), or the
             leg's dialect cannot express it.
     """
-    return _verbatim(exchange, leg, caller) if leg.mode == "verbatim" else _translated(exchange, leg, caller)
+    if leg.mode == "translated":
+        return _translated(exchange, leg, caller)
+    if leg.patch is None:
+        return _verbatim(exchange, leg, caller, exchange.body)
+    patched = leg.patch(exchange.body)
+    if patched is None:
+        return _translated(exchange, leg, caller)
+    return _verbatim(exchange, leg, caller, patched.body, patched.warnings)
 
 
-def _verbatim(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
-    envelope, dialect, body = exchange.envelope, leg.dialect, exchange.body
+def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warnings: tuple[Warned, ...] = ()) -> Outgoing:
+    envelope, dialect = exchange.envelope, leg.dialect
     assert envelope is not None  # noqa: S101  # admit() filled it in
     hide_usage = False
     if envelope.stream and dialect.hide_usage and not envelope.include_usage and leg.crew.target.profile.stream_usage:
@@ -46,14 +57,16 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         body = set_model(body, leg.model)
     if dialect.clean is not None:
         body = dialect.clean(body)
-    return Outgoing(_request(leg, leg.allowed.passing(caller.headers), body, envelope.stream), hide_usage)
+    request = _request(leg, leg.allowed.passing(caller.headers), body, envelope.stream)
+    return Outgoing(request, hide_usage=hide_usage, warnings=warnings)
 
 
 def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     envelope, profile = exchange.envelope, leg.crew.target.profile
     assert envelope is not None  # noqa: S101  # admit() filled it in
     if leg.direct is not None and (body := leg.direct.request(exchange.body, leg.model, profile)) is not None:
-        return Outgoing(_request(leg, leg.allowed.passing(caller.headers), body, envelope.stream), direct=leg.direct)
+        request = _request(leg, leg.allowed.passing(caller.headers), body, envelope.stream)
+        return Outgoing(request, translated=True, direct=leg.direct)
     asked = exchange.request
     if asked is None:
         asked = exchange.dialect.decode_request(exchange.body)
@@ -63,10 +76,11 @@ def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     if asked.model != leg.model:
         asked = structs.replace(asked, model=leg.model)
     encoded = leg.dialect.encode_request(asked, profile)
-    headers = [*encoded.headers, *leg.allowed.passing(caller.headers)]
-    return Outgoing(
-        _request(leg, headers, encoded.body, asked.stream.on), warnings=encoded.warnings, restore=encoded.restore
-    )
+    headers = leg.allowed.passing(caller.headers)
+    said = {name for name, _ in headers}
+    headers += [pair for pair in encoded.headers if pair[0] not in said]
+    request = _request(leg, headers, encoded.body, asked.stream.on)
+    return Outgoing(request, translated=True, warnings=encoded.warnings, restore=encoded.restore)
 
 
 def _request(leg: Leg, headers: Headers, body: bytes, stream: bool) -> UpstreamRequest:

@@ -54,7 +54,7 @@ def _render(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> tuple[in
         and error.body
         and error.upstream_status is not None
         and leg is not None
-        and leg.mode == "verbatim"
+        and leg.mode != "translated"
         and error.code != "upstream_authentication"
         and _is_error(exchange.dialect.name, error.body)
     ):

@@ -21,7 +21,7 @@ from .attempt import Reply
 from .cancellation import forget_cancellation
 from .head import stream_head, whole_head
 from .heartbeat import Heartbeat
-from .passage import Passage, answer_for, open_passage
+from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
 from .refuse import in_form
 
@@ -42,7 +42,7 @@ async def relay(
     exchange.status = reply.response.status
     try:
         if heartbeat is None:
-            whole = await _fold(reply, leg) if reply.stream else reply.whole
+            whole = await _fold(reply, leg, exchange) if reply.stream else reply.whole
             body = _whole_body(exchange, leg, reply, whole)
             await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
         elif reply.stream:
@@ -56,7 +56,7 @@ async def relay(
         reply.response.close()
     if exchange.worker is worker:
         exchange.worker = None
-        worker.succeeded(exchange.probe)
+        worker.succeeded(exchange.facts, exchange.probe)
         exchange.outcome = "disconnected" if caller.missed else "ok"
 
 
@@ -64,7 +64,7 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
     exchange.outcome = "interrupted"
     exchange.error_code = error.code
     exchange.worker = None
-    worker.failed(error, runtime.loop.time(), exchange.probe)
+    worker.failed(error, runtime.loop.time(), exchange.facts, exchange.probe)
 
 
 def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | None) -> bytes:
@@ -120,12 +120,12 @@ async def _pump(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Hea
         raise passage.failure
     await _begin(exchange, caller, reply, heartbeat)
     heartbeat.words, heartbeat.boundary = passage.keepalive, passage.at_boundary
-    while passage.failure is None:
+    while not passage.over:
         if data:
             if heartbeat.beating:
                 await heartbeat.pause()
             await send(data)
-            heartbeat.touch()
+            heartbeat.silent = 0
         try:
             data = await read()
         except UpstreamError as error:
@@ -146,16 +146,21 @@ async def _begin(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: He
         await caller.start(exchange.status, stream_head(exchange, reply.response.headers))
 
 
-async def _fold(reply: Reply, leg: Leg) -> Response:
+async def _fold(reply: Reply, leg: Leg, exchange: Exchange) -> Response:
     """The whole answer out of a stream that the caller did not ask for."""
     decoder, folder = leg.dialect.stream_decoder(reply.outgoing.restore), Folder()
+    cutter = cutter_for(exchange, reply)
     data = reply.first
     try:
         while data:
-            for event in decoder.feed(data):
+            events = decoder.feed(data)
+            for event in events if cutter is None else cutter.feed(events):
                 folder.feed(event)
+            if cutter is not None and cutter.over:
+                return folder.response()
             data = await reply.response.read()
-        for event in decoder.end():
+        events = decoder.end()
+        for event in events if cutter is None else cutter.feed(events):
             folder.feed(event)
         return folder.response()
     except GrammarError as error:

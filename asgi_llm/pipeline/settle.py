@@ -19,7 +19,7 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
     exchange.settled = True
     exchange.ended = runtime.loop.time()
     if exchange.worker is not None:
-        exchange.worker.abandoned(exchange.probe)
+        exchange.worker.abandoned(exchange.facts, exchange.probe)
         exchange.worker = None
     if logger.isEnabledFor(logging.INFO):
         _log(exchange)

@@ -24,6 +24,7 @@ ANTHROPIC = Provider(
     base_url="https://api.anthropic.com/v1",
     dialects=("messages",),
     paths={"messages": b"/messages"},
+    count_paths={"messages": b"/messages/count_tokens"},
     models_dialect="messages",
     credentials=_api_key,
     rebase=_rebase,

@@ -27,6 +27,7 @@ GEMINI = Provider(
     dialects=("gemini",),
     paths={"gemini": b"/models/{model}:generateContent"},
     stream_paths={"gemini": b"/models/{model}:streamGenerateContent?alt=sse"},
+    count_paths={"gemini": b"/models/{model}:countTokens"},
     models_path=b"/models?pageSize=1000",
     models_dialect="gemini",
     credentials=_api_key,

@@ -11,6 +11,7 @@ OPENAI = Provider(
     base_url="https://api.openai.com/v1",
     dialects=("chat", "responses"),
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
+    count_paths={"responses": b"/responses/input_tokens"},
     credentials=bearer,
     rebase=versioned,
     profile=Profile(provider="openai"),

@@ -22,6 +22,7 @@ class Provider:
         dialects: what it speaks; the first is preferred when none matches the caller's.
         paths: dialect -> path behind the base URL; ``{model}`` in it stands for the model's name.
         stream_paths: the same for streams, where they have another one.
+        count_paths: dialect -> path at which it counts the tokens of a request, where it may have one.
         models_path: where it lists its models, or None.
         models_dialect: the shape of that list.
         credentials: API key -> the one header that carries it.
@@ -36,6 +37,7 @@ class Provider:
     dialects: tuple[DialectName, ...]
     paths: Mapping[DialectName, bytes]
     stream_paths: Mapping[DialectName, bytes] = field(default_factory=dict)
+    count_paths: Mapping[DialectName, bytes] = field(default_factory=dict)
     models_path: bytes | None = b"/models"
     models_dialect: Literal["chat", "messages", "gemini"] = "chat"
     credentials: Callable[[str], Headers]

@@ -11,6 +11,7 @@ SGLANG = Provider(
     name="sglang",
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
+    count_paths={"messages": b"/messages/count_tokens"},  # newer versions have it
     credentials=bearer,
     rebase=versioned,
     profile=replace(

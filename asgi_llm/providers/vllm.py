@@ -11,6 +11,7 @@ VLLM = Provider(
     name="vllm",
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
+    count_paths={"messages": b"/messages/count_tokens"},  # newer versions have it
     credentials=bearer,
     rebase=versioned,
     profile=replace(OPENAI_COMPATIBLE.profile, provider="vllm", engine_sampling=True, reasoning_field="reasoning"),

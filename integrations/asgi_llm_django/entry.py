@@ -49,7 +49,7 @@ def _wants_user(gateway: Gateway, scope: Scope) -> bool:
     """Probes come without a user, and ASGI middleware may have said already who calls."""
     path = scope["path"][len(scope["root_path"]) :].rstrip("/")
     found = gateway.asgi.table.find(path or "/")
-    return found is not None and found[0].kind in ("call", "models") and scope.get(IDENTITY_KEY) is None
+    return found is not None and not found[0].public and scope.get(IDENTITY_KEY) is None
 
 
 def _wsgi_scope(request: HttpRequest) -> Scope:

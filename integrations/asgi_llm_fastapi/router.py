@@ -66,7 +66,7 @@ def llm_router(
     convert = to_identity or default_identity
     for endpoint in gateway.asgi.table.served:
         # Probes come without a user.
-        forward = _forward(who if endpoint.kind in ("call", "models") else Depends(_nobody), convert)
+        forward = _forward(Depends(_nobody) if endpoint.public else who, convert)
         tails[forward] = endpoint.path
         # Names of models may hold slashes.
         path = endpoint.path.replace("{model}", "{model:path}")

@@ -56,7 +56,7 @@ def make_handlers(config: LLMPluginConfig, place: Place) -> list[HTTPRouteHandle
     made = []
     for endpoint in served:
         # Probes come without a user.
-        function = call if endpoint.kind in ("call", "models") else probe
+        function = probe if endpoint.public else call
         methods = [HttpMethod(method) for method in endpoint.methods - {"HEAD"}]
         options = _documentation(endpoint) | {"include_in_schema": config.include_in_schema}
         made.append(_handler(config, place, [base + endpoint.path], methods, function, **options))

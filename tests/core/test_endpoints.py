@@ -11,6 +11,8 @@ CALLS = {
     "/v1/chat/completions": "chat_completions",
     "/v1/messages": "messages",
     "/v1/responses": "responses",
+    "/v1/messages/count_tokens": "messages_count_tokens",
+    "/v1/responses/input_tokens": "responses_input_tokens",
 }
 
 
@@ -38,7 +40,7 @@ def test_calls_are_found_with_and_without_version_behind_every_prefix(prefix: st
         "/v1/v1/messages",
         "/v1/message",
         "/v1/messages/",
-        "/v1/messages/count_tokens",
+        "/v1/messages/count_token",
         "/V1/messages",
         "/openai/openai/v1/messages",
         "/v1/openai/messages",
@@ -106,5 +108,6 @@ def test_a_disabled_endpoint_is_gone_in_every_spelling_and_alone(disabled: str) 
 
 def test_calls_are_posted_and_everything_else_is_read() -> None:
     for item in ENDPOINTS:
-        assert item.methods == ({"POST"} if item.kind == "call" else {"GET", "HEAD"})
-        assert (item.dialect is not None) == (item.kind == "call")
+        assert item.methods == ({"POST"} if item.kind in ("call", "count") else {"GET", "HEAD"})
+        assert (item.dialect is not None) == (item.kind in ("call", "count"))
+        assert item.public == (item.kind not in ("call", "count", "models"))

@@ -19,7 +19,7 @@ def test_every_endpoint_has_an_operation_of_its_own(endpoint: Endpoint) -> None:
     described["responses"].clear()
     described.get("requestBody", {}).clear()
     assert operation(endpoint)["responses"]
-    assert ("requestBody" in operation(endpoint)) == (endpoint.kind == "call")
+    assert ("requestBody" in operation(endpoint)) == (endpoint.kind in ("call", "count"))
 
 
 @pytest.mark.parametrize("endpoint", CALLS, ids=lambda item: item.name)
@@ -34,3 +34,22 @@ def test_a_call_names_its_fields_and_both_kinds_of_answer(endpoint: Endpoint) ->
     assert described["responses"]["200"]["content"].keys() == forms
     error = described["responses"]["4XX"]["content"]["application/json"]["schema"]
     assert ("type" in error["properties"]) == (endpoint.dialect == "messages")
+
+
+@pytest.mark.parametrize(
+    ("name", "needed", "answered"),
+    [
+        ("messages_count_tokens", ["model", "messages"], "input_tokens"),
+        ("responses_input_tokens", ["model", "input"], "input_tokens"),
+        ("count_tokens", [], "totalTokens"),
+    ],
+)
+def test_a_count_needs_nothing_that_is_about_the_answer(name: str, needed: list[str], answered: str) -> None:
+    described = operation(next(endpoint for endpoint in ENDPOINTS if endpoint.name == name))
+    body = described["requestBody"]["content"]["application/json"]["schema"]
+    assert body.get("required", []) == needed
+    assert not {"max_tokens", "max_output_tokens", "stream"} & (body["properties"].keys() | body["examples"][0].keys())
+    answer = described["responses"]["200"]
+    assert answer["content"]["application/json"]["schema"]["required"] == [answered]
+    assert "x-llm-warnings" in answer["headers"]
+    assert "4XX" in described["responses"]

@@ -61,7 +61,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
         body["web_search_options"] = tools.search_options
     if request.sampling != _NO_SAMPLING:
         _sampling(body, request, profile, report)
-    _limits(body, request, profile, report)
+    stops = _limits(body, request, profile, report)
     if request.reasoning is not None:
         _reasoning(body, request.reasoning, profile, report)
     if request.output is not None:
@@ -76,7 +76,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     if request.ext and request.dialect == "chat":
         for name, raw in request.ext.items():
             body.setdefault(name, raw)
-    restore = Restore(tools.shapes) if tools.shapes else _AS_IT_IS
+    restore = Restore(tools.shapes, stops=stops) if tools.shapes or stops else _AS_IT_IS
     return Encoded(_json(body), report.warnings, restore=restore)
 
 
@@ -122,25 +122,27 @@ def _refuses_sampling(request: Request, profile: Profile) -> bool:
     return request.reasoning is None or _effort(request.reasoning) != "none"
 
 
-def _limits(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
+def _limits(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> tuple[str, ...]:
+    """Returns the stop sequences that could not be written."""
     if request.max_output is not None:
         body[profile.max_tokens_field] = request.max_output
-    if request.stop:
-        _stop(body, request, profile, report)
+    stops = _stop(body, request, profile, report) if request.stop else ()
     if request.n is not None:
         body["n"] = request.n
     if request.max_tool_calls is not None:
         report.lose("max_tool_calls")
+    return stops
 
 
-def _stop(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> None:
+def _stop(body: dict[str, Any], request: Request, profile: Profile, report: Report) -> tuple[str, ...]:
     if _refuses_sampling(request, profile):
         report.lose("stop")
-        return
-    body["stop"] = list(request.stop)
-    if len(request.stop) > _MAX_STOP and not profile.engine_sampling:
-        body["stop"] = list(request.stop[:_MAX_STOP])
+        return request.stop
+    limit = len(request.stop) if profile.engine_sampling else _MAX_STOP
+    body["stop"] = list(request.stop[:limit])
+    if len(request.stop) > limit:
         report.lose("stop")
+    return request.stop[limit:]
 
 
 def _reasoning(body: dict[str, Any], config: ReasoningConfig, profile: Profile, report: Report) -> None:

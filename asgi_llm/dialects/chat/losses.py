@@ -33,8 +33,11 @@ _DECLARED = (
     Loss("assistant_content", "warn", "Parts of earlier answers that are neither text nor calls are left out."),
     Loss("instruction_content", "warn", "Parts of instructions that are not text are left out."),
     Loss("service_tier", "warn", "This upstream takes no such service tier."),
-    Loss("stop", "warn", "Chat Completions takes at most 4 stop sequences, and none for models that reason."),
+    Loss(
+        "stop", "emulate", "The answer is cut at stop sequences beyond the fourth, and at all for models that reason."
+    ),
     Loss("store", "warn", "This upstream cannot be told whether to store the answer."),
+    Loss("stream_options", "warn", "This upstream cannot be asked for usage in a stream."),
     Loss("strict", "warn", "This upstream cannot hold tool arguments to their schema strictly."),
     Loss("temperature", "warn", "Models that reason take no sampling parameters."),
     Loss("thinking", "drop", "Earlier thoughts go back only to upstreams that want them."),

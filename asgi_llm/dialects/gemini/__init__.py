@@ -11,6 +11,7 @@ from dataclasses import replace
 from asgi_llm.dialects.interface import Dialect
 
 from .array import ArrayForm
+from .counting import decode_count, decode_question, encode_count, encode_question, name_model, unwrap
 from .encode_request import encode_request
 from .encode_stream import KEEPALIVE, GeminiEncoder
 from .errors import decode_error, encode_error, encode_failure
@@ -21,7 +22,7 @@ from .stream import GeminiDecoder
 from .usage import decode_usage
 from .watch import GeminiWatcher
 
-__all__ = ["GEMINI", "GEMINI_ARRAY", "LOSSES"]
+__all__ = ["GEMINI", "GEMINI_ARRAY", "GEMINI_COUNT", "LOSSES"]
 
 GEMINI = Dialect(
     name="gemini",
@@ -43,3 +44,13 @@ GEMINI = Dialect(
 )
 GEMINI_ARRAY = replace(GEMINI, stream_type=b"application/json", form=ArrayForm)
 """For callers of ``streamGenerateContent`` without ``alt=sse``."""
+GEMINI_COUNT = replace(
+    GEMINI,
+    decode_request=decode_question,
+    encode_request=encode_question,
+    decode_response=decode_count,
+    encode_response=encode_count,
+    unwrap=unwrap,
+    rename=name_model,
+)
+"""For the endpoint that counts tokens."""

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from .raws import NULL
 from .wire import RAW_LIST, WirePart
 
-__all__ = ["CHUNK", "WireCandidate", "WireChunk", "raw_parts"]
+__all__ = ["CHUNK", "RawParts", "WireCandidate", "WireChunk"]
 
 
 class WireContent(Struct):
@@ -60,7 +60,18 @@ class _RawChunk(Struct):
 _RAW_CHUNK = msgspec.json.Decoder(_RawChunk)
 
 
-def raw_parts(data: bytes, position: int) -> list[Raw]:
-    """The raw parts of the candidate at ``position`` of a piece that was decoded already."""
-    content = _RAW_CHUNK.decode(data).candidates[position].content
-    return [] if content is None else RAW_LIST.decode(content.parts)
+class RawParts:
+    """The raw parts of each candidate of a piece that was decoded already. They are seldom needed; the piece is read
+    again when they first are, once for all candidates."""
+
+    __slots__ = ("_candidates", "_data")
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._candidates: list[_RawCandidate] | None = None
+
+    def of(self, position: int) -> list[Raw]:
+        if self._candidates is None:
+            self._candidates = _RAW_CHUNK.decode(self._data).candidates
+        content = self._candidates[position].content
+        return [] if content is None else RAW_LIST.decode(content.parts)

@@ -47,7 +47,9 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     if config := _generation(request, model, report):
         body["generationConfig"] = config
     _rest(request, body, report)
-    return Encoded(msgspec.json.encode(body), report.warnings, restore=Restore(tools.shapes))
+    return Encoded(
+        msgspec.json.encode(body), report.warnings, restore=Restore(tools.shapes, stops=request.stop[_STOPS:])
+    )
 
 
 def _refuse(request: Request, report: Report) -> None:

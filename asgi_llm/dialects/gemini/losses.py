@@ -39,7 +39,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("max_tool_calls", "warn", "The number of tool calls cannot be limited."),
     # Output.
     Loss("verbosity", "drop", "Verbosity cannot be chosen."),
-    Loss("stop", "warn", "Only five stop sequences are possible; the others are left out."),
+    Loss("stop", "emulate", "Only five stop sequences are possible; the answer is cut at the others."),
     # Knobs.
     Loss("min_p", "warn", "min_p is not adjustable here."),
     Loss("logit_bias", "warn", "Token biases cannot be given."),

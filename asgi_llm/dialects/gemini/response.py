@@ -31,7 +31,7 @@ from asgi_llm.neutral.request import (
 )
 from asgi_llm.neutral.response import Candidate, Finish, Response, numbered
 
-from .answer import CHUNK, WireCandidate, raw_parts
+from .answer import CHUNK, RawParts, WireCandidate
 from .citations import read_sources, write_grounding
 from .encode_parts import arguments_of, media_part
 from .errors import content_error, in_band
@@ -80,11 +80,11 @@ def decode_response(body: bytes, restore: Restore) -> Response:
 
 
 def _decode(body: bytes, restore: Restore) -> Response:
-    wire = CHUNK.decode(body)
+    wire, raw = CHUNK.decode(body), RawParts(body)
     if given(wire.error) is not None:
         raise in_band(body)
     candidates = [
-        _candidate(candidate, position, body, restore) for position, candidate in enumerate(wire.candidates or ())
+        _candidate(candidate, position, raw, restore) for position, candidate in enumerate(wire.candidates or ())
     ]
     feedback = wire.prompt_feedback
     if not candidates:
@@ -106,7 +106,7 @@ def _not_an_answer() -> UpstreamError:
     return content_error("The upstream's answer is not one of the Gemini API.")
 
 
-def _candidate(wire: WireCandidate, position: int, body: bytes, restore: Restore) -> Candidate:
+def _candidate(wire: WireCandidate, position: int, raw: RawParts, restore: Restore) -> Candidate:
     parts: list[Part] = []
     places: dict[int, int] = {}
     raws: list[Raw] = []
@@ -117,7 +117,7 @@ def _candidate(wire: WireCandidate, position: int, body: bytes, restore: Restore
         elif is_plain(part):
             whole = plain_part(part)
         else:
-            raws = raws or raw_parts(body, position)
+            raws = raws or raw.of(position)
             whole = raw_part(raws[place])
         if whole is not None and whole not in (Text(""), Reasoning()):
             places[place] = len(parts)

@@ -29,7 +29,7 @@ from asgi_llm.neutral.events import (
 from asgi_llm.neutral.request import Carrier, Part, Reasoning, Text
 from asgi_llm.neutral.response import Finish
 
-from .answer import CHUNK, WireCandidate, WireChunk, raw_parts
+from .answer import CHUNK, RawParts, WireCandidate, WireChunk
 from .citations import Sources, read_sources
 from .errors import content_error, in_band
 from .finish import blocked, finish_of
@@ -205,8 +205,9 @@ class GeminiDecoder:
             self._untold = 0
             events.append(Start(chunk.response_id or "", chunk.model_version or "", usage=decode_usage(self._usage)))
         if chunk.candidates:
+            raw = RawParts(data)
             for position, candidate in enumerate(chunk.candidates):
-                self._candidate(candidate, position, data, events)
+                self._candidate(candidate, position, raw, events)
         elif (feedback := chunk.prompt_feedback) is not None and feedback.block_reason:
             self._blocked = blocked(feedback.block_reason, feedback.block_reason_message)
         if self._untold >= _EVERY:
@@ -217,7 +218,7 @@ class GeminiDecoder:
             events.append(UsageUpdate(known))
         self._untold = 0
 
-    def _candidate(self, wire: WireCandidate, position: int, data: bytes, events: list[Event]) -> None:
+    def _candidate(self, wire: WireCandidate, position: int, raw: RawParts, events: list[Event]) -> None:
         number = wire.index if wire.index is not None and wire.index >= 0 else position
         candidate = self._candidates.get(number)
         if candidate is None:
@@ -227,7 +228,7 @@ class GeminiDecoder:
         raws: list[Raw] = []
         for place, part in enumerate(parts or ()):
             if not candidate.part(part, self._restore, events):
-                raws = raws or raw_parts(data, position)
+                raws = raws or raw.of(position)
                 whole = raw_part(raws[place])
                 if whole is not None:
                     candidate.whole(whole, events)

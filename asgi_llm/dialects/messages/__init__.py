@@ -5,20 +5,24 @@ Reading: ``request`` (with ``tools``, ``wire``), ``response``, ``stream``, ``err
 What a model takes is data in ``models``; what gets lost is data in ``losses``.
 """
 
+from dataclasses import replace
+
 from asgi_llm.dialects.interface import Dialect
 
+from .counting import decode_count, decode_question, encode_count, encode_question
 from .encode_request import encode_request
 from .encode_stream import KEEPALIVE, MessagesEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .own import without_own_thoughts
+from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
 from .stream import MessagesDecoder
 from .usage import read_usage
 from .watch import MessagesWatcher
 
-__all__ = ["LOSSES", "MESSAGES"]
+__all__ = ["LOSSES", "MESSAGES", "MESSAGES_COUNT"]
 
 MESSAGES = Dialect(
     name="messages",
@@ -36,4 +40,13 @@ MESSAGES = Dialect(
     keepalive=KEEPALIVE,
     losses=LOSSES,
     clean=without_own_thoughts,
+    patcher=patcher,
 )
+MESSAGES_COUNT = replace(
+    MESSAGES,
+    decode_request=decode_question,
+    encode_request=encode_question,
+    decode_response=decode_count,
+    encode_response=encode_count,
+)
+"""For the endpoint that counts tokens."""

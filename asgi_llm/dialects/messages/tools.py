@@ -16,9 +16,9 @@ from .blocks import server_kind
 from .raws import NULL, given
 from .wire import CacheControl, cache_mark
 
-__all__ = ["Choice", "Tools", "WireTool", "choice_of", "tools_of"]
+__all__ = ["CALLER_RUN", "Choice", "Tools", "WireTool", "choice_of", "tools_of"]
 
-_CALLER_RUN = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
+CALLER_RUN = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
 
 
 class WireTool(Struct):
@@ -100,7 +100,7 @@ def _function(wire: WireTool, index: int) -> FunctionTool:
 def _provided(wire: WireTool, raw: Raw) -> Tool:
     kind = wire.type or ""
     cache = cache_mark(wire.cache_control)
-    if kind.startswith(_CALLER_RUN):
+    if kind.startswith(CALLER_RUN):
         return TypedTool("messages", kind, wire.name or kind.rpartition("_")[0], raw, cache)
     return HostedTool("messages", server_kind(kind), wire.name or wire.mcp_server_name, raw, cache)
 

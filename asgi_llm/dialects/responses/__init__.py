@@ -4,19 +4,23 @@
 ``watch`` looks at streams that pass through, ``errors`` prints and reads errors, ``losses`` says what is lost.
 """
 
+from dataclasses import replace
+
 from asgi_llm.dialects.interface import Dialect
 
+from .counting import decode_count, decode_question, encode_count, encode_question
 from .decoder import Decoder
 from .encode import encode_request
 from .encoder import Encoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
+from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
 from .usage import decode_usage
-from .watch import Watcher
+from .watch import Watcher, break_off
 
-__all__ = ["LOSSES", "RESPONSES"]
+__all__ = ["LOSSES", "RESPONSES", "RESPONSES_COUNT"]
 
 RESPONSES = Dialect(
     name="responses",
@@ -31,6 +35,16 @@ RESPONSES = Dialect(
     decode_error=decode_error,
     encode_error=encode_error,
     encode_failure=encode_failure,
+    break_off=break_off,
     keepalive=b": keep-alive\n\n",
     losses=LOSSES,
+    patcher=patcher,
 )
+RESPONSES_COUNT = replace(
+    RESPONSES,
+    decode_request=decode_question,
+    encode_request=encode_question,
+    decode_response=decode_count,
+    encode_response=encode_count,
+)
+"""For the endpoint that counts tokens."""

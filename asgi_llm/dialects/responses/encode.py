@@ -63,7 +63,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     _extras(request, profile, body, report)
     if request.stream.on:
         body["stream"] = True
-    return Encoded(encode(body), report.warnings, restore=Restore(tools=tools.restore))
+    return Encoded(encode(body), report.warnings, restore=Restore(tools.restore, stops=request.stop))
 
 
 def _refuse(request: Request, report: Report) -> None:

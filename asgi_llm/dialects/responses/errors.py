@@ -16,6 +16,7 @@ from asgi_llm.errors import AsgiLLMError, Cause, Kind, UpstreamError
 from asgi_llm.types import Headers
 
 __all__ = [
+    "LAST_NUMBER",
     "decode_error",
     "encode_error",
     "encode_failure",
@@ -91,7 +92,7 @@ _CONTEXT = re.compile(
 
 _CODE_SHAPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _MESSAGE_LIMIT = 400
-_LAST_NUMBER = 2**31 - 1
+LAST_NUMBER = 2**31 - 1
 
 
 def encode_error(error: AsgiLLMError, request_id: str) -> tuple[int, bytes]:
@@ -112,25 +113,28 @@ def stream_error(error: AsgiLLMError) -> dict[str, str]:
     return {"code": code, "message": message}
 
 
-def encode_failure(error: AsgiLLMError) -> bytes:
+def encode_failure(
+    error: AsgiLLMError, *, known_id: str = "", created: int | None = None, model: str = "", number: int = LAST_NUMBER
+) -> bytes:
     """The event that ends a stream which passed through unchanged so far.
 
-    Its response is a bare one, since nobody kept the real one; the sequence number is higher than any before it.
+    Its response is a bare one, since nobody kept the real one; ``known_id``, ``created`` and ``model`` are the
+    real one's where they were seen. ``number`` is the event's; without it one that is higher than any before it.
     """
     response = {
-        "id": mint("resp_"),
+        "id": known_id or mint("resp_"),
         "object": "response",
-        "created_at": int(time.time()),
+        "created_at": int(time.time()) if created is None else created,
         "status": "failed",
         "error": stream_error(error),
         "incomplete_details": None,
-        "model": "",
+        "model": model,
         "output": [],
         "parallel_tool_calls": True,
         "tool_choice": "auto",
         "tools": [],
     }
-    event = {"type": "response.failed", "sequence_number": _LAST_NUMBER, "response": response}
+    event = {"type": "response.failed", "sequence_number": number, "response": response}
     return b"event: response.failed\ndata: %b\n\n" % msgspec.json.encode(event)
 
 

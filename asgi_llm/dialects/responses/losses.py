@@ -6,7 +6,7 @@ from asgi_llm.neutral.request import Request
 __all__ = ["LOSSES", "report_for"]
 
 _ALL = (
-    Loss("stop", "warn", "the Responses API has no stop sequences"),
+    Loss("stop", "emulate", "the Responses API has no stop sequences; the answer is cut at the first one"),
     Loss("n", "refuse", "the Responses API gives one answer to a request; ask for n = 1"),
     Loss("seed", "warn", "the Responses API has no seed"),
     Loss("presence_penalty", "warn", "the Responses API has no presence penalty"),

@@ -1,21 +1,26 @@
 """A look at a Responses stream that passes through unchanged.
 
+No keep-alive that clients count as an event may be put in: it would need a number of the stream's own sequence.
+
 Delta events are never parsed: an event is looked into only when it names one of the events that end a stream. The
 last event repeats the whole answer and can be large, so beyond a limit only its beginning and end are held, which
 is where its type and its usage are.
 """
 
+import re
+
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.dialects.interface import StreamWatcher
 from asgi_llm.dialects.sse import SSEReader
-from asgi_llm.errors import UpstreamError
+from asgi_llm.errors import AsgiLLMError, UpstreamError
 from asgi_llm.neutral.usage import Usage, merge
 
-from .errors import failure_from
+from .errors import LAST_NUMBER, encode_failure, failure_from
 from .usage import decode_usage
 
-__all__ = ["Watcher"]
+__all__ = ["Watcher", "break_off"]
 
 _LIMIT = 1024 * 1024
 _HEAD = 4 * 1024
@@ -29,6 +34,9 @@ class _Incomplete(Struct):
 
 
 class _Response(Struct):
+    id: object = None
+    created_at: object = None
+    model: object = None
     status: str | None = None
     usage: Raw = Raw(b"null")
     error: Raw = Raw(b"null")
@@ -44,13 +52,14 @@ class _Event(Struct):
     param: str | None = None
 
 
+_NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})(?!\d)')
 _event = msgspec.json.Decoder(_Event)
 
 
 class Watcher:
     """See ``StreamWatcher``. Holds at most one unfinished event, of which at most about 1 MiB."""
 
-    __slots__ = ("_bare", "_held", "_size", "_tail", "ended", "failure", "finish", "usage")
+    __slots__ = ("_bare", "_began", "_held", "_last", "_size", "_tail", "ended", "failure", "finish", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -61,6 +70,9 @@ class Watcher:
         self._size = 0
         self._tail = b"\n\n"
         self._bare = False
+        self._began: _Response | None = None
+        self._last = b""
+        """The events that came last."""
 
     @property
     def at_boundary(self) -> bool:
@@ -73,6 +85,7 @@ class Watcher:
         size = len(data)
         self._tail = data[-4:] if size >= 4 else (self._tail + data)[-4:]
         if not self._held and data.endswith(b"\n\n"):
+            self._last = data
             if _marked(data):
                 self._look(data)
             return
@@ -81,7 +94,9 @@ class Watcher:
     def end(self) -> None:
         """No more bytes; an unfinished last event is looked at as if it were whole."""
         if self._held:
+            last = self._last
             self._flush()
+            self._last = last
 
     def _feed_part(self, data: bytes) -> None:
         end = max(data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n"), data.rfind(b"\r\r"))
@@ -110,6 +125,7 @@ class Watcher:
         data = b"".join(self._held)
         self._held.clear()
         self._size = 0
+        self._last = data
         bare, self._bare = self._bare, False
         if not _marked(data):
             return
@@ -129,7 +145,23 @@ class Watcher:
                 continue
             self._take(event.type or frame.event.decode("latin-1"), event)
 
+    def break_off(self, error: AsgiLLMError) -> bytes:
+        """The event that ends the stream with ``error``: about the response it began with, numbered on."""
+        # An event that was cut off is ended first, so that clients that can skip it see the one behind it.
+        cut = b"" if self.at_boundary else b"\n\n"
+        numbers = _NUMBER.findall(self._last)
+        began = self._began or _Response()
+        return cut + encode_failure(
+            error,
+            known_id=began.id if isinstance(began.id, str) else "",
+            created=int(began.created_at) if isinstance(began.created_at, int | float) else None,
+            model=began.model if isinstance(began.model, str) else "",
+            number=int(numbers[-1]) + 1 if numbers else LAST_NUMBER,
+        )
+
     def _take(self, kind: str, event: _Event) -> None:
+        if self._began is None:
+            self._began = event.response
         if kind in _TERMINAL:
             self.ended = True
             response = event.response or _Response()
@@ -160,6 +192,11 @@ class Watcher:
                 self.usage = merge(self.usage, usage)
                 return
             end = data.find(b"}", end + 1)
+
+
+def break_off(watcher: StreamWatcher, error: AsgiLLMError) -> bytes:
+    """See ``Dialect.break_off``."""
+    return watcher.break_off(error) if isinstance(watcher, Watcher) else encode_failure(error)
 
 
 def _marked(data: bytes) -> bool:

@@ -26,6 +26,11 @@ ECHO = Provider(
         "gemini": b"/models/{model}:generateContent",
     },
     stream_paths={"gemini": b"/models/{model}:streamGenerateContent?alt=sse"},
+    count_paths={
+        "messages": b"/messages/count_tokens",
+        "responses": b"/responses/input_tokens",
+        "gemini": b"/models/{model}:countTokens",
+    },
     models_path=None,
     credentials=lambda _key: [],
     profile=Profile(provider="echo", engine_sampling=True, reasoning_field="reasoning_content"),

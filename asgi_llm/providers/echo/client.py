@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from msgspec import structs
 
 from asgi_llm.dialects.interface import Answer, Dialect, mint
-from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.dialects.registry import COUNTS, DIALECTS
 from asgi_llm.errors import AsgiLLMError, Cause, Kind, UpstreamError
 from asgi_llm.neutral.events import ArgumentsDelta, Event, Failure, ReasoningDelta, TextDelta
 from asgi_llm.neutral.fold import unfold
@@ -27,6 +27,7 @@ _DIALECT: dict[bytes, DialectName] = {
     b"/messages": "messages",
     b"/responses": "responses",
 }
+_COUNTED: dict[bytes, DialectName] = {b"/messages/count_tokens": "messages", b"/responses/input_tokens": "responses"}
 _KINDS = {kind.status: kind for kind in reversed(Kind)} | {529: Kind.OVERLOADED}
 
 
@@ -55,7 +56,7 @@ class EchoClient:
     """Has no connections, so there is nothing to open, to run out of, or to close."""
 
     async def send(self, request: UpstreamRequest) -> EchoResponse:
-        dialect = DIALECTS[_DIALECT.get(request.path, "gemini")]
+        dialect = _dialect(request.path)
         try:
             asked = dialect.decode_request(request.body)
             if not dialect.names_model:
@@ -79,6 +80,14 @@ class EchoClient:
 
     def __repr__(self) -> str:
         return "<EchoClient>"
+
+
+def _dialect(path: bytes) -> Dialect:
+    if (counted := _COUNTED.get(path)) is not None:
+        return COUNTS[counted]
+    if path.endswith(b":countTokens"):
+        return COUNTS["gemini"]
+    return DIALECTS[_DIALECT.get(path, "gemini")]
 
 
 _ID_PREFIX: dict[DialectName, str] = {"chat": "chatcmpl-", "messages": "msg_", "responses": "resp_", "gemini": ""}

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from asgi_llm.routing.text import NO_TEXT, RoutingText
 
-__all__ = ["NO_KEYS", "Candidate", "Clock", "Facts", "Keys", "Policy", "Random"]
+__all__ = ["NO_FACTS", "NO_KEYS", "Candidate", "Clock", "Facts", "Keys", "Policy", "Random"]
 
 
 class Candidate(Protocol):
@@ -77,6 +77,10 @@ class Facts(Struct):
         if self._keys is None:
             self._keys = NO_KEYS if self.read_keys is None else self.read_keys()
         return self._keys
+
+
+NO_FACTS = Facts()
+"""Of requests to workers that are chosen without them."""
 
 
 class Policy(Protocol):

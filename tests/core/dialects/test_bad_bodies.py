@@ -10,7 +10,7 @@ from asgi_llm.dialects.gemini import GEMINI
 from asgi_llm.dialects.interface import Dialect, Profile
 from asgi_llm.dialects.media import is_base64
 from asgi_llm.dialects.messages import MESSAGES
-from asgi_llm.dialects.peek import peek
+from asgi_llm.dialects.peek import peek, peek_contents
 from asgi_llm.dialects.responses import RESPONSES
 from asgi_llm.errors import ClientError
 
@@ -193,3 +193,17 @@ def test_a_search_that_asked_for_odd_things_is_sent_back_as_it_came(said: Any) -
 )  # fmt: skip
 def test_base64_is_told_by_its_ends_and_its_length(text: str, sound: bool) -> None:
     assert is_base64(text) is sound
+
+
+@pytest.mark.parametrize(
+    ("contents", "kind"),
+    [
+        (b"null", "null"), (b"false", "a boolean"), (b'"a"', "a text"), (b'"\xff"', "a text"), (b"-1", "a number"),
+        (b"1e400", "a number"), (b"9" * 5000, "a number"),
+    ],
+)  # fmt: skip
+def test_contents_that_are_no_list(contents: bytes, kind: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        peek_contents(b'{"contents":%b}' % contents, "m", stream=False)
+    assert caught.value.param == "contents"
+    assert caught.value.message == f"contents must be a list, not {kind}"

@@ -182,7 +182,12 @@ def _read_parts(size: int) -> None:
     read(GEMINI, sse({"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]}))
 
 
-@pytest.mark.parametrize("build", [_read_lines, _rename, _read_parts])
+def _read_candidates(size: int) -> None:
+    candidate = {"content": {"parts": [{"executableCode": {"code": "1"}}]}, "finishReason": "STOP"}
+    GEMINI.decode_response(json.dumps({"candidates": [candidate] * (size // 40)}).encode(), Restore())
+
+
+@pytest.mark.parametrize("build", [_read_lines, _rename, _read_parts, _read_candidates])
 def test_work_grows_with_what_comes_and_not_faster(build: Any) -> None:
     """Ten times as much takes about ten times as long; in proportion to its square it would take a hundred times."""
     assert _cost(build, 40_000) < 40 * _cost(build, 4_000)

@@ -17,7 +17,20 @@ from asgi_llm_litestar import LLMPlugin, LLMPluginConfig
 OPEN: dict[str, Any] = {"targets": {"echo": {"provider": "echo"}}, "auth": {"anonymous": True}}
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
 PREFIXES = ["/", "/llm", "llm/", "/a/b", "/{team:str}/llm"]
-ENDPOINTS = ("/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/models", "/health", "/ready", "/")
+ENDPOINTS = (
+    "/v1/chat/completions",
+    "/v1/messages",
+    "/v1/responses",
+    "/v1beta/models/{model}:generateContent",
+    "/v1beta/models/{model}:streamGenerateContent",
+    "/v1/messages/count_tokens",
+    "/v1/responses/input_tokens",
+    "/v1beta/models/{model}:countTokens",
+    "/v1/models",
+    "/health",
+    "/ready",
+    "/",
+)
 
 
 def application(path: str = "/llm", *handlers: Any, settings: Any = OPEN, **options: Any) -> Litestar:
@@ -155,7 +168,7 @@ async def test_two_gateways_in_one_application() -> None:
     assert await status(app, "/other/v1/chat/completions") == 200
     items = app.openapi_schema.to_schema()["paths"].values()
     ids = [operation["operationId"] for item in items for operation in item.values()]
-    assert len(ids) == len(set(ids)) == 14
+    assert len(ids) == len(set(ids)) == 24
 
 
 async def test_it_can_be_left_out_of_the_document() -> None:

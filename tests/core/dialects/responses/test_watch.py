@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from asgi_llm.dialects.responses import RESPONSES
-from asgi_llm.errors import Kind
+from asgi_llm.errors import Cause, Kind, UpstreamError
 
 USAGE = {
     "input_tokens": 100,
@@ -140,3 +140,38 @@ def test_usage_of_json_is_disjoint_and_never_negative():
     counts = {"input_tokens": 5, "input_tokens_details": {"cached_tokens": 9}, "output_tokens": 1}
     usage = RESPONSES.usage(Raw(json.dumps(counts).encode()))
     assert (usage.fresh, usage.cache_read, usage.visible) == (0, 9, 1)
+
+
+BEGUN = event("response.created", sequence_number=0, response={"id": "resp_7", "created_at": 5, "model": "big"})
+BEGUN += event("response.in_progress", sequence_number=1, response={"id": "resp_7", "created_at": 5, "model": "big"})
+SAID = event("response.output_text.delta", sequence_number=9, delta='{"sequence_number": 77}')
+
+
+@pytest.mark.parametrize("split", [1, 2, 3, 7, 100, 10_000])
+@pytest.mark.parametrize("unfinished", [b"", event("x", delta="d", sequence_number=10)[:-7]])
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_breaks_off_is_told_of_the_response_it_was_and_numbered_on(split, unfinished, ended):
+    watcher = RESPONSES.watcher()
+    data = BEGUN + SAID + unfinished
+    for start in range(0, len(data), split):
+        watcher.feed(data[start : start + split])
+    if ended:
+        watcher.end()
+    told = RESPONSES.break_off(watcher, UpstreamError("it broke", cause=Cause.TRUNCATED))
+    head, _, said = told.partition(b"event: response.failed\ndata: ")
+    assert head == (b"\n\n" if unfinished else b"")
+    failed = json.loads(said)
+    assert failed["sequence_number"] == 10
+    response = failed["response"]
+    assert (response["id"], response["created_at"], response["model"]) == ("resp_7", 5, "big")
+    assert (response["status"], response["error"]["message"]) == ("failed", "it broke")
+
+
+@pytest.mark.parametrize("odd", [{}, {"id": None, "created_at": "x", "model": 3}, {"id": [1]}])
+def test_what_breaks_off_without_saying_what_it_is_gets_an_id(odd):
+    watcher = RESPONSES.watcher()
+    watcher.feed(event("response.created", response=odd))
+    told = RESPONSES.break_off(watcher, UpstreamError("it broke", cause=Cause.TRUNCATED))
+    failed = json.loads(told.partition(b"data: ")[2])
+    assert failed["response"]["id"].startswith("resp_")
+    assert failed["sequence_number"] > 1_000_000

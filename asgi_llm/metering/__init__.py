@@ -1,0 +1,1 @@
+"""What a request amounts to: arithmetic over neutral values, without I/O, clock or state."""
