@@ -14,6 +14,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("media", "refuse", "Media must be given as base64 or as an http(s) or gs:// address."),
     Loss("file_id", "refuse", "A file stored at another provider cannot be used here; send the file itself."),
     Loss("content", "refuse", "This kind of content is known only to the API it was written for."),
+    Loss("compaction", "refuse", "A compacted conversation can be read only by the provider that made it."),
     Loss("prefill", "refuse", "The last message must be the user's; an answer cannot be continued."),
     Loss("history_content", "warn", "Content of earlier answers that only another API can read is left out."),
     Loss("reasoning_history", "drop", "Earlier thoughts that another provider signed, or nobody, are left out."),

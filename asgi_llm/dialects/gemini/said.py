@@ -50,6 +50,8 @@ def user_parts(part: Part, report: Report) -> list[Any]:
         TranslationError: the API has no such content.
     """
     match part:
+        case Compaction() if part.carrier is not None and not part.text:
+            report.lose("compaction")
         case Text() | Refusal() | Compaction():
             if isinstance(part, Text) and part.cache is not None:
                 report.lose("cache")
@@ -73,6 +75,8 @@ def user_parts(part: Part, report: Report) -> list[Any]:
 def assistant_part(part: Part, carriers: Iterable[Carrier], dialect: DialectName, report: Report) -> Any:
     """A part of the model's turn, tool calls excepted; None: nothing to send. ``carriers`` may hold its signature."""
     match part:
+        case Compaction() if part.carrier is not None and not part.text:
+            report.lose("compaction")
         case Text() | Refusal() | Compaction():
             signature = google_signature(carriers)
             if not part.text and signature is None:

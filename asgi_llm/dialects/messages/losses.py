@@ -17,6 +17,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("document", "refuse", "Documents must be PDF or text, given as base64, as text or as an http(s) URL."),
     Loss("file_id", "refuse", "A file stored at another provider cannot be used here; send the file itself."),
     Loss("content", "refuse", "This kind of content is known only to the API it was written for."),
+    Loss("compaction", "refuse", "A compacted conversation can be read only by the provider that made it."),
     Loss("prefill", "refuse", "This model does not continue an assistant message; the last message must be a user's."),
     Loss("assistant_media", "emulate", "Media in an assistant message is replaced by a short text."),
     Loss("history_content", "warn", "Content of earlier answers that only another API can read is left out."),

@@ -81,6 +81,8 @@ def user_block(part: Part, report: Report) -> Block | None:
             report.lose("audio")
         case Video():
             report.lose("video")
+        case Compaction() if part.carrier is not None and not part.text:
+            report.lose("compaction")
         case Refusal() | Compaction():
             return text_block(part.text)
         case Opaque() | ServerCall() | ServerResult() if part.dialect == "messages" and part.raw is not None:
@@ -102,6 +104,8 @@ def assistant_block(part: Part, report: Report) -> Block | None:
             return _cited(part) if part.citations else text_block(part.text, part.cache)
         case Reasoning():
             return _thought(part)
+        case Compaction() if part.carrier is not None and not part.text:
+            report.lose("compaction")
         case Refusal() | Compaction():
             return text_block(part.text)
         case ServerCall() if part.dialect == "messages" and part.raw is not None:

@@ -73,6 +73,9 @@ def _refuse(request: Request, report: Report) -> None:
         report.lose("modalities", "modalities")
     if request.dialect != "responses" and (request.state.previous_response_id or request.state.conversation):
         report.lose("state", "previous_response_id")
+    # Where these callers end with what the assistant said, they want it continued; others only want the next message.
+    if request.dialect in ("messages", "gemini") and request.turns and request.turns[-1].role == "assistant":
+        report.lose("prefill", "messages" if request.dialect == "messages" else "contents")
 
 
 def top_instructions(request: Request) -> tuple[str, list[Instruction]]:

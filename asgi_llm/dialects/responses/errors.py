@@ -46,6 +46,13 @@ _STREAM_CODES = {
 
 _CODES = {Kind.CONTEXT_LENGTH: "context_length_exceeded", Kind.BILLING: "insufficient_quota"}
 
+_GENERIC_CODES = {
+    Kind.AUTHENTICATION: "invalid_api_key",
+    Kind.RATE_LIMIT: "rate_limit_exceeded",
+    Kind.OVERLOADED: "server_is_overloaded",
+}
+"""The API's own words where the error has none but "the upstream failed"."""
+
 _STATUS_KINDS = {
     400: Kind.BAD_REQUEST,
     401: Kind.BAD_GATEWAY,
@@ -99,6 +106,8 @@ def encode_error(error: AsgiLLMError, request_id: str) -> tuple[int, bytes]:
     """(HTTP status, JSON body). The request id has its place in a header of this API, not in the body."""
     status, kind = _TYPES.get(error.kind, (error.kind.status, "invalid_request_error"))
     code = _CODES.get(error.kind, error.code)
+    if code == "upstream_error":
+        code = _GENERIC_CODES.get(error.kind, code)
     body = {"error": {"message": error.message, "type": kind, "param": error.param, "code": code}}
     return status, msgspec.json.encode(body)
 

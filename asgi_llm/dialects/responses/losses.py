@@ -17,6 +17,7 @@ _ALL = (
     Loss("temperature", "warn", "this model does not take a temperature while it reasons"),
     Loss("top_p", "warn", "this model does not take top_p while it reasons"),
     Loss("max_output", "emulate", "the smallest output limit of the Responses API is 16 tokens"),
+    Loss("prefill", "refuse", "the Responses API does not continue an assistant message; the last must be a user's"),
     Loss("modalities", "refuse", "the Responses API answers in text"),
     Loss("video", "refuse", "the Responses API takes no video"),
     Loss("file_id", "refuse", "a file stored at one provider cannot be read by another; send its content"),
