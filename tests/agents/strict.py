@@ -1,5 +1,5 @@
 """What a server that takes its API's reference literally would refuse in a request. Written from the references of
-OpenAI Chat Completions, Anthropic Messages and OpenAI Responses, not from the gateway."""
+OpenAI Chat Completions, Anthropic Messages, OpenAI Responses and Google Gemini, not from the gateway."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 __all__ = ["Dialect", "results", "wrongs"]
 
-Dialect = Literal["chat", "messages", "responses"]
+Dialect = Literal["chat", "messages", "responses", "gemini"]
 
 _CHAT_FIELDS = {
     "model", "messages", "tools", "tool_choice", "parallel_tool_calls", "stream", "stream_options", "max_tokens",
@@ -26,6 +26,12 @@ _CHAT_MESSAGE = {
     "tool": {"role", "content", "tool_call_id"},
 }
 _NAME = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
+_GEMINI_FIELDS = {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "safetySettings"}
+_GEMINI_KNOBS = {
+    "temperature", "topP", "topK", "candidateCount", "maxOutputTokens", "stopSequences", "seed", "thinkingConfig",
+    "responseMimeType", "responseSchema", "responseJsonSchema", "presencePenalty", "frequencyPenalty",
+}  # fmt: skip
+_GEMINI_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_.:-]{0,127}$")
 
 
 def wrongs(body: dict[str, Any], dialect: Dialect) -> list[str]:
@@ -37,6 +43,8 @@ def wrongs(body: dict[str, Any], dialect: Dialect) -> list[str]:
             return [*_messages(body)]
         case "responses":
             return [*_responses(body)]
+        case "gemini":
+            return [*_gemini(body)]
 
 
 def results(body: dict[str, Any], dialect: Dialect) -> list[tuple[str, str]]:
@@ -50,6 +58,9 @@ def results(body: dict[str, Any], dialect: Dialect) -> list[tuple[str, str]]:
         case "responses":
             outputs = [item for item in body["input"] if item.get("type") == "function_call_output"]
             found = [(item["call_id"], item["output"]) for item in outputs]
+        case "gemini":
+            answers = [answer for content in body["contents"] for answer in _members(content, "functionResponse")]
+            found = [(answer.get("id", ""), answer["response"]) for answer in answers]
     return [(id_, said if isinstance(said, str) else json.dumps(said)) for id_, said in found]
 
 
@@ -111,3 +122,34 @@ def _responses(body: dict[str, Any]) -> Iterator[str]:
         prefix = prefixes.get(item.get("type", "message"), "")
         if item.get("id") and not item["id"].startswith(prefix):
             yield f"input[{place}] ({item.get('type')}) has the id {item['id']}"
+
+
+def _members(content: dict[str, Any], name: str) -> list[Any]:
+    return [part[name] for part in content["parts"] if name in part]
+
+
+def _gemini(body: dict[str, Any]) -> Iterator[str]:
+    if unknown := body.keys() - _GEMINI_FIELDS:
+        yield f"unknown fields {sorted(unknown)}"
+    if unknown := body.get("generationConfig", {}).keys() - _GEMINI_KNOBS:
+        yield f"unknown generationConfig {sorted(unknown)}"
+    for tool in body.get("tools", ()):
+        for function in tool.get("functionDeclarations", ()):
+            if not _GEMINI_NAME.match(function["name"]):
+                yield f"a function with the name {function['name']}"
+    if body["contents"][0]["role"] != "user":
+        yield "contents begin with the model"
+    awaited: list[str] = []
+    for place, content in enumerate(body["contents"]):
+        if content["role"] not in ("user", "model"):
+            yield f"contents[{place}] has the role {content['role']}"
+        if not content["parts"] or any(not part for part in content["parts"]):
+            yield f"contents[{place}] is empty or has an empty part"
+        answers = _members(content, "functionResponse")
+        if [answer["name"] for answer in answers] != awaited:
+            yield f"contents[{place}] answers {[answer['name'] for answer in answers]} and should answer {awaited}"
+        if any(not isinstance(answer["response"], dict) for answer in answers):
+            yield f"contents[{place}] has a response that is no object"
+        awaited = [call["name"] for call in _members(content, "functionCall")]
+    if awaited:
+        yield f"no results of {awaited}"

@@ -52,7 +52,7 @@ async def test_models_go_where_the_readme_sends_them(example: dict[str, Any]) ->
 
 def test_the_sdk_lines_are_python() -> None:
     blocks = [block for block in PYTHON if "LLMMiddleware" not in block]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         compile(block, "README.md", "exec")
 

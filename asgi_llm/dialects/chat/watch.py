@@ -14,8 +14,9 @@ from .usage import read_usage
 
 __all__ = ["ChatWatcher", "event_end"]
 
-_KEPT = 2048
-"""Bytes at the end of a stream that are looked at, or the whole events there that are more."""
+_KEPT, _EVENTS = 2048, 4
+"""So many bytes at the end of a stream are looked at, and so many whole events before them: the last one may be large,
+and the reason why the answer ended stands before it."""
 _LIMIT = 1024 * 1024
 """Bytes of one event that are kept; a larger one is let go unread."""
 _BLANKS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -90,7 +91,9 @@ class ChatWatcher:
 
     def _forget(self) -> None:
         data = b"".join(self._pieces)
-        old = event_end(data[:-_KEPT])
+        old = len(data) - _KEPT + 1
+        for _ in range(_EVENTS):
+            old = event_end(data[: max(old - 1, 0)])
         if not old and len(data) > _LIMIT:
             old = len(data) - _KEPT
         self._hold(data[old:])

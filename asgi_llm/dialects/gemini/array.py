@@ -1,6 +1,8 @@
 """A stream of events as one JSON array, whose elements are written as they come: what callers get who do not ask for
 events. Spec: Gemini API, "streamGenerateContent" without ``alt=sse``."""
 
+import msgspec
+
 from asgi_llm.dialects.sse import Frame, SSEReader
 
 __all__ = ["ArrayForm"]
@@ -10,7 +12,7 @@ _LIMIT = 2**30
 
 
 class ArrayForm:
-    """See ``interface.StreamFilter``. ``end`` must be called: until then another element may come."""
+    """See ``interface.StreamForm``. ``end`` must be called: until then another element may come."""
 
     __slots__ = ("_before", "_reader")
 
@@ -19,12 +21,17 @@ class ArrayForm:
         self._before = b"["
 
     def feed(self, data: bytes) -> bytes:
-        if not data.strip():
-            return data  # a keep-alive: white space between elements means nothing either
         return self._written(self._reader.feed(data))
 
     def end(self) -> bytes:
-        return self._written(self._reader.end()) + (b"[]" if self._before == b"[" else b"]")
+        return self._written(self._reader.end()) + self._close()
+
+    def break_off(self, data: bytes) -> bytes:
+        frames = [*self._reader.feed(data), *self._reader.end()]
+        return self._written([frame for frame in frames if _is_json(frame.data)]) + self._close()
+
+    def _close(self) -> bytes:
+        return b"[]" if self._before == b"[" else b"]"
 
     def _written(self, frames: list[Frame]) -> bytes:
         out: list[bytes] = []
@@ -32,3 +39,11 @@ class ArrayForm:
             out += (self._before, frame.data)
             self._before = b",\r\n"
         return b"".join(out)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True

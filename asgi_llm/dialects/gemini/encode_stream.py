@@ -46,7 +46,7 @@ from asgi_llm.neutral.response import Finish
 from asgi_llm.neutral.usage import Usage, merge
 
 from .citations import write_grounding
-from .errors import failure_body
+from .errors import encode_failure
 from .finish import finish_word
 from .logprobs import write_logprobs
 from .response import BROKEN, call_part, foreign, other_part, signature_of
@@ -186,7 +186,7 @@ class GeminiEncoder:
 
     def _fail(self, event: Failure, out: list[bytes]) -> None:
         self._over = True
-        self._say(failure_body(event.error), out)
+        out.append(encode_failure(event.error))
 
     def _candidate(self, candidate: _Candidate, event: Event, out: list[bytes]) -> None:
         match event:

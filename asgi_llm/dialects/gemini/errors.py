@@ -46,8 +46,13 @@ def encode_error(error: AsgiLLMError, request_id: str) -> tuple[int, bytes]:
 
 
 def encode_failure(error: AsgiLLMError) -> bytes:
-    """The event that ends a running stream."""
-    return frame(failure_body(error))
+    """What ends a running stream: an event, and its JSON once more outside of any.
+
+    Google's JavaScript SDK takes an event that holds an error for an empty piece and a stream that ends there for a
+    whole one; what stands outside of events is where it notices. Parsers of events pass over it.
+    """
+    body = failure_body(error)
+    return frame(body) + body + b"\n"
 
 
 def failure_body(error: AsgiLLMError, request_id: str = "") -> bytes:

@@ -157,3 +157,17 @@ def test_a_giant_event_passes_as_it_is_and_the_next_ones_are_edited():
     giant = b'data: {"choices":[],"usage":null,"x":"' + b"x" * (2 * 1024 * 1024) + b'"}\n\n'
     pieces = [giant[at : at + 65536] for at in range(0, len(giant), 65536)]
     assert hide(*pieces, ASKED) == giant + UNASKED
+
+
+def test_the_reason_is_found_before_a_large_last_event():
+    watcher = CHAT.watcher()
+    chunk = b'data: {"choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}\n\n'
+    finish = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}\n\n'
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2},"more":"%b"}\n\n' % (b"x" * 20_000)
+    for data in (*[chunk] * 500, finish, usage[:9000], usage[9000:], *[b": still here\n\n"] * 20):
+        watcher.feed(data)
+    watcher.end()
+    assert watcher.ended
+    assert watcher.finish == "length"
+    assert watcher.usage is not None
+    assert watcher.usage.fresh == 7
