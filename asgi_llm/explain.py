@@ -8,7 +8,7 @@ from msgspec import Struct
 from asgi_llm.errors import AsgiLLMError, Kind
 from asgi_llm.fleet.target import Target
 from asgi_llm.neutral.request import DialectName
-from asgi_llm.pipeline.plan import Mode, choose_dialect, patch_for
+from asgi_llm.pipeline.plan import Mode, choose_dialect, patcher_for
 from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.routing.resolve import Ladder
 
@@ -78,7 +78,7 @@ def _use(position: int, denials: list[str | None]) -> Use:
 def _leg(target: Target, model: str, dialect: DialectName, use: Use, denied: str | None) -> ExplainedLeg:
     model = target.upstream_model(model)
     spoken, mode = choose_dialect(target.dialects, dialect)
-    patched = mode == "verbatim" and patch_for(spoken, target.profile, model) is not None
+    patched = mode == "verbatim" and patcher_for(spoken, target.profile, model) is not None
     return ExplainedLeg(
         target=target.name,
         provider=target.provider.name,

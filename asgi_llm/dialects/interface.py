@@ -141,8 +141,12 @@ class Patched(Struct, frozen=True):
     warnings: tuple[Warned, ...] = ()
 
 
-Patcher = Callable[[bytes], Patched | None]
-"""The caller's body -> as the upstream takes it, or None where a patch is not enough."""
+class Patcher(Struct, frozen=True):
+    """``patch`` is the body as the upstream takes it, or None where a patch is not enough. ``spares_plain``: it never
+    changes what ``peek`` calls plain."""
+
+    patch: Callable[[bytes], Patched | None]
+    spares_plain: bool = False
 
 
 class Answer(Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ is wrong is the body looked at a second time, to say exactly what.
 
 import threading
 from types import NoneType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Meta, Raw, Struct, field
 
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import DialectName
@@ -21,13 +21,15 @@ class Envelope(Struct, frozen=True, gc=False):
     """The outside of a request.
 
     ``include_usage`` is the caller's wish for usage in a chat stream; ``stream_options`` the raw value of that
-    member (empty when absent), which the splice that asks for usage must merge with.
+    member (empty when absent), which the splice that asks for usage must merge with. ``plain`` when nothing is in the
+    body but what every server of the dialect takes.
     """
 
     model: str
     stream: bool = False
     include_usage: bool = False
     stream_options: bytes = b""
+    plain: bool = False
 
 
 class _Name:
@@ -69,6 +71,43 @@ class _Responses(_Outside, gc=False):
     turns: Raw = field(name="input", default=Raw())
 
 
+class _PlainCall(Struct, forbid_unknown_fields=True, gc=False):
+    id: Raw
+    type: Literal["function"]
+    function: Raw
+
+
+class _PlainTurn(Struct, forbid_unknown_fields=True, gc=False):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: Raw = Raw()
+    tool_calls: list[_PlainCall] | None = None
+    tool_call_id: Raw = Raw()
+
+
+class _PlainFunction(Struct, forbid_unknown_fields=True, gc=False):
+    name: Raw
+    description: Raw = Raw()
+    parameters: Raw = Raw()
+
+
+class _PlainTool(Struct, forbid_unknown_fields=True, gc=False):
+    type: Literal["function"]
+    function: _PlainFunction
+
+
+class _Plain(Struct, forbid_unknown_fields=True, gc=False):
+    """A chat request of which every server takes every field, told in the one pass that is needed anyway."""
+
+    model: _Name
+    messages: list[_PlainTurn]
+    stream: bool | None = None
+    max_tokens: Raw = Raw()
+    temperature: Raw = Raw()
+    top_p: Raw = Raw()
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    tools: list[_PlainTool] | None = None
+
+
 class _Contents(Struct, gc=False):
     contents: Raw = Raw()
 
@@ -79,6 +118,7 @@ class _Options(Struct, gc=False):
 
 _options = msgspec.json.Decoder(_Options)
 _contents = msgspec.json.Decoder(_Contents)
+_plain = msgspec.json.Decoder(_Plain, dec_hook=_count)
 _DECODERS: "dict[str, msgspec.json.Decoder[Any]]" = {
     "chat": msgspec.json.Decoder(_Messages, dec_hook=_count),
     "messages": msgspec.json.Decoder(_Messages, dec_hook=_count),
@@ -98,6 +138,8 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     """
     models = _seen.models
     models.clear()
+    if dialect == "chat" and (plain := _peek_plain(body, models)) is not None:
+        return plain
     try:
         found = _DECODERS[dialect].decode(body)
         turns = found.turns
@@ -109,6 +151,19 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     raise _diagnose(dialect, body)
+
+
+def _peek_plain(body: bytes, models: list[Any]) -> Envelope | None:
+    try:
+        found = _plain.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        models.clear()
+        return None
+    model = models[0]
+    if len(models) == 1 and type(model) is str and model.strip():
+        return Envelope(model, bool(found.stream), plain=True)
+    models.clear()
+    return None
 
 
 def peek_contents(body: bytes, model: str, *, stream: bool) -> Envelope:

@@ -25,7 +25,7 @@ from asgi_llm.runtime import Runtime
 from .attempt import Reply, attempt
 from .head import whole_head
 from .passage import answer_for
-from .plan import Leg, Plan, leg_path, patch_for
+from .plan import Leg, Plan, leg_path, patcher_for
 from .relay import relay
 
 __all__ = ["count"]
@@ -102,13 +102,13 @@ def _choose(leg: Leg, dialect: DialectName) -> DialectName | None:
 def _leg(leg: Leg, spoken: DialectName, dialect: DialectName) -> Leg:
     target, same = leg.crew.target, spoken == dialect
     path = leg_path(target.provider.count_paths[spoken], leg.model)
-    patch = patch_for(spoken, target.profile, leg.model) if same else None
+    patcher = patcher_for(spoken, target.profile, leg.model) if same else None
     return structs.replace(
         leg,
         dialect=_named(COUNTS[spoken], leg.model),
-        mode="patched" if patch is not None else "verbatim" if same else "translated",
+        mode="patched" if patcher is not None else "verbatim" if same else "translated",
         direct=None,
-        patch=patch,
+        patcher=patcher,
         path=path,
         stream_path=path,
         fixed=tuple(target.headers[spoken]),

@@ -18,7 +18,7 @@ from asgi_llm.routing.resolve import Resolution
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 
-__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "leg_path", "make_plan", "patch_for"]
+__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "leg_path", "make_plan", "patcher_for"]
 
 Mode = Literal["verbatim", "patched", "translated"]
 """``patched``: the dialects are equal, but this upstream differs from its origin; the caller's bytes are adapted where
@@ -32,9 +32,9 @@ class Leg(Struct, frozen=True, eq=False):
     """One target that may serve the request, with all that is the same for every such request.
 
     ``model`` is its own name for the model, ``dialect`` what it is spoken to in, ``direct`` the short cut of a
-    translation where there is one, ``patch`` what adapts the caller's bytes. ``path`` and ``stream_path`` stand behind
-    the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent none of
-    that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
+    translation where there is one, ``patcher`` what adapts the caller's bytes. ``path`` and ``stream_path`` stand
+    behind the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent
+    none of that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
     """
 
     crew: Crew
@@ -42,7 +42,7 @@ class Leg(Struct, frozen=True, eq=False):
     dialect: Dialect
     mode: Mode
     direct: Pair | None
-    patch: Patcher | None
+    patcher: Patcher | None
     path: bytes
     stream_path: bytes
     fixed: tuple[tuple[bytes, bytes], ...]
@@ -100,14 +100,14 @@ def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
     spoken, mode = choose_dialect(target.dialects, dialect)
     path = provider.paths[spoken]
     own = mode == "verbatim"
-    patch = patch_for(spoken, target.profile, model) if own else None
+    patcher = patcher_for(spoken, target.profile, model) if own else None
     return Leg(
         crew,
         model,
         DIALECTS[spoken],
-        "patched" if patch is not None else mode,
+        "patched" if patcher is not None else mode,
         direct=DIRECT.get((dialect, spoken)),
-        patch=patch,
+        patcher=patcher,
         path=leg_path(path, model),
         stream_path=leg_path(provider.stream_paths.get(spoken, path), model),
         fixed=tuple(target.headers[spoken]),
@@ -122,7 +122,7 @@ def leg_path(path: bytes, model: str) -> bytes:
     return path.replace(b"{model}", quote(model, safe="").encode("ascii"))
 
 
-def patch_for(dialect: DialectName, profile: Profile, model: str) -> Patcher | None:
+def patcher_for(dialect: DialectName, profile: Profile, model: str) -> Patcher | None:
     """What adapts requests in ``dialect`` to an upstream that speaks it, too; None where nothing can need it."""
     patcher = DIALECTS[dialect].patcher
     return None if patcher is None else patcher(profile, model)

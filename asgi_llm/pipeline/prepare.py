@@ -39,9 +39,10 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     """
     if leg.mode == "translated":
         return _translated(exchange, leg, caller)
-    if leg.patch is None:
+    assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+    if leg.patcher is None or (leg.patcher.spares_plain and exchange.envelope.plain):
         return _verbatim(exchange, leg, caller, exchange.body)
-    patched = leg.patch(exchange.body)
+    patched = leg.patcher.patch(exchange.body)
     if patched is None:
         return _translated(exchange, leg, caller)
     return _verbatim(exchange, leg, caller, patched.body, patched.warnings)

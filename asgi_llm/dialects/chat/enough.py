@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.dialects.profile import Order
 
-__all__ = ["Look", "Message", "Tool", "differs", "suffices"]
+__all__ = ["Look", "Message", "Tool", "differs", "spares_plain", "suffices"]
 
 _CUSTOM = Raw(b'"custom"')
 _NULL = Raw(b"null")
@@ -94,6 +94,19 @@ def differs(profile: Profile) -> bool:
     if profile.max_stop is not None and profile.max_stop != _ORIGIN.max_stop:
         return True
     return any(getattr(profile, name) != getattr(_ORIGIN, name) for name in _DIFFERING)
+
+
+def spares_plain(profile: Profile) -> bool:
+    """Whether a body that ``peek`` calls plain is what the server takes, as it stands."""
+    return (
+        not profile.strict_fields
+        and not profile.reasoning_always
+        and profile.order is None
+        and profile.tool_id_limit >= _ORIGIN.tool_id_limit
+        and profile.temperature_range is None
+        and profile.max_stop in (None, _ORIGIN.max_stop)
+        and profile.lacks.isdisjoint(("temperature", "top_p", "stop"))
+    )
 
 
 def suffices(look: Look, profile: Profile) -> bool:

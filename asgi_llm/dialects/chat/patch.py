@@ -13,7 +13,7 @@ from asgi_llm.dialects.interface import Patched, Patcher, Profile, Report
 from asgi_llm.dialects.profile import adapted
 from asgi_llm.dialects.spans import AmbiguousError, Edits, Member, items, members
 
-from .enough import Look, Message, Tool, differs, suffices
+from .enough import Look, Message, Tool, differs, spares_plain, suffices
 from .losses import LOSSES
 from .names import wire_id
 
@@ -78,7 +78,7 @@ def patcher(profile: Profile, model: str) -> Patcher | None:
         return None
     other = {"reasoning": "reasoning_content", "reasoning_content": "reasoning"}
     wanted = _Wanted(profile, unwanted, other.get(profile.reasoning_field or ""))
-    return lambda body: _patch(body, wanted)
+    return Patcher(lambda body: _patch(body, wanted), spares_plain=spares_plain(profile))
 
 
 def _patch(body: bytes, wanted: _Wanted) -> Patched | None:

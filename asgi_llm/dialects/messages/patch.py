@@ -40,7 +40,7 @@ def patcher(profile: Profile, model: str) -> Patcher | None:
     # Whoever takes the origin's extras in one dialect is the origin in the others, too.
     if profile.openai_extras or capabilities(model).known:
         return None
-    return lambda body: _patch(body, drop=profile.hosted_tools == "drop")
+    return Patcher(lambda body: _patch(body, drop=profile.hosted_tools == "drop"))
 
 
 def _patch(body: bytes, *, drop: bool) -> Patched | None:

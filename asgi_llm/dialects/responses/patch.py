@@ -58,7 +58,7 @@ def patcher(profile: Profile, model: str) -> Patcher | None:
     takes = (profile.openai_extras, profile.strict_tools, profile.custom_tools, profile.allowed_tools)
     if all((*takes, profile.parallel_tool_calls)):
         return None
-    return lambda body: _patch(body, profile)
+    return Patcher(lambda body: _patch(body, profile))
 
 
 def _patch(body: bytes, profile: Profile) -> Patched | None:

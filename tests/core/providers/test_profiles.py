@@ -494,8 +494,8 @@ def passed(name: str, model: str, asked: dict[str, Any]) -> tuple[dict[str, Any]
     chat, profile = DIALECTS["chat"], PROVIDERS[name].profile
     raw = json.dumps({"model": model, **asked}).encode()
     assert chat.patcher is not None
-    patch = chat.patcher(profile, model)
-    patched = None if patch is None else patch(raw)
+    patcher = chat.patcher(profile, model)
+    patched = None if patcher is None else patcher.patch(raw)
     if patched is not None:
         return json.loads(patched.body), True
     return json.loads(chat.encode_request(chat.decode_request(raw), profile).body), False
@@ -564,8 +564,8 @@ def test_a_knob_that_a_patch_takes_away_is_named() -> None:
     raw = json.dumps({"model": "grok-4.6", "presence_penalty": 1, "frequency_penalty": 0, **SAID}).encode()
     patcher = DIALECTS["chat"].patcher
     assert patcher is not None
-    patch = patcher(PROVIDERS["xai"].profile, "grok-4.6")
-    assert patch is not None
-    patched = patch(raw)
+    xai = patcher(PROVIDERS["xai"].profile, "grok-4.6")
+    assert xai is not None
+    patched = xai.patch(raw)
     assert patched is not None
     assert {warned.field for warned in patched.warnings} == {"presence_penalty"}
