@@ -99,8 +99,17 @@ class ASGICaller:
         self.started = True
         return self._tell({"type": "http.response.start", "status": status, "headers": headers})
 
-    def send(self, data: bytes) -> Coroutine[Any, Any, None]:
-        return self._tell({"type": "http.response.body", "body": data, "more_body": True})
+    async def send(self, data: bytes) -> None:
+        if self.gone:
+            self.missed = self.missed or bool(data)
+            return
+        self._sending = True
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        except (asyncio.CancelledError, OSError) as error:
+            self._not_sent(error)
+        finally:
+            self._sending = False
 
     def finish(self, data: bytes = b"") -> Coroutine[Any, Any, None]:
         return self._tell({"type": "http.response.body", "body": data, "more_body": False})
@@ -113,20 +122,24 @@ class ASGICaller:
         try:
             for message in messages:
                 await self._send(message)
-        except asyncio.CancelledError:
-            # A send that nobody takes any more was broken off, so that draining can go on.
-            if not self._breaking_off:
-                raise
-            self._breaking_off = False
-            self.missed = True
-            asyncio.current_task().uncancel()  # type: ignore[union-attr]  # this runs in a task
-        except OSError:
+        except (asyncio.CancelledError, OSError) as error:
+            self._not_sent(error)
+        finally:
+            self._sending = False
+
+    def _not_sent(self, error: BaseException) -> None:
+        if isinstance(error, OSError):
             # ASGI 2.4: a send after a disconnect raises, perhaps before receive() was heard to say so.
             self.gone = self.missed = True
             if self._runtime.blueprint.settings.stream.on_disconnect == "cancel":
                 raise CallerGone from None
-        finally:
-            self._sending = False
+            return
+        # A send that nobody takes any more was broken off, so that draining can go on.
+        if not self._breaking_off:
+            raise error
+        self._breaking_off = False
+        self.missed = True
+        asyncio.current_task().uncancel()  # type: ignore[union-attr]  # this runs in a task
 
     def close(self) -> None:
         """Ends the watch. After this the serving task is not cancelled any more."""

@@ -210,8 +210,10 @@ class Connection(asyncio.Protocol):
         elif self.pieces:
             self._overhead = 0
             self._buffered += len(data)
-            if self._waiter is not None:
-                self._wake()
+            if (waiter := self._waiter) is not None:
+                self._waiter = None
+                if not waiter.done():
+                    waiter.set_result(None)
             elif self._buffered > _BUFFERED and not self._reading_paused:
                 self._reading_paused = True
                 self._transport.pause_reading()

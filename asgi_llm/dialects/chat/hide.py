@@ -49,7 +49,7 @@ class UsageFilter:
 
     def feed(self, data: bytes) -> bytes:
         if not self._held and not self._open and data[-2:] == b"\n\n":
-            return _without_usage(data)
+            return _without_usage(data) if data.find(b'"usage"') >= 0 else data
         return self._feed_cut(data)
 
     def end(self) -> bytes:
