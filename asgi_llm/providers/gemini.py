@@ -23,6 +23,7 @@ def _rebase(url: str) -> str:
 
 GEMINI = Provider(
     name="gemini",
+    title="Gemini",
     base_url="https://generativelanguage.googleapis.com/v1beta",
     dialects=("gemini",),
     paths={"gemini": b"/models/{model}:generateContent"},
@@ -31,6 +32,8 @@ GEMINI = Provider(
     models_path=b"/models?pageSize=1000",
     models_dialect="gemini",
     credentials=_api_key,
+    key_variable="GEMINI_API_KEY",
+    models=("gemini-*",),
     rebase=_rebase,
     profile=Profile(provider="gemini"),
 )
