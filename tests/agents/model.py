@@ -72,6 +72,7 @@ _VOICES: dict[Dialect, _Voice] = {
 }
 
 
+_COUNTING = ("/count_tokens", "/input_tokens", ":countTokens")
 _FULL = {"code": "context_length_exceeded"}
 _FAILURES: dict[Stumble, dict[Dialect, tuple[int, str, str, dict[str, Any]]]] = {
     "overloaded": {
@@ -111,6 +112,8 @@ class Model:
     aside: list[Recorded] = field(default_factory=list)
 
     def __call__(self, request: Recorded) -> Answer:
+        if request.path.partition("?")[0].endswith(_COUNTING):
+            return _VOICES[self.dialect].error(404, "There is no such path.")  # the gateway estimates
         body = request.json
         if not body.get("tools"):
             self.aside.append(request)

@@ -14,8 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import django
 import httpx
 import pytest
+
+_FORGOTTEN = re.compile(r"Traceback \(most recent call last\):\n(?: .*\n)*django\.core\.exceptions\.RequestAborted\n?")
+"""Django 5.2 listens for the caller's leaving in a task that it forgets when the answer is out; where the connection
+then closes at once, asyncio tells of it."""
 
 FOLDER = Path(__file__).parents[3] / "example_apps" / "django_app"
 BODY = {"model": "echo", "messages": [{"role": "user", "content": "Hello there"}]}
@@ -65,7 +70,10 @@ def running(command: list[str], database: Path, port: int) -> Iterator[tuple[str
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
-    assert "Traceback" not in log.read_text()
+    said = log.read_text()
+    if django.VERSION < (6,):
+        said = _FORGOTTEN.sub("", said)
+    assert "Traceback" not in said
 
 
 @pytest.fixture(scope="module")
