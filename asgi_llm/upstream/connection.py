@@ -24,9 +24,8 @@ _BUFFERED = 256 * 1024
 """Reading pauses when so many bytes wait for a reader."""
 
 _WRITTEN_AT_ONCE = 256 * 1024
-"""Above any request without a second part. Below this limit the loop writes when it has heard everybody: requests that
-begin in the same turn wake the upstream once and not one by one. For requests with a large body the limits are set so
-that ``resume_writing`` means that the last byte has left."""
+"""Above any request without a second part, for which the protocol is then never paused. For requests with a large body
+the limits are set so that ``resume_writing`` means that the last byte has left."""
 
 _MAX_HEADERS = 256
 
