@@ -100,7 +100,7 @@ def description() -> dict[str, str]:
     return {
         "processor": model,
         "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
