@@ -54,6 +54,11 @@ class Kind(StrEnum):
         """The HTTP status of this kind where a dialect has no status of its own for it."""
         return _STATUS[self]
 
+    @classmethod
+    def of_status(cls, status: int) -> "Kind":
+        """What an HTTP status says went wrong, where nothing else tells."""
+        return _OF_STATUS.get(status, cls.BAD_REQUEST if status < 500 else cls.SERVER)
+
 
 _STATUS = {
     Kind.BAD_REQUEST: 400,
@@ -74,6 +79,7 @@ _STATUS = {
     Kind.OVERLOADED: 503,
     Kind.TIMEOUT: 504,
 }
+_OF_STATUS = {status: kind for kind, status in reversed(_STATUS.items())} | {529: Kind.OVERLOADED}
 
 
 class Cause(StrEnum):

@@ -4,13 +4,13 @@ An adapter that knows its user puts an ``Identity`` into a copy of the ASGI scop
 never takes an identity from anything else the client sent, except a key it checked itself.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .types import Scope
 
-__all__ = ["ANONYMOUS", "IDENTITY_KEY", "TARGET_KEY", "Authenticator", "Identity"]
+__all__ = ["ANONYMOUS", "IDENTITY_KEY", "TARGET_KEY", "Authenticator", "Identity", "subject_of"]
 
 IDENTITY_KEY = "asgi_llm.identity"
 """Scope key: the caller's ``Identity``, set by the host's adapter."""
@@ -41,6 +41,32 @@ class Identity:
 
 
 ANONYMOUS = Identity(subject="anonymous", source="anonymous")
+
+
+_NAMES = ("id", "sub", "username", "email")
+
+
+def subject_of(user: Any, *, first: tuple[str, ...] = (), advice: str = "") -> str:
+    """Who ``user`` is: a text is the subject itself; of an object or a mapping it is the first that is there of
+    ``first``, ``id``, ``sub``, ``username`` and ``email``. For adapters, whose hosts have users of any kind.
+
+    Raises:
+        TypeError: nothing tells; with ``advice``.
+    """
+    names = first + _NAMES
+    found = user if isinstance(user, str) else next(filter(_says, (_member(user, name) for name in names)), None)
+    if not _says(found):
+        told = f"no identity can be made of {type(user).__name__}: it has none of {', '.join(names)}"
+        raise TypeError(f"{told}; {advice}" if advice else told)
+    return str(found)
+
+
+def _member(user: Any, name: str) -> Any:
+    return user.get(name) if isinstance(user, Mapping) else getattr(user, name, None)
+
+
+def _says(value: Any) -> bool:
+    return value is not None and value != ""
 
 
 class Authenticator(Protocol):

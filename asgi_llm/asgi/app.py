@@ -58,34 +58,22 @@ class GatewayApp:
             if rest:  # below a model there is nothing but its verbs
                 await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
                 return
-            await self._refuse_method(runtime, caller, endpoint)
+            await self._refuse_method(runtime, caller, endpoint, path or "")
             return
-        if endpoint.kind != "call":
-            await self._serve_other_kind(runtime, caller, endpoint, rest)
+        dialect = _dialect(endpoint, caller, path or "")
+        if endpoint.kind not in ("call", "count"):
+            await answer_plain(runtime, caller, endpoint, rest, dialect)
             return
         exchange = Exchange(
             id=runtime.new_id(),
             endpoint=endpoint.name,
-            dialect=_dialect(endpoint, caller),
+            dialect=dialect,
             started=runtime.loop.time(),
             named=rest,
             stream=endpoint.stream,
         )
         try:
-            await handle(runtime, exchange, caller)
-        finally:
-            caller.close()
-
-    async def _serve_other_kind(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str) -> None:
-        if endpoint.kind != "count":
-            await answer_plain(runtime, caller, endpoint, rest, _dialect(endpoint, caller))
-            return
-        dialect = COUNTS[_dialect(endpoint, caller).name]
-        exchange = Exchange(
-            id=runtime.new_id(), endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time(), named=rest
-        )
-        try:
-            await handle(runtime, exchange, caller, counting=True)
+            await handle(runtime, exchange, caller, counting=endpoint.kind == "count")
         finally:
             caller.close()
 
@@ -99,7 +87,7 @@ class GatewayApp:
         if endpoint is None:
             await self._refuse(runtime, caller, error, _guess(caller, path))
         else:
-            await self._refuse(runtime, caller, error, _dialect(endpoint, caller), endpoint.name)
+            await self._refuse(runtime, caller, error, _dialect(endpoint, caller, path), endpoint.name)
 
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -112,8 +100,8 @@ class GatewayApp:
         path = local_path(scope)
         return path is not None and self.table.find(path) is not None
 
-    async def _refuse_method(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint) -> None:
-        dialect = _dialect(endpoint, caller)
+    async def _refuse_method(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, path: str) -> None:
+        dialect = _dialect(endpoint, caller, path)
         methods = ", ".join(sorted(endpoint.methods))
         error = ClientError(f"{endpoint.path} takes {methods}", code="method_not_allowed", kind=Kind.METHOD_NOT_ALLOWED)
         await self._refuse(runtime, caller, error, dialect, endpoint.name, [(b"allow", methods.encode("ascii"))])
@@ -131,10 +119,12 @@ class GatewayApp:
         await refuse(exchange, error, caller, more)
 
 
-def _dialect(endpoint: Endpoint, caller: ASGICaller) -> Dialect:
+def _dialect(endpoint: Endpoint, caller: ASGICaller, path: str) -> Dialect:
     name = endpoint.dialect
     if name is None:
-        return _guess(caller, caller.scope["path"])
+        return _guess(caller, path)
+    if endpoint.kind == "count":
+        return COUNTS[name]
     if endpoint.stream and name in ARRAYS and parse_qs(caller.scope["query_string"]).get(b"alt") != [b"sse"]:
         return ARRAYS[name]
     return DIALECTS[name]
@@ -143,7 +133,7 @@ def _dialect(endpoint: Endpoint, caller: ASGICaller) -> Dialect:
 def _guess(caller: ASGICaller, path: str) -> Dialect:
     """Whose shapes a caller of an unknown or shared path understands: its headers and the path give it away."""
     fields = caller.fields
-    if b"anthropic-version" in fields or "/messages" in path or "/anthropic/" in path:
+    if b"anthropic-version" in fields or "/messages" in path or path.startswith("/anthropic"):
         return DIALECTS["messages"]
     if b"x-goog-api-key" in fields or b"x-goog-api-client" in fields or _GOOGLE.search(path):
         return DIALECTS["gemini"]

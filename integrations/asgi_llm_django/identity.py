@@ -1,7 +1,7 @@
 """Who calls, as this project knows its users: from the session, by REST framework, by Django Ninja or by a function of
 the project's own. Each is a ``Source``; the first that knows the caller decides."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import isawaitable
@@ -14,12 +14,12 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from asgi_llm import ConfigError, Identity, Problem
+from asgi_llm.identity import subject_of
 
 from .csrf import check_csrf, shows_credentials
 
 __all__ = ["Source", "identify", "identity_of", "load_sources"]
 
-_NAMES = ("pk", "id", "sub", "username", "email")
 _REST = "rest_framework"
 
 
@@ -82,16 +82,12 @@ def identity_of(user: Any, source: str = "django") -> Identity | None:
         return None
     if isinstance(user, Identity):
         return user
-    subject: Any = user
-    if not isinstance(user, str):
-        subject = next((value for name in _NAMES if (value := _member(user, name)) not in (None, "")), None)
-    if subject is None:
-        raise TypeError(f"no identity can be made of {type(user).__name__}: it has none of {', '.join(_NAMES)}")
+    subject = subject_of(user, first=("pk",))
     if isinstance(user, Model):
         kind = "user" if hasattr(user, "is_authenticated") else user._meta.model_name  # noqa: SLF001  # documented
         subject = f"{kind}:{subject}"
     roles = tuple(role for role in ("staff", "superuser") if getattr(user, f"is_{role}", False) is True)
-    return Identity(subject=str(subject), roles=roles, source=source)
+    return Identity(subject=subject, roles=roles, source=source)
 
 
 def load_sources(named: Any) -> tuple[Source, ...]:
@@ -163,10 +159,6 @@ def _rest_source(authentication: Callable[[], Any]) -> Source:
             raise
 
     return Source(ask, _REST, guarded=False)
-
-
-def _member(user: Any, name: str) -> Any:
-    return user.get(name) if isinstance(user, Mapping) else getattr(user, name, None)
 
 
 def _keep_secret(subject: str, request: HttpRequest) -> None:

@@ -11,8 +11,6 @@ from asgi_llm.types import Headers, Message, Send
 
 __all__ = ["as_error", "as_raised"]
 
-_KINDS = {kind.status: kind for kind in reversed(Kind)}
-
 
 def as_error(raised: Exception) -> AsgiLLMError | None:
     """The error that says what ``raised`` says; None if it is no refusal, but a mistake. Knows the exceptions of
@@ -30,7 +28,7 @@ def as_error(raised: Exception) -> AsgiLLMError | None:
             status, detail = code, str(getattr(raised, "detail", "") or getattr(raised, "message", "") or "refused")
         case _:
             return None
-    kind = _KINDS.get(status, Kind.BAD_REQUEST if status < 500 else Kind.SERVER)
+    kind = Kind.of_status(status)
     return PolicyError(detail, kind=kind, code="host_refused", retry_after=_wait(raised))
 
 

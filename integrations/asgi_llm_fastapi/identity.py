@@ -1,15 +1,14 @@
 """From what an application's dependency returns to an ``Identity``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from asgi_llm import Identity
+from asgi_llm.identity import subject_of
 
 __all__ = ["ToIdentity", "default_identity"]
 
 ToIdentity = Callable[[Any], Identity | str | None]
-
-_NAMES = ("id", "sub", "username", "email")
 
 
 def default_identity(user: Any) -> Identity | None:
@@ -23,17 +22,4 @@ def default_identity(user: Any) -> Identity | None:
     """
     if user is None or isinstance(user, Identity):
         return user
-    if isinstance(user, str):
-        subject: object = user
-    else:
-        subject = next((value for name in _NAMES if (value := _member(user, name)) is not None), None)
-    if subject is None or subject == "":
-        raise TypeError(
-            f"no identity can be made of {type(user).__name__}: it has none of {', '.join(_NAMES)}; "
-            "give llm_router(to_identity=...)"
-        )
-    return Identity(subject=str(subject), source="fastapi")
-
-
-def _member(user: Any, name: str) -> Any:
-    return user.get(name) if isinstance(user, Mapping) else getattr(user, name, None)
+    return Identity(subject=subject_of(user, advice="give llm_router(to_identity=...)"), source="fastapi")

@@ -11,8 +11,6 @@ from asgi_llm.types import Message, Send
 
 __all__ = ["as_error", "as_raised"]
 
-_KINDS = {kind.status: kind for kind in reversed(Kind)}
-
 
 def as_error(raised: HTTPException | RequestValidationError) -> AsgiLLMError:
     """The error that says what ``raised`` says. Its code is ``host_refused``, or ``invalid_request`` where a
@@ -23,7 +21,7 @@ def as_error(raised: HTTPException | RequestValidationError) -> AsgiLLMError:
         said = problem.get("msg", "the request is not valid")
         return ClientError(f"{where}: {said}" if where else said, param=where or None, kind=Kind.UNPROCESSABLE)
     status = raised.status_code
-    kind = _KINDS.get(status, Kind.BAD_REQUEST if status < 500 else Kind.SERVER)
+    kind = Kind.of_status(status)
     detail: object = raised.detail
     message = detail if isinstance(detail, str) else msgspec.json.encode(detail, enc_hook=str).decode()
     return PolicyError(message, kind=kind, code="host_refused")

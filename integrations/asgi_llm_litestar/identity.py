@@ -1,15 +1,14 @@
 """From what an application knows as its user to an ``Identity``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from asgi_llm import Identity
+from asgi_llm.identity import subject_of
 
 __all__ = ["ToIdentity", "as_identity", "default_identity"]
 
 ToIdentity = Callable[[Any], Identity | str | None]
-
-_NAMES = ("id", "sub", "username", "email")
 
 
 def as_identity(user: Any, convert: ToIdentity) -> Identity | None:
@@ -29,16 +28,4 @@ def default_identity(user: Any) -> Identity | str:
     """
     if isinstance(user, Identity):
         return user
-    subject: object = user
-    if not isinstance(user, str):
-        subject = next((value for name in _NAMES if (value := _member(user, name)) is not None), None)
-    if subject is None or subject == "":
-        raise TypeError(
-            f"no identity can be made of {type(user).__name__}: it has none of {', '.join(_NAMES)}; "
-            "give LLMPluginConfig(to_identity=...)"
-        )
-    return str(subject)
-
-
-def _member(user: Any, name: str) -> Any:
-    return user.get(name) if isinstance(user, Mapping) else getattr(user, name, None)
+    return subject_of(user, advice="give LLMPluginConfig(to_identity=...)")

@@ -17,8 +17,6 @@ from .answer import GatewayResponse, below
 
 __all__ = ["as_error", "refusal", "with_refusal"]
 
-_KINDS = {kind.status: kind for kind in reversed(Kind)}
-
 
 def as_error(raised: HTTPException) -> AsgiLLMError:
     """The error that says what ``raised`` says. Its code is ``host_refused``, or ``invalid_request`` where a
@@ -26,7 +24,7 @@ def as_error(raised: HTTPException) -> AsgiLLMError:
     if isinstance(raised, ValidationException):
         return _invalid(raised)
     status = raised.status_code
-    kind = _KINDS.get(status, Kind.BAD_REQUEST if status < 500 else Kind.SERVER)
+    kind = Kind.of_status(status)
     return PolicyError(raised.detail, kind=kind, code="host_refused")
 
 

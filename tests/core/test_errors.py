@@ -58,3 +58,12 @@ def test_a_config_error_lists_every_problem() -> None:
         "  the file llm.toml is not TOML"
     )
     assert str(ConfigError(problems[:1])).startswith("1 problem in the settings")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, Kind.AUTHENTICATION), (403, Kind.PERMISSION), (418, Kind.BAD_REQUEST), (429, Kind.RATE_LIMIT),
+     (500, Kind.SERVER), (503, Kind.OVERLOADED), (529, Kind.OVERLOADED), (599, Kind.SERVER)],
+)  # fmt: skip
+def test_a_status_says_what_went_wrong(status: int, kind: Kind) -> None:
+    assert Kind.of_status(status) is kind

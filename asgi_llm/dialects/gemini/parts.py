@@ -131,6 +131,8 @@ class _Whole(Struct, rename="camel"):
 
 _WHOLE = msgspec.json.Decoder(_Whole)
 _MEMBERS: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
+_READ = frozenset({"text", "inlineData", "fileData", "functionCall", "functionResponse"})
+"""What is understood elsewhere: kept as it came, it would hand on what could not be read."""
 _MODIFIERS = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata"})
 
 
@@ -153,7 +155,7 @@ def raw_part(raw: Raw) -> Part | None:
         return ServerResult("gemini", _kind(run), _text(run.id), raw=raw)
     members = [name for name, value in _MEMBERS.decode(raw).items() if given(value) is not None]
     kind = next((name for name in members if name not in _MODIFIERS), None)
-    return None if kind is None else Opaque("gemini", kind, raw)
+    return None if kind is None or kind in _READ else Opaque("gemini", kind, raw)
 
 
 _RUN_KINDS = {"GOOGLE_SEARCH_WEB": "web_search", "URL_CONTEXT": "web_fetch", "FILE_SEARCH": "file_search"}

@@ -14,6 +14,7 @@ from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Reque
 
 from .hosted import hosted_tool, typed_function
 from .ids import tool_name
+from .wire import is_json
 
 __all__ = ["Form", "ToolTable", "echo_choice", "echo_tools", "write_choice", "write_tools"]
 
@@ -33,6 +34,11 @@ class Form:
     typed: str | None = None
 
 
+def _is_structured(call: ToolCall) -> bool:
+    """Whether a call can be one of a typed tool: a free text or broken JSON under such a tool's name is none."""
+    return call.kind != "text" and (not call.arguments.strip() or is_json(call.arguments, "{["))
+
+
 @dataclass(slots=True)
 class ToolTable:
     """The tools of one request as written. ``forms`` goes by (namespace, name) of the neutral tool."""
@@ -45,9 +51,9 @@ class ToolTable:
     def form(self, call: ToolCall) -> Form:
         """The form of a call in the history, also of a tool that is no longer offered."""
         known = self.forms.get((call.namespace, call.name))
-        if known is not None:
+        if known is not None and (known.kind != "typed" or _is_structured(call)):
             return known
-        if call.typed in _TYPED_NATIVE and self.profile.origin:
+        if call.typed in _TYPED_NATIVE and self.profile.origin and _is_structured(call):
             return Form(call.name, "typed", typed=call.typed)
         kind: Literal["function", "custom", "wrapped"] = "function"
         if call.kind == "text":

@@ -14,7 +14,7 @@ from asgi_llm.neutral.response import Finish
 
 from .envelope import Envelope, pack
 from .ids import legal_item_id
-from .wire import encode_line
+from .wire import encode_line, is_json
 
 __all__ = [
     "Ids",
@@ -140,9 +140,9 @@ def call_item(call: ToolCall, item_id: str, call_id: str, passed: str, status: s
 def typed_item(call: ToolCall, passed: str, ids: Ids, call_id: str) -> dict[str, Any] | None:
     """A call of a tool that this API defines; None when what was passed is no JSON object."""
     kind, field, prefix = _TYPED[call.typed or ""]
-    if passed.lstrip()[:1] == "[" and kind == "computer_call":
+    if kind == "computer_call" and is_json(passed, "["):
         field = "actions"
-    elif not _is_object(passed):
+    elif not is_json(passed):
         return None
     item_id = ids.item("" if call.item_id else prefix, call.item_id)
     item = {"id": item_id, "type": kind, "status": "completed", "call_id": call_id, field: Raw(passed.encode())}
@@ -221,13 +221,3 @@ def logprobs_array(raw: Raw | None) -> bytes:
     if data[:1] != b"[":
         return b""
     return encode_line(Raw(data))[1:-1]
-
-
-def _is_object(text: str) -> bool:
-    if text.lstrip()[:1] != "{":
-        return False
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return False
-    return True

@@ -27,6 +27,7 @@ __all__ = [
     "encode_line",
     "first",
     "given",
+    "is_json",
     "read",
     "read_optional",
     "shape_error",
@@ -44,6 +45,17 @@ def encode_line(value: Any) -> bytes:
     """JSON on one line: a line end inside raw JSON of somebody else's would end an event's data."""
     data = encode(value)
     return msgspec.json.format(data, indent=-1) if b"\n" in data or b"\r" in data else data
+
+
+def is_json(text: str, opens: str = "{") -> bool:
+    """Whether ``text`` is JSON that begins with one of the characters of ``opens``."""
+    if not text.lstrip().startswith(tuple(opens)):
+        return False
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True
 
 
 class Body(Struct):

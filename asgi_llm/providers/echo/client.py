@@ -28,7 +28,6 @@ _DIALECT: dict[bytes, DialectName] = {
     b"/responses": "responses",
 }
 _COUNTED: dict[bytes, DialectName] = {b"/messages/count_tokens": "messages", b"/responses/input_tokens": "responses"}
-_KINDS = {kind.status: kind for kind in reversed(Kind)} | {529: Kind.OVERLOADED}
 
 
 class EchoResponse:
@@ -67,7 +66,7 @@ class EchoClient:
         await asyncio.sleep(script.wait)
         if script.error is not None:
             status, message = script.error
-            kind = _KINDS.get(status, Kind.BAD_REQUEST if status < 500 else Kind.SERVER)
+            kind = Kind.of_status(status)
             return _refusal(dialect, AsgiLLMError(message, kind=kind, code="echo_error"), status)
         answer = Answer(model=asked.model, include_usage=asked.stream.include_usage is not False, request=asked)
         if asked.stream.on:

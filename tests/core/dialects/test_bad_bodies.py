@@ -207,3 +207,13 @@ def test_contents_that_are_no_list(contents: bytes, kind: str) -> None:
         peek_contents(b'{"contents":%b}' % contents, "m", stream=False)
     assert caught.value.param == "contents"
     assert caught.value.message == f"contents must be a list, not {kind}"
+
+
+def test_free_text_under_the_name_of_a_typed_tool_is_a_call_of_free_text() -> None:
+    tools = [{"type": "namespace", "name": "n", "description": "d", "tools": [{"type": "apply_patch", "name": "p"}]}]
+    call = {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": "apply_patch", "input": "***"}
+    answer = {"type": "custom_tool_call_output", "call_id": "call_1", "output": "Done"}
+    body = {"model": "m", "input": [{"role": "user", "content": "a"}, call, answer], "tools": tools}
+    request = RESPONSES.decode_request(json.dumps(body).encode())
+    written = json.loads(RESPONSES.encode_request(request, Profile(provider="openai", origin=True)).body)["input"]
+    assert (written[1]["type"], written[1]["input"]) == ("custom_tool_call", "***")

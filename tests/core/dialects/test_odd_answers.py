@@ -191,3 +191,13 @@ def _read_candidates(size: int) -> None:
 def test_work_grows_with_what_comes_and_not_faster(build: Any) -> None:
     """Ten times as much takes about ten times as long; in proportion to its square it would take a hundred times."""
     assert _cost(build, 40_000) < 40 * _cost(build, 4_000)
+
+
+def test_a_call_that_says_nothing_is_not_handed_on() -> None:
+    parts = [{"text": "Go."}, {"functionCall": "null"}]
+    said = {"candidates": [{"content": {"parts": parts, "role": "model"}, "finishReason": "STOP"}]}
+    for data in (b"data: " + json.dumps(said).encode() + b"\n\n", json.dumps([said]).encode()):
+        events = read(GEMINI, data)
+        told = GEMINI.stream_encoder(ANSWER).feed(events)
+        assert b"Go." in told
+        assert b"functionCall" not in told

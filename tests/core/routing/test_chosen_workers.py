@@ -86,11 +86,11 @@ async def test_where_the_chosen_worker_fails_another_serves(workers: list[Script
     async with ScriptedUpstream(Answer([Reset()])) as broken:
         async with gateway([broken, *workers], "consistent_hash").running() as running:
             driver = ASGIDriver(running.asgi)
-            for turn in range(12):
+            for turn in range(80):  # ports decide who gets what: fewer would now and then leave the broken one out
                 await ask(driver, f"{turn} is a question of its own: {turn * 7919}")
             assert all(worker.load == 0 for worker in running.runtime().fleet.crews["fleet"].workers)
         assert len(broken.requests) >= 1
-    assert sum(served(workers)) == 12
+    assert sum(served(workers)) == 80
 
 
 async def test_callers_do_not_meet_in_one_session(workers: list[ScriptedUpstream]) -> None:
