@@ -1,0 +1,44 @@
+"""The settings tree: frozen pydantic models that refuse unknown keys.
+
+The same tree comes as a Python dict, a TOML file, or nested in an application's own pydantic settings.
+``Settings.load`` reports every mistake at once, each with its path; secrets are read from ``env://`` and ``file://``
+references and never shown again. No I/O but reading those references and the TOML file.
+"""
+
+from .auth import AuthSettings, KeySettings
+from .problems import literal_secrets
+from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .target import (
+    BASE_URL_OPTIONAL,
+    BreakerSettings,
+    PoolSettings,
+    ProviderName,
+    RetrySettings,
+    TargetSettings,
+    TimeoutSettings,
+    TLSSettings,
+    WorkerSettings,
+)
+from .tree import Settings
+from .values import Secret
+
+__all__ = [
+    "BASE_URL_OPTIONAL",
+    "AuthSettings",
+    "BreakerSettings",
+    "EndpointSettings",
+    "KeySettings",
+    "LimitSettings",
+    "PoolSettings",
+    "ProviderName",
+    "RetrySettings",
+    "RouteSettings",
+    "Secret",
+    "Settings",
+    "StreamSettings",
+    "TLSSettings",
+    "TargetSettings",
+    "TimeoutSettings",
+    "WorkerSettings",
+    "literal_secrets",
+]

@@ -1,0 +1,89 @@
+"""Every mistake of a tree of settings, each with its path."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from asgi_llm.errors import Problem
+
+from .values import REFERENCE
+
+__all__ = ["cross_check", "literal_secrets", "problems_of"]
+
+
+def literal_secrets(tree: Mapping[str, Any]) -> list[str]:
+    """Paths of secrets written into ``tree`` (a dict as read from a file) instead of a reference to them."""
+    return [
+        path
+        for path, value in _secret_fields(tree)
+        if isinstance(value, str) and value and REFERENCE.match(value) is None
+    ]
+
+
+def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, target in _items(tree.get("targets")):
+        yield f"targets.{name}.api_key", target.get("api_key")
+        if isinstance(tls := target.get("tls"), Mapping):
+            yield f"targets.{name}.tls.key", tls.get("key")
+    for index, key in enumerate(_maps(_member(tree.get("auth"), "keys"))):
+        yield f"auth.keys[{index}].key", key.get("key")
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    # A pydantic message may quote the input, which may be a secret: only the message's own words are taken.
+    items = error.errors(include_input=False, include_url=False)
+    return [Problem(_path(item["loc"]), _words(item["type"], item["msg"])) for item in items]
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    path = ""
+    for part in loc:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part != "[key]":
+            path += f".{part}" if path else part
+    return path
+
+
+def _words(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "is not a setting"
+    if kind == "missing":
+        return "is required"
+    return message.removeprefix("Value error, ")
+
+
+def cross_check(tree: Mapping[str, Any]) -> list[Problem]:
+    """What no single field can know: names that must exist. Works on a tree with mistakes in it, too."""
+    targets = tree.get("targets")
+    names = set(targets) if isinstance(targets, Mapping) else set()
+    return [
+        Problem(path, f'there is no target "{name}"' + (f"; there are: {', '.join(sorted(names))}" if names else ""))
+        for path, name in _references(tree)
+        if isinstance(name, str) and name not in names
+    ]
+
+
+def _references(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if tree.get("default_target") is not None:
+        yield "default_target", tree["default_target"]
+    for index, route in enumerate(_maps(tree.get("routes"))):
+        yield f"routes[{index}].target", route.get("target")
+        legs = route.get("fallback")
+        for position, name in enumerate(legs if isinstance(legs, list | tuple) else ()):
+            yield f"routes[{index}].fallback[{position}]", name
+
+
+def _items(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    if not isinstance(value, Mapping):
+        return []
+    return [(str(name), item) for name, item in value.items() if isinstance(item, Mapping)]
+
+
+def _maps(value: Any) -> list[Mapping[str, Any]]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else None

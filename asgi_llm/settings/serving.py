@@ -1,0 +1,60 @@
+"""Settings of the way a request is served: routes, streams, limits, endpoints."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .values import Glob, Model, Prefix, Seconds
+
+__all__ = ["EndpointSettings", "LimitSettings", "RouteSettings", "StreamSettings"]
+
+
+class RouteSettings(Model):
+    """Model names that match ``model`` go to ``target``; when it fails before the first byte, to the fallbacks."""
+
+    model: Glob
+    target: str
+    fallback: tuple[str, ...] = ()
+
+
+class StreamSettings(Model):
+    """``keepalive``: after how many seconds of silence something is sent to keep a stream open; 0 means never.
+    ``on_disconnect``: stop the upstream when the caller leaves, or read on (at most ``drain_timeout`` seconds) so
+    that its final usage is known."""
+
+    keepalive: Seconds = 15
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    drain_timeout: Seconds = 60
+
+
+class LimitSettings(Model):
+    """``body`` and ``answer`` are bytes; ``shutdown_grace`` is seconds that running streams get at shutdown."""
+
+    body: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
+    answer: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    shutdown_grace: Seconds = 30
+
+
+def _default_prefixes() -> dict[str, str]:
+    return {"openai": "/openai", "anthropic": "/anthropic"}
+
+
+_Disabled = Literal[
+    "chat_completions",
+    "messages",
+    "responses",
+    "generate_content",
+    "stream_generate_content",
+    "messages_count_tokens",
+    "responses_input_tokens",
+    "count_tokens",
+    "models",
+    "health",
+]
+
+
+class EndpointSettings(Model):
+    """``prefixes`` are accepted before every path, besides the root. ``disable`` names endpoints not to be served."""
+
+    prefixes: dict[str, Prefix] = Field(default_factory=_default_prefixes)
+    disable: tuple[_Disabled, ...] = ()

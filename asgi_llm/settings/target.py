@@ -1,0 +1,166 @@
+"""Settings of a target: what it is, how its workers are reached and chosen, what is tried when one fails."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from asgi_llm.neutral.request import DialectName
+
+from .values import Glob, HeaderName, HeaderSecret, HeaderValue, HTTPAddress, Model, Seconds, Secret
+
+__all__ = [
+    "BASE_URL_OPTIONAL", "BreakerSettings", "PoolSettings", "ProviderName", "RetrySettings", "TLSSettings",
+    "TargetSettings", "TimeoutSettings", "WorkerSettings",
+]  # fmt: skip
+
+ProviderName = Literal[
+    "anthropic", "azure", "deepseek", "echo", "gemini", "gemini_chat", "glm", "groq", "kimi", "llama_cpp", "minimax",
+    "mistral", "ollama", "openai", "openai_compatible", "openrouter", "qwen", "sglang", "vllm", "xai",
+]  # fmt: skip
+BalanceName = Literal[
+    "round_robin",
+    "random",
+    "weighted",
+    "power_of_two",
+    "least_load",
+    "cache_aware",
+    "prefix_hash",
+    "consistent_hash",
+    "sticky",
+    "bucket",
+]
+BASE_URL_OPTIONAL = frozenset(
+    {"anthropic", "deepseek", "echo", "gemini", "gemini_chat", "glm", "groq", "kimi", "minimax", "mistral", "ollama",
+     "openai", "openrouter", "qwen", "xai"}
+)  # fmt: skip
+"""Providers with an address of their own; all others must be told one."""
+
+
+class TimeoutSettings(Model):
+    """In seconds; 0 means none. ``first_byte`` is for streams, ``answer`` for the head of an answer that is not
+    streamed, which comes when everything has been said."""
+
+    connect: Seconds = 5
+    first_byte: Seconds = 120
+    answer: Seconds = 600
+    idle: Seconds = 120
+    total: Seconds = 0
+
+
+class RetrySettings(Model):
+    """Before the first forwarded byte only. ``attempts`` counts the first one; the wait before attempt n is
+    ``base * factor ** (n - 2)`` seconds, at most ``cap``, spread by ``jitter`` (0 to 1) of itself."""
+
+    attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    base: Seconds = 0.05
+    factor: Annotated[float, Field(ge=1, le=10)] = 1.5
+    cap: Seconds = 5
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+
+class BreakerSettings(Model):
+    """``failures`` within ``window`` seconds pass a worker over for ``open_for`` seconds, then ``probes`` requests
+    at a time may try it."""
+
+    failures: Annotated[int, Field(ge=1)] = 5
+    window: Seconds = 30
+    open_for: Seconds = 15
+    probes: Annotated[int, Field(ge=1)] = 1
+
+
+class PoolSettings(Model):
+    """Connections of one worker. ``keepalive`` is how long an idle one is kept, in seconds."""
+
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    max_keepalive: Annotated[int, Field(ge=0)] = 100
+    keepalive: Seconds = 50
+    http2: bool = False
+
+
+class TLSSettings(Model):
+    """PEM text or ``file://`` references. ``ca`` replaces the system's authorities; ``cert`` and ``key`` are shown to
+    the worker (mutual TLS)."""
+
+    ca: Secret | None = None
+    cert: Secret | None = None
+    key: Secret | None = None
+    verify: bool = True
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key go together: give both or neither")
+        return self
+
+
+class WorkerSettings(Model):
+    """One base URL of a target. ``weight`` is its share of the work beside the others', for policies that go by it."""
+
+    url: HTTPAddress
+    weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+
+
+class TargetSettings(Model):
+    """A named upstream.
+
+    Attributes:
+        provider: what kind of upstream it is; decides dialects, authentication and quirks.
+        dialects: the dialects it speaks; by default those of the provider.
+        allow: globs of the model names it may be asked for (upstream's names); empty means all.
+        deny: globs of those it must not be asked for; stronger than ``allow``.
+        models: caller's name -> upstream's name.
+        balance: how the worker is chosen where there are several.
+        balance_options: what the policy lets one choose, by name.
+        max_tokens: output limit in tokens where the dialect needs one and the caller gave none.
+        headers: sent with every request to it.
+        forward_headers: globs of further caller's headers passed on to it when dialects match.
+        stream_usage: whether it takes ``stream_options.include_usage``; by default what the provider is known for.
+        hosted_tools: what to do with a tool that only another provider runs (a web search, say) when it is offered
+            beside the caller's own: leave it out and say so in ``x-llm-warnings``, or refuse the request. Where it is
+            the only tool, is asked for by ``tool_choice`` or was used before, the request is refused.
+    """
+
+    provider: ProviderName
+    api_key: HeaderSecret | None = None
+    base_url: HTTPAddress | None = None
+    workers: tuple[WorkerSettings, ...] = ()
+    dialects: tuple[DialectName, ...] = ()
+    allow: tuple[Glob, ...] = ()
+    deny: tuple[Glob, ...] = ()
+    models: dict[str, str] = Field(default_factory=dict)
+    max_tokens: Annotated[int, Field(ge=1)] = 4096
+    balance: BalanceName = "round_robin"
+    balance_options: dict[str, int | float | str] = Field(default_factory=dict)
+    timeouts: TimeoutSettings = TimeoutSettings()
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    pool: PoolSettings = PoolSettings()
+    tls: TLSSettings | None = None
+    proxy: Secret | None = None
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    forward_headers: tuple[Glob, ...] = ()
+    stream_usage: bool | None = None
+    hosted_tools: Literal["drop", "refuse"] = "drop"
+
+    @model_validator(mode="after")
+    def _addressed(self) -> Self:
+        if self.base_url and self.workers:
+            raise ValueError("give base_url or workers, not both")
+        if not (self.base_url or self.workers or self.provider in BASE_URL_OPTIONAL):
+            raise ValueError(f'provider "{self.provider}" needs a base_url or workers')
+        urls = [worker.url for worker in self.workers]
+        if len(set(urls)) != len(urls):
+            raise ValueError("workers has the same url twice")
+        return self
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weights of the workers at ``urls``."""
+        return tuple(worker.weight for worker in self.workers) or (1.0,)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The workers' base URLs as given; empty when the provider's own address is meant."""
+        if self.workers:
+            return tuple(worker.url for worker in self.workers)
+        return (self.base_url,) if self.base_url else ()

@@ -1,0 +1,67 @@
+"""The whole tree, and where it is read from."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, PlainSerializer, ValidationError
+
+from asgi_llm.errors import ConfigError, Problem
+
+from .auth import AuthSettings
+from .problems import cross_check, problems_of
+from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .target import TargetSettings
+from .values import Model, Name
+
+__all__ = ["Settings"]
+
+
+def _plain_targets(value: dict[str, TargetSettings]) -> dict[str, Any]:
+    return {name: target.model_dump() for name, target in value.items()}
+
+
+class Settings(Model):
+    """All of it. ``Settings.load`` reads any source; the constructor is for settings nested in an application's own."""
+
+    targets: Annotated[dict[Name, TargetSettings], Field(min_length=1), PlainSerializer(_plain_targets)]
+    default_target: str | None = None
+    routes: tuple[RouteSettings, ...] = ()
+    auth: AuthSettings = AuthSettings()
+    stream: StreamSettings = StreamSettings()
+    limits: LimitSettings = LimitSettings()
+    endpoints: EndpointSettings = EndpointSettings()
+
+    @classmethod
+    def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
+        """Settings from a dict, a TOML file's path, or settings already built.
+
+        Raises:
+            ConfigError: with every problem found, each with its path.
+        """
+        raw = source if isinstance(source, Settings | Mapping) else _read_toml(Path(source))
+        problems: list[Problem] = []
+        settings: Settings | None = None
+        if isinstance(raw, Settings):
+            settings, tree = raw, raw.model_dump()
+        else:
+            tree = dict(raw)
+            try:
+                settings = cls.model_validate(tree)
+            except ValidationError as error:
+                problems += problems_of(error)
+        problems += cross_check(tree)
+        if problems or settings is None:
+            raise ConfigError(problems)
+        return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([Problem("", f"the file {path} cannot be read: {error.strerror}")]) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError([Problem("", f"the file {path} is not TOML: {error}")]) from None
