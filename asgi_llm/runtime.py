@@ -92,6 +92,7 @@ class Runtime:
         self._idle = asyncio.Event()
         self._prefix = f"req_{secrets.token_hex(8)}_"
         self._count = 0
+        self.fleet.start(self.spawn)
         self._sentinel = self._close_with_loop()
         self._arm_sentinel()
 
@@ -121,6 +122,7 @@ class Runtime:
         """Refuses new exchanges, lets those in flight end within ``grace`` seconds (default: the settings'), then
         cancels what is left and closes every connection."""
         self.stopping = True
+        self.fleet.rest()
         if grace is None:
             grace = self.blueprint.settings.limits.shutdown_grace
         if self.active and grace:

@@ -5,7 +5,9 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings, KeySettings
+from .health import HealthSettings
 from .problems import literal_secrets
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
 from .target import (
@@ -18,15 +20,18 @@ from .target import (
     TimeoutSettings,
     TLSSettings,
     WorkerSettings,
+    wrong_workers,
 )
 from .tree import Settings
 from .values import Secret
 
 __all__ = [
     "BASE_URL_OPTIONAL",
+    "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
     "EndpointSettings",
+    "HealthSettings",
     "KeySettings",
     "LimitSettings",
     "PoolSettings",
@@ -35,10 +40,12 @@ __all__ = [
     "RouteSettings",
     "Secret",
     "Settings",
+    "StateSettings",
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",
+    "wrong_workers",
 ]

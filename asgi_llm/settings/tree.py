@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
@@ -33,6 +34,8 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    admin: AdminSettings = AdminSettings()
+    state: StateSettings = StateSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
