@@ -10,6 +10,7 @@ from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
 from .problems import literal_secrets
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
     BreakerSettings,
@@ -41,6 +42,7 @@ __all__ = [
     "Secret",
     "Settings",
     "StateSettings",
+    "StoreSettings",
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",

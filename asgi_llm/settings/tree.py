@@ -14,6 +14,7 @@ from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
 
@@ -36,6 +37,7 @@ class Settings(Model):
     endpoints: EndpointSettings = EndpointSettings()
     admin: AdminSettings = AdminSettings()
     state: StateSettings = StateSettings()
+    store: StoreSettings = StoreSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
