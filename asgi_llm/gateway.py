@@ -20,6 +20,7 @@ from asgi_llm.routing.resolve import Ladder, Route
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.opening import database_opener
 
 if TYPE_CHECKING:
     import httpx
@@ -71,6 +72,7 @@ class Gateway:
             ladder=Ladder(settings.targets, routes, settings.default_target),
             keys=SettingsKeys(settings.auth.keys),
             sinks=self._sinks,
+            open_database=database_opener(settings.store),
         )
 
     def runtime(self) -> Runtime:

@@ -17,6 +17,7 @@ from .database import release_connections
 
 __all__ = ["Answer", "Body", "open_bridge"]
 
+
 class Body:
     """The side of Django: what it iterates over in the loop of the bridge, and closes when the response is over.
 
