@@ -11,7 +11,7 @@ from asgi_llm.endpoints import Table
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.neutral.request import DialectName
-from asgi_llm.routing.resolve import Ladder, Route
+from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
@@ -46,7 +46,10 @@ class Gateway:
     ) -> None:
         self.settings = Settings.load(settings)
         sinks = (on_settled,) if callable(on_settled) else tuple(on_settled)
-        routes = [Route(route.model, route.target, route.fallback) for route in self.settings.routes]
+        routes = [
+            Route(route.model, route.target, tuple(Way(leg.target, leg.model, leg.on) for leg in route.fallback))
+            for route in self.settings.routes
+        ]
         self._blueprint = Blueprint(
             settings=self.settings,
             targets=compile_targets(self.settings, transports or {}),

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from typing import TYPE_CHECKING, Any
 
 from asgi_llm.fleet.fleet import Fleet
+from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
@@ -55,6 +56,7 @@ class Runtime:
 
     Attributes:
         active: exchanges in flight.
+        gate: keeps to ``limits.concurrency``, or None.
         lookout: tells callers that they wait for long.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
@@ -70,6 +72,7 @@ class Runtime:
         "active",
         "blueprint",
         "fleet",
+        "gate",
         "listing",
         "lookout",
         "loop",
@@ -81,7 +84,9 @@ class Runtime:
     def __init__(self, blueprint: Blueprint) -> None:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
-        self.fleet = Fleet(blueprint.targets, self.loop.time)
+        limits = blueprint.settings.limits
+        self.fleet = Fleet(blueprint.targets, self.loop.time, limits)
+        self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
         self.active = 0

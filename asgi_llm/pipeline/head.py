@@ -3,6 +3,8 @@
 from asgi_llm.exchange import Exchange
 from asgi_llm.types import Headers
 
+from .route_header import tell_route
+
 __all__ = ["stream_head", "whole_head"]
 
 
@@ -31,6 +33,8 @@ def _add_common(headers: Headers, exchange: Exchange, upstream: Headers) -> None
     headers.append((b"x-llm-request-id", request_id))
     if leg is not None:
         headers += leg.returned.passing(upstream)
+    if exchange.plan is not None and exchange.plan.tells:
+        headers.append((b"x-llm-route", tell_route(exchange)))
     if exchange.warnings:
         said = ", ".join(f"{warned.field};{warned.action}" for warned in exchange.warnings)
         headers.append((b"x-llm-warnings", said.encode("ascii", "replace")))

@@ -7,10 +7,12 @@ references and never shown again. No I/O but reading those references and the TO
 
 from .auth import AuthSettings, KeySettings
 from .problems import literal_secrets
-from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .routing import FallbackSettings, RouteSettings, RoutingSettings
+from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .target import (
     BASE_URL_OPTIONAL,
     BreakerSettings,
+    HedgeSettings,
     PoolSettings,
     ProviderName,
     RetrySettings,
@@ -27,12 +29,15 @@ __all__ = [
     "AuthSettings",
     "BreakerSettings",
     "EndpointSettings",
+    "FallbackSettings",
+    "HedgeSettings",
     "KeySettings",
     "LimitSettings",
     "PoolSettings",
     "ProviderName",
     "RetrySettings",
     "RouteSettings",
+    "RoutingSettings",
     "Secret",
     "Settings",
     "StreamSettings",

@@ -12,7 +12,8 @@ from asgi_llm.errors import ConfigError, Problem
 
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
-from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .routing import RouteSettings, RoutingSettings
+from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .target import TargetSettings
 from .values import Model, Name
 
@@ -29,6 +30,7 @@ class Settings(Model):
     targets: Annotated[dict[Name, TargetSettings], Field(min_length=1), PlainSerializer(_plain_targets)]
     default_target: str | None = None
     routes: tuple[RouteSettings, ...] = ()
+    routing: RoutingSettings = RoutingSettings()
     auth: AuthSettings = AuthSettings()
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
