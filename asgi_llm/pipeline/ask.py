@@ -1,5 +1,7 @@
 """One attempt: one request to one worker, until the first event of its answer, or all of one that is no stream."""
 
+from dataclasses import replace
+
 from msgspec import Struct, structs
 
 from asgi_llm.errors import Cause, UpstreamError
@@ -10,7 +12,7 @@ from asgi_llm.neutral.stops import cut
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
-from asgi_llm.upstream.interface import UpstreamRequest, UpstreamResponse
+from asgi_llm.upstream.interface import Timeouts, UpstreamResponse
 
 from .inspect import check_first, check_whole
 from .plan import Leg
@@ -35,8 +37,11 @@ class Reply(Struct, frozen=True):
     told: bytes | None = None
 
 
-async def ask(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing) -> Reply:
-    """Fills in worker, attempts and first byte.
+async def ask(
+    runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing, left: float | None = None
+) -> Reply:
+    """Fills in worker, attempts and first byte. ``left`` is how many seconds the attempt has, where those before it
+    have used up some of the time that there is for all.
 
     Raises:
         UpstreamError: the attempt failed; the worker, and whatever chooses among workers, has been told.
@@ -45,9 +50,13 @@ async def ask(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, ou
     exchange.probe = worker.enter(exchange.facts)
     exchange.worker = worker
     request, key = outgoing.request, None
-    if leg.crew.keys is not None:
-        key = leg.crew.keys.pick(begun, leg.model)
-        request = _keyed(request, leg, key)
+    if (keys := leg.crew.restraint.keys) is not None:
+        key = keys.pick(begun, leg.model)
+        request = structs.replace(request, fixed=keys.dress(request.fixed, key))
+    if worker.variation is not None:
+        request = worker.variation.of(request)
+    if left is not None:
+        request = structs.replace(request, timeouts=replace(request.timeouts or Timeouts(), total=left))
     response: UpstreamResponse | None = None
     try:
         response = await worker.client.send(request)
@@ -69,11 +78,6 @@ async def ask(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, ou
     return reply
 
 
-def _keyed(request: UpstreamRequest, leg: Leg, key: int) -> UpstreamRequest:
-    assert leg.crew.keys is not None  # noqa: S101  # ask() looked
-    return structs.replace(request, fixed=leg.crew.keys.dress(request.fixed, key))
-
-
 def _failed(
     exchange: Exchange, leg: Leg, worker: Worker, key: int | None, error: UpstreamError, begun: float, now: float
 ) -> None:
@@ -82,7 +86,8 @@ def _failed(
         worker.abandoned(exchange.facts, exchange.probe)
     else:
         worker.failed(error, now, exchange.facts, exchange.probe)
-    leg.crew.learn(worker, key, error, leg.model, now)
+    crew = leg.crew
+    crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
     _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key)
 
 

@@ -37,23 +37,23 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     for leg in plan.legs:
         if course.failure is not None and not course.leads_to(leg):
             continue
-        crew = leg.crew
+        crew, restraint = leg.crew, leg.crew.restraint
         outgoing = prepare(exchange, leg, caller)
         exchange.leg, exchange.warnings = leg, outgoing.warnings
         exchange.facts = _facts(exchange, leg, caller) if crew.reads else None
-        if crew.gate is not None and not await course.enter(crew.gate, caller):
+        if restraint.gate is not None and not await course.enter(restraint.gate, caller):
             continue
         worker = course.first_worker(leg)
         while worker is not None:
             try:
-                if crew.pace is None or not exchange.stream:
-                    return await ask(runtime, exchange, leg, worker, course.in_time(outgoing))
+                if restraint.pace is None or not exchange.stream:
+                    return await ask(runtime, exchange, leg, worker, outgoing, course.left(leg))
                 facts = _facts(exchange, leg, caller) if crew.reads else None
                 return await ask_two(runtime, course, leg, worker, outgoing, facts)
             except UpstreamError as error:
                 worker = await course.next_worker(leg, error)
-        if crew.gate is not None:
-            give_back(exchange, crew.gate)
+        if restraint.gate is not None:
+            give_back(exchange, restraint.gate)
     assert course.failure is not None  # noqa: S101  # a plan has a leg, and each ends in an answer or a failure
     raise course.failure
 

@@ -6,9 +6,6 @@ that is left and the target's budget.
 
 import asyncio
 import random
-from dataclasses import replace
-
-from msgspec import structs
 
 from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
@@ -19,7 +16,6 @@ from asgi_llm.runtime import Runtime
 
 from .admission import take_place
 from .plan import Leg
-from .prepare import Outgoing
 
 __all__ = ["Course"]
 
@@ -73,9 +69,9 @@ class Course:
         tried = self._blamed if self._blamed is not None and len(crew.workers) > 1 else ()
         worker = crew.pick(tried, now, self.exchange.facts, leg.model)
         if worker is None:
-            self._failed(crew.unavailable(now, leg.model))
+            self._failed(crew.restraint.unavailable(crew.workers, now, leg.model))
             return None
-        crew.budget.requests += 1
+        crew.restraint.budget.requests += 1
         self.tried = [worker]
         return worker
 
@@ -95,7 +91,7 @@ class Course:
         if verdict is Verdict.LARGER:
             self._too_long = True
             return None
-        other_key = rule.key and leg.crew.keys is not None
+        other_key = rule.key and leg.crew.restraint.keys is not None
         if (verdict is Verdict.NEXT_LEG and not other_key) or len(self.tried) >= self._most(leg):
             return None
         if len(leg.crew.workers) > 1:
@@ -106,20 +102,18 @@ class Course:
             return None
         return await self._after_pause(leg, error, excluded, other_key=other_key)
 
-    def in_time(self, outgoing: Outgoing) -> Outgoing:
-        """``outgoing`` for an attempt that gets the time which those before it have left."""
-        timeouts = outgoing.request.timeouts
-        if self.failure is None or timeouts is None or not timeouts.total:
-            return outgoing
-        left = max(0.001, timeouts.total - (self._runtime.loop.time() - self._begun))
-        request = structs.replace(outgoing.request, timeouts=replace(timeouts, total=left))
-        return structs.replace(outgoing, request=request)
+    def left(self, leg: Leg) -> float | None:
+        """Seconds for an attempt at ``leg`` where there have been others, of what the target has for all of them; None
+        where it has all of it."""
+        if self.failure is None or not leg.crew.target.settings.timeouts.total:
+            return None
+        return max(0.001, self._left(leg))
 
     async def _after_pause(
         self, leg: Leg, error: UpstreamError, excluded: list[Worker], *, other_key: bool
     ) -> Worker | None:
         crew, now = leg.crew, self._runtime.loop.time()
-        ready = crew.ready(excluded, now, leg.model)
+        ready = crew.restraint.ready(crew.workers, excluded, now, leg.model)
         if ready is None:
             self._tell_soonest(leg, error, now)
             return None
@@ -129,7 +123,7 @@ class Course:
             self._tell_soonest(leg, error, now)
             return None
         pause += asked_to_wait
-        if pause >= self._left(leg) or not crew.budget.spend(now):
+        if pause >= self._left(leg) or not crew.restraint.budget.spend(now):
             return None
         await asyncio.sleep(pause)
         worker = crew.pick(excluded, self._runtime.loop.time(), self.exchange.facts, leg.model)
@@ -162,7 +156,7 @@ class Course:
 
     def _tell_soonest(self, leg: Leg, error: UpstreamError, now: float) -> None:
         """The caller is told when the first of those at their limits can be asked again, not the last."""
-        ready = leg.crew.ready((), now, leg.model)
+        ready = leg.crew.restraint.ready(leg.crew.workers, (), now, leg.model)
         if error.kind is Kind.RATE_LIMIT and error.retry_after is not None and ready is not None and ready > now:
             error.retry_after = min(error.retry_after, ready - now)
 

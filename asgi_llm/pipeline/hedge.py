@@ -28,16 +28,18 @@ async def ask_two(
     Raises:
         UpstreamError: all that were asked failed; the first one's failure.
     """
-    crew, exchange = leg.crew, course.exchange
-    assert crew.pace is not None  # noqa: S101  # attempt() looked
-    runners = [_Runner(runtime, exchange, leg, worker, course.in_time(outgoing), exchange.facts)]
+    exchange = course.exchange
+    pace = leg.crew.restraint.pace
+    assert pace is not None  # noqa: S101  # attempt() looked
+    left = course.left(leg)
+    runners = [_Runner(runtime, exchange, leg, worker, outgoing, exchange.facts, left)]
     winner: _Runner | None = None
     try:
-        if (patience := crew.pace.patience()) is not None:
+        if (patience := pace.patience()) is not None:
             await asyncio.wait([runners[0].task], timeout=patience)
             now = runtime.loop.time()
             if not runners[0].task.done() and (other := _other(course, leg, facts, now)) is not None:
-                runners.append(_Runner(runtime, exchange, leg, other, course.in_time(outgoing), facts))
+                runners.append(_Runner(runtime, exchange, leg, other, outgoing, facts, left))
         winner = await _first_to_begin(runners)
     finally:
         for runner in runners:
@@ -50,14 +52,14 @@ async def ask_two(
     won = winner.exchange
     exchange.worker, exchange.probe, exchange.facts = won.worker, won.probe, won.facts
     exchange.first_byte = won.first_byte
-    crew.pace.began(won.attempts[-1].seconds)
+    pace.began(won.attempts[-1].seconds)
     return winner.reply
 
 
 def _other(course: Course, leg: Leg, facts: Facts | None, now: float) -> Worker | None:
     """Another worker, if there is one to ask and the budget allows for it."""
     worker = leg.crew.pick(course.tried, now, facts, leg.model)
-    if worker is None or not leg.crew.budget.spend(now):
+    if worker is None or not leg.crew.restraint.budget.spend(now):
         return None
     course.tried.append(worker)
     return worker
@@ -85,7 +87,14 @@ class _Runner:
     __slots__ = ("_begun", "_known", "error", "exchange", "reply", "task", "worker")
 
     def __init__(
-        self, runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing, facts: Facts | None
+        self,
+        runtime: Runtime,
+        exchange: Exchange,
+        leg: Leg,
+        worker: Worker,
+        outgoing: Outgoing,
+        facts: Facts | None,
+        left: float | None,
     ) -> None:
         self.exchange = copy(exchange)
         self.exchange.facts = facts
@@ -94,11 +103,11 @@ class _Runner:
         self.error: Exception | None = None
         self._known = len(exchange.attempts)
         self._begun = runtime.loop.time()
-        self.task = runtime.spawn(self._run(runtime, leg, outgoing), "attempt")
+        self.task = runtime.spawn(self._run(runtime, leg, outgoing, left), "attempt")
 
-    async def _run(self, runtime: Runtime, leg: Leg, outgoing: Outgoing) -> None:
+    async def _run(self, runtime: Runtime, leg: Leg, outgoing: Outgoing, left: float | None) -> None:
         try:
-            self.reply = await ask(runtime, self.exchange, leg, self.worker, outgoing)
+            self.reply = await ask(runtime, self.exchange, leg, self.worker, outgoing, left)
         except Exception as error:  # noqa: BLE001  # raised where the two are waited for
             self.error = error
 

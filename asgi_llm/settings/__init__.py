@@ -5,10 +5,13 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings, KeySettings
+from .health import HealthSettings
 from .problems import literal_secrets
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
+from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
     BreakerSettings,
@@ -20,16 +23,19 @@ from .target import (
     TimeoutSettings,
     TLSSettings,
     WorkerSettings,
+    wrong_workers,
 )
 from .tree import Settings
 from .values import Secret
 
 __all__ = [
     "BASE_URL_OPTIONAL",
+    "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
     "EndpointSettings",
     "FallbackSettings",
+    "HealthSettings",
     "HedgeSettings",
     "KeySettings",
     "LimitSettings",
@@ -40,10 +46,13 @@ __all__ = [
     "RoutingSettings",
     "Secret",
     "Settings",
+    "StateSettings",
+    "StoreSettings",
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",
+    "wrong_workers",
 ]

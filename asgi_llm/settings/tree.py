@@ -10,10 +10,12 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .routing import RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
+from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
 
@@ -35,6 +37,9 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    admin: AdminSettings = AdminSettings()
+    state: StateSettings = StateSettings()
+    store: StoreSettings = StoreSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
