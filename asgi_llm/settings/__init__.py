@@ -8,6 +8,7 @@ references and never shown again. No I/O but reading those references and the TO
 from .auth import AuthSettings, KeySettings
 from .problems import literal_secrets
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
     BreakerSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "RouteSettings",
     "Secret",
     "Settings",
+    "StoreSettings",
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",

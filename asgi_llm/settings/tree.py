@@ -13,6 +13,7 @@ from asgi_llm.errors import ConfigError, Problem
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
 
@@ -33,6 +34,7 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    store: StoreSettings = StoreSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
