@@ -11,11 +11,12 @@ from asgi_llm.endpoints import Table
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.neutral.request import DialectName
+from asgi_llm.quotas.rules import compile_rules
 from asgi_llm.routing.resolve import Ladder, Route
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
-from asgi_llm.stores.opening import database_opener
+from asgi_llm.stores.opening import database_opener, quotas_opener
 
 __all__ = ["Gateway"]
 
@@ -55,6 +56,8 @@ class Gateway:
             keys=SettingsKeys(self.settings.auth.keys),
             sinks=sinks,
             open_database=database_opener(self.settings.store),
+            rules=compile_rules(self.settings.quotas),
+            open_quotas=quotas_opener(self.settings),
         )
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.asgi = GatewayApp(Table(self.settings.endpoints), self.runtime, self.running)

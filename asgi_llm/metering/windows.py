@@ -75,10 +75,10 @@ class Calendar(Struct, frozen=True):
 class Lifetime(Struct, frozen=True):
     """All time."""
 
-    def span(self, now: float) -> Span:  # noqa: ARG002  # as the other windows
+    def span(self, now: float) -> Span:
         return Span(0, 0, _FOREVER, _FOREVER)
 
-    def leaves(self, slot: int) -> float:  # noqa: ARG002  # as the other windows
+    def leaves(self, slot: int) -> float:
         return _FOREVER
 
 

@@ -27,6 +27,7 @@ from asgi_llm.upstream.interface import UpstreamResponse
 from .inspect import check_first, check_whole
 from .plan import Leg
 from .prepare import Outgoing, prepare
+from .reserve import reserve_leg
 
 __all__ = ["Reply", "attempt"]
 
@@ -58,6 +59,8 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     assert plan is not None  # noqa: S101  # make_plan() filled it in
     failure: UpstreamError | None = None
     for leg in plan.legs:
+        if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):
+            continue
         outgoing = prepare(exchange, leg, caller)
         exchange.leg, exchange.warnings = leg, outgoing.warnings
         exchange.facts = _facts(exchange, leg, caller) if leg.crew.reads else None

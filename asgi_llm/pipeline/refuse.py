@@ -6,6 +6,7 @@ from asgi_llm.dialects.interface import Dialect
 from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.request import DialectName
+from asgi_llm.quotas.book import QuotaError
 from asgi_llm.types import Headers
 
 __all__ = ["in_form", "problem", "refuse"]
@@ -27,6 +28,8 @@ async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: 
     ]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    if isinstance(error, QuotaError):
+        headers += error.headers(exchange.dialect.name)
     if error.kind is Kind.AUTHENTICATION and isinstance(error, PolicyError):
         headers.append((b"www-authenticate", b"Bearer"))
     if exchange.dialect.name == "messages":

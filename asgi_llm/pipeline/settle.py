@@ -7,6 +7,8 @@ import logging
 from asgi_llm.exchange import Exchange
 from asgi_llm.runtime import Runtime
 
+from .reserve import charge
+
 __all__ = ["settle"]
 
 logger = logging.getLogger("asgi_llm.access")
@@ -21,6 +23,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
     if exchange.worker is not None:
         exchange.worker.abandoned(exchange.facts, exchange.probe)
         exchange.worker = None
+    if runtime.quotas is not None:
+        charge(runtime.quotas, exchange)
     if logger.isEnabledFor(logging.INFO):
         _log(exchange)
     for sink in runtime.blueprint.sinks:

@@ -14,20 +14,23 @@ from typing import Any
 from asgi_llm.errors import Kind, PolicyError
 from asgi_llm.identity import Identity
 from asgi_llm.metering.windows import Lifetime, wait
+from asgi_llm.neutral.request import DialectName
 from asgi_llm.stores.quotas import Charge, Demand, QuotaStore, Verdict
+from asgi_llm.types import Headers
 
+from .headers import rate_headers
 from .rules import Load, Place, Rule, Used
 from .tab import Entry, Standing, Tab
 
-__all__ = ["Book", "TargetExhaustedError"]
+__all__ = ["LEASE", "Book", "QuotaError"]
 
 logger = logging.getLogger("asgi_llm.quotas")
 
 LEASE = 60.0
 """Seconds for which a hold outlives a process that renews it no more."""
 _RENEW = LEASE / 3
-_PATIENCE = 5.0
-"""Seconds that the store may take for one answer."""
+_PATIENCE = 30.0
+"""Seconds after which an answer of the store is not waited for, whatever time limits it has itself."""
 _QUEUE = 100_000
 _ABREAST = 8
 """Settlements that are written at the same time."""
@@ -39,8 +42,26 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 Clock = Callable[[], float]
 
 
-class TargetExhaustedError(PolicyError):
-    """A quota on the target is used up: another leg may serve the request."""
+class QuotaError(PolicyError):
+    """A quota is used up.
+
+    Attributes:
+        of_target: it is the target's own, so that another leg may serve the request.
+        standings: of all quotas that were looked at, at ``now``, in seconds since the epoch.
+    """
+
+    def __init__(
+        self, message: str, retry_after: float | None, standings: list[Standing], now: float, *, of_target: bool
+    ) -> None:
+        super().__init__(message, kind=Kind.RATE_LIMIT, code="quota_exceeded", retry_after=retry_after)
+        self.of_target = of_target
+        self.standings = standings
+        self.now = now
+
+    def headers(self, dialect: DialectName) -> Headers:
+        """What clients of ``dialect`` go by beside the status; where waiting does not help, they are told so."""
+        headers = rate_headers(dialect, self.standings, self.now)
+        return headers if self.retry_after is not None else [*headers, (b"x-should-retry", b"false")]
 
 
 class Book:
@@ -71,7 +92,8 @@ class Book:
         the store failed and that is to be let pass.
 
         Raises:
-            PolicyError: a quota is used up; ``TargetExhaustedError`` where it is one of the target's.
+            QuotaError: a quota is used up.
+            PolicyError: the store cannot be asked, or the price is not known, and that is not to be let pass.
         """
         entries = list(self._entries(self.rules, identity, place, load))
         if not entries:
@@ -118,7 +140,9 @@ class Book:
             if amount is None:
                 if rule.settings.unpriced == "refuse":
                     raise _unpriced(rule, place.model)
-                logger.warning("quota %s counts model %s as free: its price is not known", rule.settings.name, place.model)
+                logger.warning(
+                    "quota %s counts model %s as free: its price is not known", rule.settings.name, place.model
+                )
                 amount = 0
             for account in accounts:
                 yield Entry(rule, account, amount, place.target if rule.by_target else "")
@@ -138,7 +162,7 @@ class Book:
             self._let_pass(entries)
             return False
         if verdict.refused is not None:
-            raise self._refusal(tab, entries, verdict, now)
+            raise _refusal(entries, verdict, now)
         tab.standings += [
             Standing.of(entry, balance, now) for entry, balance in zip(entries, verdict.balances, strict=True)
         ]
@@ -161,22 +185,6 @@ class Book:
                 code="quota_store_unavailable",
                 retry_after=5,
             ) from None
-
-    def _refusal(self, tab: Tab, entries: list[Entry], verdict: Verdict, now: float) -> PolicyError:
-        assert verdict.refused is not None  # noqa: S101  # asked by the caller
-        pairs = zip(entries, verdict.balances, strict=False)
-        tab.standings = [Standing.of(entry, balance, now, refused=True) for entry, balance in pairs]
-        entry, balance = entries[verdict.refused], verdict.balances[verdict.refused]
-        kind = TargetExhaustedError if entry.target else PolicyError
-        wanted = balance.spent + balance.held + entry.amount - entry.rule.settings.limit
-        error = kind(
-            _words(entry, balance.spent + balance.held),
-            kind=Kind.RATE_LIMIT,
-            code="quota_exceeded",
-            retry_after=_retry_after(entry, verdict.slots, wanted, now),
-        )
-        error.standings = tuple(tab.standings)
-        return error
 
     def _complain(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
@@ -238,7 +246,9 @@ class Book:
         }
         try:
             async with asyncio.timeout(_RENEW):
-                await self._store.renew({hold: accounts for hold, accounts in holds.items() if accounts}, now, now + LEASE)
+                await self._store.renew(
+                    {hold: accounts for hold, accounts in holds.items() if accounts}, now, now + LEASE
+                )
         except Exception as error:  # noqa: BLE001  # the next renewal may come through
             self._complain(error)
 
@@ -260,6 +270,16 @@ def _charge(entry: Entry, amount: int, now: float) -> Charge:
     return Charge(entry.account, amount, span.slot, span.keep)
 
 
+def _refusal(entries: list[Entry], verdict: Verdict, now: float) -> QuotaError:
+    assert verdict.refused is not None  # noqa: S101  # asked by the caller
+    pairs = zip(entries, verdict.balances, strict=False)
+    standings = [Standing.of(entry, balance, now, refused=True) for entry, balance in pairs]
+    entry, balance = entries[verdict.refused], verdict.balances[verdict.refused]
+    taken = balance.spent + balance.held
+    after = _retry_after(entry, verdict.slots, taken + entry.amount - entry.rule.settings.limit, now)
+    return QuotaError(_words(entry, taken), after, standings, now, of_target=bool(entry.target))
+
+
 _NOUNS = {
     "requests": "requests",
     "tokens": "tokens",
@@ -276,9 +296,10 @@ def _words(entry: Entry, taken: int) -> str:
     span = {None: "", "day": " a day", "month": " a month", "lifetime": " in all"}.get(window)  # type: ignore[arg-type]  # a number is not among them
     if span is None:
         span = f" in {window:g} seconds"
-    told = f'quota "{settings.name}" of {settings.limit} {noun}{span} is used up'
-    if entry.amount > settings.limit:
-        return f"{told}: this request alone may take {entry.amount}; ask for less output, or send less"
+    quota = f'quota "{settings.name}" of {settings.limit} {noun}{span}'
+    if entry.amount > settings.limit > 0:
+        return f"{quota} is too small: this request alone may take {entry.amount}; send less, or ask for less output"
+    told = f"{quota} is used up"
     if settings.resource in ("requests", "concurrency"):
         return told
     return f"{told}: {max(settings.limit - taken, 0)} are left and this request may take {entry.amount}"

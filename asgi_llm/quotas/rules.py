@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from asgi_llm.identity import Identity
 from asgi_llm.metering.windows import Calendar, Lifetime, Sliding, Window
-from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.settings import QuotaSettings
 
@@ -72,7 +71,8 @@ class Rule:
         }
         self.by_target = "target" in settings.per or "target" in self._matches
         # What was counted in other windows is of no use to this one.
-        self._prefix = f"{settings.name}/{settings.window or 'now'}"
+        window = settings.window or "now"
+        self._prefix = f"{settings.name}/{window if isinstance(window, str) else f'{window:g}'}"
         if isinstance(self.window, Calendar):
             self._prefix += f"@{settings.timezone}"
 
@@ -146,8 +146,3 @@ def _window(settings: QuotaSettings) -> Window | None:
         case "day" | "month":
             return Calendar(settings.window, settings.timezone)
     return Sliding(settings.window)
-
-
-def taken(usage: Usage, cost: int | None) -> Used:
-    """What ``usage`` says that was used."""
-    return Used(usage.input, usage.output, cost)

@@ -7,7 +7,9 @@ references and never shown again. No I/O but reading those references and the TO
 
 from .auth import AuthSettings, KeySettings
 from .problems import literal_secrets
+from .quotas import QuotaMatch, QuotaSettings
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .state import StateSettings
 from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
@@ -32,10 +34,13 @@ __all__ = [
     "LimitSettings",
     "PoolSettings",
     "ProviderName",
+    "QuotaMatch",
+    "QuotaSettings",
     "RetrySettings",
     "RouteSettings",
     "Secret",
     "Settings",
+    "StateSettings",
     "StoreSettings",
     "StreamSettings",
     "TLSSettings",

@@ -12,7 +12,9 @@ from asgi_llm.errors import ConfigError, Problem
 
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
+from .quotas import QuotaSettings
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
@@ -35,6 +37,8 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
     store: StoreSettings = StoreSettings()
+    state: StateSettings = StateSettings()
+    quotas: tuple[QuotaSettings, ...] = ()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

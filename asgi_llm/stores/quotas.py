@@ -62,7 +62,7 @@ class QuotaStore(Protocol):
     """Whatever fails outside raises; what then happens is the settings' choice."""
 
     async def reserve(self, hold: str, demands: Sequence[Demand], now: float, lease: float) -> Verdict:
-        """All of the demands, or none. ``lease`` is until when the hold counts if it is not renewed. No account twice."""
+        """All of the demands, or none; no account twice. Unless it is renewed, the hold counts until ``lease``."""
         ...
 
     async def settle(self, hold: str, charges: Sequence[Charge], now: float) -> bool:

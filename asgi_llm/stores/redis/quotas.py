@@ -145,7 +145,7 @@ class RedisQuotas:
         self._balance = self._client.register_script(_BALANCE)
 
     async def reserve(self, hold: str, demands: Sequence[Demand], now: float, lease: float) -> Verdict:
-        arguments: list[object] = [f"{now:.6f}", f"{lease:.6f}", hold, GRACE]
+        arguments: list[str | int | float] = [f"{now:.6f}", f"{lease:.6f}", hold, GRACE]
         for item in demands:
             arguments += (item.amount, item.limit, item.first, item.slot, item.keep, int(item.held))
         keys = self._keys(hold, [item.account for item in demands])
@@ -157,14 +157,14 @@ class RedisQuotas:
         return Verdict(pairs, refused - 1, tuple(spent))
 
     async def settle(self, hold: str, charges: Sequence[Charge], now: float) -> bool:
-        arguments: list[object] = [now, hold]
+        arguments: list[str | int | float] = [now, hold]
         for charge in charges:
             arguments += (charge.amount, charge.slot, charge.keep)
         return bool(await self._settle(keys=self._keys(hold, [charge.account for charge in charges]), args=arguments))
 
     async def renew(self, holds: Mapping[str, Sequence[str]], now: float, lease: float) -> None:
         for hold, accounts in holds.items():
-            arguments = [hold, f"{lease:.6f}", lease - now + GRACE]
+            arguments: list[str | int | float] = [hold, f"{lease:.6f}", lease - now + GRACE]
             await self._renew(keys=self._keys(hold, accounts), args=arguments)
 
     async def balance(self, account: str, first: int, now: float) -> Balance:
