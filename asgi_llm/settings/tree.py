@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
+from .admin import AdminSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
@@ -36,6 +37,7 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
     state: StateSettings = StateSettings()
     quotas: tuple[QuotaSettings, ...] = ()

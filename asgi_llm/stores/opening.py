@@ -41,9 +41,9 @@ def database_opener(settings: StoreSettings) -> "Callable[[], Database] | None":
     return partial(Database, settings.address, connections=settings.connections, timeout=settings.timeout)
 
 
-def quotas_opener(settings: Settings) -> QuotasOpener:
+def quotas_opener(settings: Settings, memory: MemoryQuotas) -> QuotasOpener:
     """What opens the store of quotas for one event loop, given its database: on the Redis of ``[state]`` where there is
-    one, else in the database of ``[store]``, else in memory.
+    one, else in the database of ``[store]``, else in ``memory``, which outlives the settings.
 
     Raises:
         ConfigError: what it needs is not installed.
@@ -53,7 +53,7 @@ def quotas_opener(settings: Settings) -> QuotasOpener:
         if find_spec("redis") is None:
             raise ConfigError([Problem("state.url", 'a Redis needs an extra: pip install "asgi-llm[redis]"')])
         return partial(_redis_quotas, address, settings.state.prefix)
-    return partial(_local_quotas, MemoryQuotas())
+    return partial(_local_quotas, memory)
 
 
 def _redis_quotas(address: str, prefix: str, _: "Database | None") -> QuotaStore:

@@ -30,6 +30,8 @@ from asgi_llm.testing import (
     responses_text,
 )
 
+_LONG = 60.0
+"""Seconds: five hundred at once wait for each other in a database."""
 START = 1_800_000_000.0
 PATHS = {
     "chat": "/v1/chat/completions",
@@ -77,9 +79,9 @@ class World:
 
     async def ask(self, dialect: str = "chat", identity: Identity | None = None, **more: Any) -> tuple[Any, Any]:
         exchange = await self.begin(dialect, identity, **more)
-        head = await exchange.start()
-        body = await exchange.body()
-        await exchange.finished()
+        head = await exchange.start(_LONG)
+        body = await exchange.body(_LONG)
+        await exchange.finished(_LONG)
         return head, body
 
     async def balance(self, account: str) -> Balance:
