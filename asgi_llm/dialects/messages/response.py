@@ -190,6 +190,8 @@ def _content(parts: Iterable[Part], mint: Callable[[str], str]) -> list[Any]:
             case Text():
                 if part.text:
                     content += _texts(part)
+                if part.carriers:
+                    content.append({"type": "thinking", "thinking": "", "signature": seal(part.carriers, "text")})
             case Refusal() | Compaction():
                 if part.text:
                     content.append({"type": "text", "text": part.text})
