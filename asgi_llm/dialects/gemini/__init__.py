@@ -19,6 +19,7 @@ from .losses import LOSSES
 from .own import without_own_signatures
 from .request import decode_request
 from .response import decode_response, encode_response
+from .resume import resume
 from .stream import GeminiDecoder
 from .usage import decode_usage
 from .watch import GeminiWatcher
@@ -41,6 +42,7 @@ GEMINI = Dialect(
     keepalive=KEEPALIVE,
     losses=LOSSES,
     clean=without_own_signatures,
+    resume=resume,
     names_model=False,
     answer_model="modelVersion",
 )

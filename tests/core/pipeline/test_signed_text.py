@@ -54,9 +54,9 @@ def said(caller: str, data: bytes, *, stream: bool) -> list[Any]:
     message: dict[str, Any] = {"role": "assistant"}
     for event in events:
         if caller == "chat":
-                for key, value in event["choices"][0]["delta"].items():
-                    if value is not None:
-                        message[key] = value if key == "role" else message.get(key, type(value)()) + value
+            for key, value in event["choices"][0]["delta"].items():
+                if value is not None:
+                    message[key] = value if key == "role" else message.get(key, type(value)()) + value
             continue
         match event:
             case {"type": "content_block_start", "content_block": block}:
