@@ -262,6 +262,6 @@ async def test_gemini_goes_on_by_a_token(caller: str, stream: bool) -> None:
     assert second == {**first, "continuationToken": "t1"}
     assert b"It says: " in data
     assert b"snow." in data
-    assert data.count(b"message_stop") == (1 if caller == "messages" and stream else 0)
+    assert data.count(b"event: message_stop") == (1 if caller == "messages" and stream else 0)
     assert settled[0].usage is not None
     assert (settled[0].usage.input, settled[0].usage.output, settled[0].outcome) == (20, 10, "ok")
