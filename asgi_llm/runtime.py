@@ -125,6 +125,14 @@ class Runtime:
         if not self.active and self.stopping:
             self._idle.set()
 
+    async def retire(self) -> None:
+        """Closes when the last of the exchanges in flight has ended, however long that takes; no new one comes here."""
+        self.stopping = True
+        self.fleet.rest()
+        if self.active:
+            await self._idle.wait()
+        await self.aclose()
+
     async def aclose(self, grace: float | None = None) -> None:
         """Refuses new exchanges, lets those in flight end within ``grace`` seconds (default: the settings'), then
         cancels what is left and closes every connection."""
