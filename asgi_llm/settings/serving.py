@@ -28,11 +28,14 @@ class StreamSettings(Model):
 
 
 class LimitSettings(Model):
-    """``body`` and ``answer`` are bytes; ``shutdown_grace`` is seconds that running streams get at shutdown."""
+    """``body`` and ``answer`` are bytes; ``shutdown_grace`` is seconds that running streams get at shutdown.
+    ``continuations`` is how often an answer that its provider paused is gone on with, for a caller whose dialect knows
+    no pause; each is a call of its own, with the same limit on output. 0: such an answer ends where it paused."""
 
     body: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
     answer: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     shutdown_grace: Seconds = 30
+    continuations: Annotated[int, Field(ge=0, le=100)] = 10
 
 
 def _default_prefixes() -> dict[str, str]:
