@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
     from asgi_llm.pipeline.plan import Leg, Plan
+    from asgi_llm.quotas.tab import Tab
 
 __all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "HostRefusal", "Outcome", "Why"]
 
@@ -116,6 +117,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     plan: "Plan | None" = None
     leg: "Leg | None" = None
     worker: "Worker | None" = None
+    tab: "Tab | None" = None
     probe: bool = False
     facts: Facts | None = None
     attempts: tuple[Attempt, ...] = ()

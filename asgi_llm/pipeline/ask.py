@@ -57,6 +57,8 @@ async def ask(
         request = worker.variation.of(request)
     if left is not None:
         request = structs.replace(request, timeouts=replace(request.timeouts or Timeouts(), total=left))
+    if request is not outgoing.request:
+        outgoing = structs.replace(outgoing, request=request)
     response: UpstreamResponse | None = None
     try:
         response = await worker.client.send(request)

@@ -19,6 +19,7 @@ from .course import Course
 from .hedge import ask_two
 from .plan import Leg
 from .prepare import prepare
+from .reserve import reserve_leg
 
 __all__ = ["Reply", "attempt"]
 
@@ -36,6 +37,8 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     course = Course(runtime, exchange)
     for leg in plan.legs:
         if course.failure is not None and not course.leads_to(leg):
+            continue
+        if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):
             continue
         crew, restraint = leg.crew, leg.crew.restraint
         outgoing = prepare(exchange, leg, caller)

@@ -26,6 +26,7 @@ from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
 from .relay import relay
+from .reserve import reserve
 from .settle import settle
 
 __all__ = ["handle"]
@@ -46,6 +47,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
         if counting:
             await count(runtime, exchange, caller)
             return
+        if runtime.quotas is not None:
+            await reserve(runtime, exchange)
         if exchange.stream:
             heartbeat = Heartbeat(runtime, exchange, caller)
         reply = await attempt(runtime, exchange, caller)

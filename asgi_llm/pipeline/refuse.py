@@ -8,6 +8,7 @@ from asgi_llm.dialects.interface import Dialect
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.request import DialectName
+from asgi_llm.quotas.book import QuotaError
 from asgi_llm.types import Headers
 
 from .route_header import tell_route
@@ -32,6 +33,8 @@ async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: 
     headers += _when_again(exchange, error)
     if exchange.plan is not None and exchange.plan.tells:
         headers.append((b"x-llm-route", tell_route(exchange)))
+    if isinstance(error, QuotaError):
+        headers += error.headers(exchange.dialect.name)
     if error.kind is Kind.AUTHENTICATION and isinstance(error, PolicyError):
         headers.append((b"www-authenticate", b"Bearer"))
     if exchange.dialect.name == "messages":

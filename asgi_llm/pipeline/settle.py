@@ -8,6 +8,7 @@ from asgi_llm.exchange import Exchange
 from asgi_llm.runtime import Runtime
 
 from .admission import give_back
+from .reserve import charge
 
 __all__ = ["settle"]
 
@@ -25,6 +26,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
         exchange.worker = None
     if exchange.gates:
         give_back(exchange)
+    if runtime.quotas is not None:
+        charge(runtime.quotas, exchange)
     if logger.isEnabledFor(logging.INFO):
         _log(exchange)
     for sink in runtime.blueprint.sinks:

@@ -5,12 +5,14 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
-from .admin import AdminSettings, StateSettings
+from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
 from .problems import literal_secrets
+from .quotas import QuotaMatch, QuotaSettings
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
+from .state import StateSettings
 from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
@@ -41,6 +43,8 @@ __all__ = [
     "LimitSettings",
     "PoolSettings",
     "ProviderName",
+    "QuotaMatch",
+    "QuotaSettings",
     "RetrySettings",
     "RouteSettings",
     "RoutingSettings",

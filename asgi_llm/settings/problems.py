@@ -68,10 +68,20 @@ def cross_check(tree: Mapping[str, Any]) -> list[Problem]:
     """What no single field can know: names that must exist. Works on a tree with mistakes in it, too."""
     targets = tree.get("targets")
     names = set(targets) if isinstance(targets, Mapping) else set()
-    return [
+    return _repeated(tree) + [
         Problem(path, f'there is no target "{name}"' + (f"; there are: {', '.join(sorted(names))}" if names else ""))
         for path, name in _references(tree)
         if isinstance(name, str) and name not in names
+    ]
+
+
+def _repeated(tree: Mapping[str, Any]) -> list[Problem]:
+    """Quotas are told apart by their names."""
+    names = [quota.get("name") for quota in _maps(tree.get("quotas"))]
+    return [
+        Problem(f"quotas[{index}].name", f'there is another quota "{name}"')
+        for index, name in enumerate(names)
+        if isinstance(name, str) and name in names[:index]
     ]
 
 

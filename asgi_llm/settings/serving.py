@@ -25,6 +25,9 @@ class LimitSettings(Model):
     ``concurrency``: most requests that are served at a time, until the end of their answers; 0 means no limit. Others
     wait in order: at most ``queue`` of them, each for at most ``queue_timeout`` seconds. Each target's own
     ``concurrency`` has a queue of the same measures.
+
+    ``continuations`` is how often an answer that its provider paused is gone on with, for a caller whose dialect knows
+    no pause; each is a call of its own, with the same limit on output. 0: such an answer ends where it paused.
     """
 
     body: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
@@ -33,6 +36,7 @@ class LimitSettings(Model):
     concurrency: Annotated[int, Field(ge=0)] = 0
     queue: Annotated[int, Field(ge=0)] = 0
     queue_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30
+    continuations: Annotated[int, Field(ge=0, le=100)] = 10
 
 
 def _default_prefixes() -> dict[str, str]:

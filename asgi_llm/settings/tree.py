@@ -10,11 +10,13 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
-from .admin import AdminSettings, StateSettings
+from .admin import AdminSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
+from .quotas import QuotaSettings
 from .routing import RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
+from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
@@ -38,8 +40,9 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
     admin: AdminSettings = AdminSettings()
-    state: StateSettings = StateSettings()
     store: StoreSettings = StoreSettings()
+    state: StateSettings = StateSettings()
+    quotas: tuple[QuotaSettings, ...] = ()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
