@@ -1,12 +1,12 @@
-"""Settings of administration at run time, and of the state that all processes of a gateway share."""
+"""Settings of administration at run time."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from .values import Glob, Model, Secret
+from .values import Glob, Model
 
-__all__ = ["AdminSettings", "StateSettings"]
+__all__ = ["AdminSettings"]
 
 
 class AdminSettings(Model):
@@ -22,17 +22,3 @@ class AdminSettings(Model):
     enabled: bool = False
     roles: Annotated[tuple[str, ...], Field(min_length=1)] = ("admin",)
     references: tuple[Glob, ...] = ()
-
-
-class StateSettings(Model):
-    """Where changes at run time are kept.
-
-    Attributes:
-        url: ``memory:`` (this process only) or ``redis://``, ``rediss://`` or ``unix://`` (all that name the same).
-        prefix: before the names of keys there.
-        interval: seconds between two looks whether another process has changed something.
-    """
-
-    url: Secret = Field(default="memory:", validate_default=True)
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")] = "asgi_llm"
-    interval: Annotated[float, Field(gt=0, le=3600)] = 1
