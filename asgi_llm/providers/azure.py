@@ -35,6 +35,7 @@ AZURE = Provider(
     dialects=OPENAI.dialects,
     paths=OPENAI.paths,
     credentials=_api_key,
+    listing="azure",
     key_variable="AZURE_OPENAI_API_KEY",
     rebase=_rebase,
     profile=replace(OPENAI.profile, provider="azure"),

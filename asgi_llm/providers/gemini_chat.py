@@ -14,6 +14,7 @@ GEMINI_CHAT = Provider(
     dialects=("chat",),
     paths={"chat": b"/chat/completions"},
     credentials=bearer,
+    listing="google",
     key_variable="GEMINI_API_KEY",
     models=("gemini-*",),
     profile=replace(

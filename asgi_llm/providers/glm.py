@@ -20,6 +20,7 @@ GLM = Provider(
     paths={"chat": b"/paas/v4/chat/completions", "messages": b"/anthropic/v1/messages"},
     models_path=b"/paas/v4/models",
     credentials=bearer,
+    listing="zai",
     key_variable="ZAI_API_KEY",
     models=("glm-*",),
     rebase=rooted("/paas/v4", "/anthropic/v1", "/anthropic"),

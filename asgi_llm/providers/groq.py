@@ -16,6 +16,7 @@ GROQ = Provider(
     dialects=("chat", "responses"),
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
     credentials=bearer,
+    listing="groq",
     key_variable="GROQ_API_KEY",
     models=("llama-*", "groq/*"),
     rebase=versioned,

@@ -16,6 +16,7 @@ MISTRAL = Provider(
     dialects=("chat",),
     paths={"chat": b"/chat/completions"},
     credentials=bearer,
+    listing="mistral",
     key_variable="MISTRAL_API_KEY",
     models=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*"),
     rebase=versioned,

@@ -14,6 +14,7 @@ OPENAI = Provider(
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
     count_paths={"responses": b"/responses/input_tokens"},
     credentials=bearer,
+    listing="openai",
     key_variable="OPENAI_API_KEY",
     models=("gpt-*", "o[0-9]*"),
     rebase=versioned,

@@ -14,6 +14,7 @@ OPENROUTER = Provider(
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
     credentials=bearer,
+    listing="openrouter",
     key_variable="OPENROUTER_API_KEY",
     models=("*/*",),
     rebase=versioned,

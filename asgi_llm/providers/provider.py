@@ -32,6 +32,7 @@ class Provider:
         rebase: completes a base URL that users commonly give without its version segment.
         profile: what it takes beyond its dialect.
         fixed_headers: dialect -> headers that every request of that dialect needs, unless the caller sent them.
+        listing: what genai-prices calls it, or None where it has no prices of its own (an engine, a gateway).
         embedded: runs in process; no HTTP client is opened.
     """
 
@@ -50,6 +51,7 @@ class Provider:
     rebase: Callable[[str], str] = str
     profile: Profile = field(default_factory=Profile)
     fixed_headers: Mapping[DialectName, Headers] = field(default_factory=dict)
+    listing: str | None = None
     embedded: bool = False
 
 

@@ -21,6 +21,7 @@ XAI = Provider(
     dialects=("chat", "responses"),
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
     credentials=bearer,
+    listing="x-ai",
     key_variable="XAI_API_KEY",
     models=("grok-*",),
     rebase=versioned,

@@ -6,6 +6,8 @@ references and never shown again. No I/O but reading those references and the TO
 """
 
 from .auth import AuthSettings, KeySettings
+from .ledger import LedgerSettings
+from .prices import PriceSettings, PricesSettings, RateSettings, TierSettings
 from .problems import literal_secrets
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
 from .store import StoreSettings
@@ -29,9 +31,13 @@ __all__ = [
     "BreakerSettings",
     "EndpointSettings",
     "KeySettings",
+    "LedgerSettings",
     "LimitSettings",
     "PoolSettings",
+    "PriceSettings",
+    "PricesSettings",
     "ProviderName",
+    "RateSettings",
     "RetrySettings",
     "RouteSettings",
     "Secret",
@@ -40,6 +46,7 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
+    "TierSettings",
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",

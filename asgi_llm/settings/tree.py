@@ -11,6 +11,8 @@ from pydantic import Field, PlainSerializer, ValidationError
 from asgi_llm.errors import ConfigError, Problem
 
 from .auth import AuthSettings
+from .ledger import LedgerSettings
+from .prices import PricesSettings
 from .problems import cross_check, problems_of
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
 from .store import StoreSettings
@@ -35,6 +37,8 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
     store: StoreSettings = StoreSettings()
+    ledger: LedgerSettings | None = None
+    prices: PricesSettings = PricesSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
