@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings
 from .ledger import LedgerSettings
 from .prices import PricesSettings
@@ -36,6 +37,8 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    admin: AdminSettings = AdminSettings()
+    state: StateSettings = StateSettings()
     store: StoreSettings = StoreSettings()
     ledger: LedgerSettings | None = None
     prices: PricesSettings = PricesSettings()
