@@ -7,6 +7,7 @@ from msgspec import Struct
 from asgi_llm.dialects.interface import Dialect, Warned
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
+from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.balance.interface import Facts
@@ -76,7 +77,8 @@ class Caller(Protocol):
 
 
 class Attempt(Struct, frozen=True, omit_defaults=True):
-    """One request to one worker and what came of it: ``ok``, or the cause of its failure. ``seconds`` it took."""
+    """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
+    not waited for. ``seconds`` it took."""
 
     target: str
     worker: str
@@ -90,6 +92,7 @@ class Exchange(Struct, kw_only=True, eq=False):
 
     ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
+    ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     """
 
     id: str
@@ -114,6 +117,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     error_code: str | None = None
     finish: str | None = None
     usage: Usage | None = None
+    answered: "Tally | bytes | None" = None
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False

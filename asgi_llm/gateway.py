@@ -16,10 +16,12 @@ from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
+from asgi_llm.pipeline.bookkeeping import compile_prices, ledger_opener
 from asgi_llm.routing.resolve import Ladder, Route
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.opening import database_opener
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class Gateway:
         self._transports = transports or {}
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
         self.settings = Settings.load(settings)
+        self._ledger = MemoryLedger()
         self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self._retired: set[Runtime] = set()
@@ -66,13 +69,17 @@ class Gateway:
 
     def _compile(self, settings: Settings) -> Blueprint:
         routes = [Route(route.model, route.target, route.fallback) for route in settings.routes]
+        targets = compile_targets(settings, self._transports)
+        prices = compile_prices(settings, targets)
         return Blueprint(
             settings=settings,
-            targets=compile_targets(settings, self._transports),
+            targets=targets,
             ladder=Ladder(settings.targets, routes, settings.default_target),
             keys=SettingsKeys(settings.auth.keys),
             sinks=self._sinks,
+            prices=prices,
             open_database=database_opener(settings.store),
+            open_ledger=ledger_opener(settings, prices, self._ledger),
         )
 
     def runtime(self) -> Runtime:

@@ -13,14 +13,17 @@ from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
+from asgi_llm.metering.prices import Prices
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
+    from asgi_llm.pipeline.account import Draft
     from asgi_llm.pipeline.plan import Plan
     from asgi_llm.stores.sql.database import Database
+    from asgi_llm.stores.writer import LedgerWriter
 
 __all__ = ["Blueprint", "Runtime", "Sink"]
 
@@ -33,7 +36,7 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "open_database", "settings", "sinks", "targets")
+    __slots__ = ("keyed", "keys", "ladder", "open_database", "open_ledger", "prices", "settings", "sinks", "targets")
 
     def __init__(
         self,
@@ -42,7 +45,10 @@ class Blueprint:
         ladder: Ladder,
         keys: SettingsKeys,
         sinks: tuple[Sink, ...] = (),
+        *,
+        prices: Prices,
         open_database: "Callable[[], Database] | None" = None,
+        open_ledger: "Callable[[Database | None], LedgerWriter[Draft]] | None" = None,
     ) -> None:
         self.settings = settings
         self.targets = targets
@@ -50,7 +56,9 @@ class Blueprint:
         self.keys = keys
         self.keyed = len(keys) > 0
         self.sinks = sinks
+        self.prices = prices
         self.open_database = open_database
+        self.open_ledger = open_ledger
 
 
 class Runtime:
@@ -60,6 +68,7 @@ class Runtime:
         active: exchanges in flight.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
+        ledger: where settled exchanges are recorded; None where no ledger is kept.
         lookout: tells callers that they wait for long.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
@@ -76,6 +85,7 @@ class Runtime:
         "blueprint",
         "database",
         "fleet",
+        "ledger",
         "listing",
         "lookout",
         "loop",
@@ -91,6 +101,7 @@ class Runtime:
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
+        self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
         self.active = 0
         self.stopping = False
         self.users = 0
@@ -155,6 +166,8 @@ class Runtime:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.lookout.close()
         await self.fleet.aclose()
+        if self.ledger is not None:
+            await self.ledger.aclose(grace)
         if self.database is not None:
             await self.database.aclose()
 

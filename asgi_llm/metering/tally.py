@@ -1,7 +1,7 @@
-"""How much an answer said, roughly, in case nobody counts it. Cheap to keep, and of bounded size.
+"""How much an answer said, roughly, in case nobody counts it. Cheap to keep, and of constant size.
 
-Of a stream only its size, its number of events and one of them are kept: what an event has around its text is about
-the same in all of them.
+Of a stream every event is counted, but only some are looked at: the first ones, and then a few of many. What the
+others say is taken to be alike.
 """
 
 import re
@@ -10,43 +10,51 @@ __all__ = ["Tally", "whole_tokens"]
 
 _BYTES_PER_TOKEN = 4
 _TEXT = re.compile(
-    rb'"(?:content|text|delta|thinking|reasoning|reasoning_content|partial_json|arguments|refusal)"\s*:\s*'
-    rb'"((?:[^"\\]|\\.)*)"'
+    rb'"(?:content|text|thinking|reasoning|reasoning_content|partial_json|arguments|refusal)"\s*:\s*"((?:[^"\\]|\\.)*)"'
 )
-_SAMPLE = 8192
+_DELTA = re.compile(rb'"delta"\s*:\s*"((?:[^"\\]|\\.)*)"')
+"""Where deltas are texts themselves, other events repeat what they said."""
+_FIRST, _EVERY = 8, 16
 
 
 class Tally:
-    """Of one answer."""
+    """Of one stream of events."""
 
-    __slots__ = ("_events", "_sample", "_size")
+    __slots__ = ("_deltas", "_events", "_pieces", "_seen", "_texts")
 
     def __init__(self) -> None:
-        self._size = 0
+        self._pieces = 0
         self._events = 0
-        self._sample = b""
+        self._seen = 0
+        self._texts = [0, 0]
+        self._deltas = [0, 0]
 
     def feed(self, data: bytes) -> None:
-        """Bytes of a stream of events, as they come."""
-        self._size += len(data)
-        self._events += data.count(b"\n\n")
-        self._sample = data
+        """Bytes of the stream, as they come."""
+        self._pieces = pieces = self._pieces + 1
+        self._events += (events := data.count(b"\n\n"))
+        if pieces > _FIRST and pieces % _EVERY:
+            return
+        self._seen += events
+        for found in _DELTA.finditer(data):
+            _add(self._deltas, found)
+        for found in _TEXT.finditer(data):
+            _add(self._texts, found)
 
     def tokens(self) -> int:
         """An estimate of the output so far."""
-        sample = self._sample[-_SAMPLE:]
-        events = max(self._events, 1)
-        around = (len(sample) - _spoken(sample)) // max(sample.count(b"\n\n"), 1)
-        text = max(self._size - events * around, 0)
-        # No event that says anything is less than a token; the first and the last say nothing.
-        return max(text // _BYTES_PER_TOKEN, events - 2, 0)
+        texts, size = self._deltas if self._deltas[0] else self._texts
+        # A text is a token at least, or it would not have been sent.
+        tokens = max(size // _BYTES_PER_TOKEN, texts)
+        return tokens * max(self._events, 1) // max(self._seen, 1)
 
 
-def _spoken(data: bytes) -> int:
-    """Bytes of text in the JSON of ``data``."""
-    return sum(len(found.group(1)) for found in _TEXT.finditer(data))
+def _add(sums: list[int], found: re.Match[bytes]) -> None:
+    if size := found.end(1) - found.start(1):
+        sums[0] += 1
+        sums[1] += size
 
 
 def whole_tokens(body: bytes) -> int:
     """An estimate of the output in a whole answer."""
-    return _spoken(body) // _BYTES_PER_TOKEN
+    return sum(found.end(1) - found.start(1) for found in _TEXT.finditer(body)) // _BYTES_PER_TOKEN

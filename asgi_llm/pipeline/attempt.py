@@ -124,6 +124,7 @@ async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Wo
     except BaseException:
         exchange.worker = None
         worker.abandoned(exchange.facts, exchange.probe)
+        _note(exchange, worker, "abandoned", runtime.loop.time() - begun, None)
         if response is not None:
             response.close()
         raise

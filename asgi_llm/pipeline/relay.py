@@ -12,6 +12,7 @@ from asgi_llm.dialects.splice import replace_member
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.worker import Worker
+from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.fold import Folder, unfold
 from asgi_llm.neutral.grammar import GrammarError
 from asgi_llm.neutral.response import Response
@@ -69,8 +70,9 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
 
 def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | None) -> bytes:
     """What is sent to a caller that asked for no stream: the answer translated, or the upstream's own bytes."""
+    exchange.answered = None if reply.stream else reply.first
     if whole is not None:
-        exchange.usage = whole.usage
+        exchange.usage, exchange.finish = whole.usage, _finish(whole)
         return exchange.dialect.encode_response(whole, answer_for(exchange))
     exchange.usage = reply.usage
     if reply.told is not None:
@@ -85,7 +87,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
 async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg) -> None:
     """The caller asked for a stream and the upstream gave the whole answer at once."""
     response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
-    exchange.usage = response.usage
+    exchange.usage, exchange.finish, exchange.answered = response.usage, _finish(response), reply.first
     await _begin(exchange, caller, reply, heartbeat)
     stream = exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response))
     await caller.finish(in_form(exchange.dialect, stream))
@@ -98,6 +100,8 @@ async def _send_stream(
     assert leg is not None  # noqa: S101  # relay() checked both
     assert worker is not None  # noqa: S101
     passage = open_passage(exchange, reply, leg)
+    if runtime.ledger is not None:
+        exchange.answered = Tally()
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage)
         if passage.failure is not None:
@@ -115,6 +119,9 @@ async def _send_stream(
 async def _pump(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, passage: Passage) -> bytes:
     """Sends all but the last bytes of the stream, which it returns."""
     read, send = reply.response.read, caller.send
+    tally = exchange.answered if isinstance(exchange.answered, Tally) else None
+    if tally is not None:
+        tally.feed(reply.first)
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -134,6 +141,8 @@ async def _pump(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Hea
         if not data:
             data = passage.end()
             break
+        if tally is not None:
+            tally.feed(data)
         data = passage.feed(data)
     await heartbeat.pause()
     return data
@@ -165,6 +174,12 @@ async def _fold(reply: Reply, leg: Leg, exchange: Exchange) -> Response:
         return folder.response()
     except GrammarError as error:
         raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
+    finally:
+        exchange.usage = folder.usage
+
+
+def _finish(response: Response) -> str | None:
+    return response.candidates[0].finish.reason if response.candidates else None
 
 
 def _renamed(body: bytes, member: str, model: str) -> bytes:

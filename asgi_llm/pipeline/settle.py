@@ -7,6 +7,8 @@ import logging
 from asgi_llm.exchange import Exchange
 from asgi_llm.runtime import Runtime
 
+from .account import account
+
 __all__ = ["settle"]
 
 logger = logging.getLogger("asgi_llm.access")
@@ -23,6 +25,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
         exchange.worker = None
     if logger.isEnabledFor(logging.INFO):
         _log(exchange)
+    if runtime.ledger is not None:
+        account(runtime, exchange)
     for sink in runtime.blueprint.sinks:
         try:
             waiting = sink(exchange)

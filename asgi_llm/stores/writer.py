@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from asgi_llm.errors import Kind, PolicyError, StoreError
 from asgi_llm.metering.row import Row
@@ -28,7 +28,15 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0
 _LAST_WORDS = 5.0
 """Seconds that a loop which is being closed spends on writing what is left."""
 
-Draft = TypeVar("Draft")
+
+class Sized(Protocol):
+    """What becomes a row. ``size`` is the bytes that it keeps in memory until then."""
+
+    @property
+    def size(self) -> int: ...
+
+
+Draft = TypeVar("Draft", bound=Sized)
 
 
 class LedgerWriter(Generic[Draft]):
@@ -42,10 +50,13 @@ class LedgerWriter(Generic[Draft]):
     Attributes:
         dropped: rows that were lost, since the start.
         failing: whether the last write did not work.
+        held: bytes that the drafts keep in memory.
     """
 
-    __slots__ = ("_batch", "_complete", "_enough", "_pen", "_ready", "_room", "_settings", "_task", "_waiting", "dropped",
-                 "failing", "ledger")  # fmt: skip
+    __slots__ = (
+        "_complete", "_enough", "_pen", "_ready", "_room", "_settings", "_task", "_waiting", "dropped", "failing",
+        "held", "ledger",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -56,6 +67,7 @@ class LedgerWriter(Generic[Draft]):
         self.ledger = ledger
         self.dropped = 0
         self.failing = False
+        self.held = 0
         self._settings = settings
         self._complete = complete
         self._waiting: deque[Draft] = deque()
@@ -82,6 +94,7 @@ class LedgerWriter(Generic[Draft]):
             self._drop(1)
             return
         self._waiting.append(draft)
+        self.held += draft.size
         if size + 1 >= settings.queue:
             self._room.clear()
         if size + 1 >= settings.batch:
@@ -180,16 +193,20 @@ class LedgerWriter(Generic[Draft]):
 
     async def _finished(self, drafts: list[Draft]) -> list[Row]:
         try:
-            return await self._complete(drafts)
+            rows = await self._complete(drafts)
         except asyncio.CancelledError:
             self._waiting.extendleft(reversed(drafts))
             raise
         except Exception:
             logger.exception("%d rows of the ledger could not be worked out and are lost", len(drafts))
             self.dropped += len(drafts)
-            return []
+            rows = []
+        self.held -= sum(draft.size for draft in drafts)
+        return rows
 
     async def _write(self, rows: list[Row]) -> None:
+        if not rows:
+            return
         try:
             await self.ledger.add(rows)
         except StoreError:

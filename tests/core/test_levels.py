@@ -57,6 +57,8 @@ LEVELS = {
 
 SIBLINGS = {
     ("asgi", "endpoints"): "the edge finds the endpoint of a path",
+    ("metering", "routing"): "prices hold for globs, like routes",
+    ("stores", "metering"): "the ledger keeps the rows that metering defines",
     ("openapi", "endpoints"): "the schema describes the endpoints",
     ("pipeline", "exchange"): "every step works on the exchange",
     ("pipeline", "runtime"): "every step runs within the loop's runtime",

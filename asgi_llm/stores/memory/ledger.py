@@ -16,16 +16,16 @@ _EQUAL = ("model", "served", "target", "subject", "tenant", "key_id", "outcome")
 class MemoryLedger:
     """See ``Ledger``. Keeps ``most`` rows; the first to come are the first to go."""
 
-    __slots__ = ("_most", "_rows")
+    __slots__ = ("_rows", "most")
 
     def __init__(self, most: int = 10_000) -> None:
-        self._most = most
+        self.most = most
         self._rows: OrderedDict[str, Row] = OrderedDict()
 
     async def add(self, rows: Sequence[Row]) -> None:
         for row in rows:
             self._rows.setdefault(row.id, row)
-        while len(self._rows) > self._most:
+        while len(self._rows) > self.most:
             self._rows.popitem(last=False)
 
     async def rows(

@@ -4,7 +4,7 @@ A database that refuses one row refuses its whole batch: that is for the writer 
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -40,6 +40,7 @@ from .schema import Schema
 
 __all__ = ["LEDGER", "SQLLedger"]
 
+_FIELDS = Row.__struct_fields__
 _JSON = ("server_tools", "flags", "tools_offered", "tools_used", "warnings")
 _EQUAL = ("model", "served", "target", "subject", "tenant", "key_id", "outcome")
 
@@ -123,12 +124,12 @@ class SQLLedger:
     async def rows(
         self, owner: Owner, query: Query = EVERYTHING, *, limit: int = 100, after: Cursor | None = None
     ) -> list[Row]:
-        statement = select(_ledger).where(_matches(owner, query))
+        statement = select(*(_ledger.c[name] for name in _FIELDS)).where(_matches(owner, query))
         if after is not None:
             statement = statement.where(tuple_(_ledger.c.at, _ledger.c.id) < tuple_(*after))
         statement = statement.order_by(_ledger.c.at.desc(), _ledger.c.id.desc()).limit(limit)
         async with self._database.read(LEDGER) as connection:
-            return [_read(dict(found)) for found in (await connection.execute(statement)).mappings()]
+            return [_read(found) for found in await connection.execute(statement)]
 
     async def sums(
         self,
@@ -154,14 +155,15 @@ class SQLLedger:
 
 
 def _written(row: Row) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in row.__struct_fields__}
+    values = {name: getattr(row, name) for name in _FIELDS}
     for name in _JSON:
         if values[name] is not None:
             values[name] = msgspec.json.encode(values[name]).decode()
     return values
 
 
-def _read(values: dict[str, Any]) -> Row:
+def _read(found: Iterable[Any]) -> Row:
+    values = dict(zip(_FIELDS, found, strict=True))
     for name in _JSON:
         if values[name] is not None:
             values[name] = msgspec.json.decode(values[name])
