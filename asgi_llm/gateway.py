@@ -9,6 +9,7 @@ from typing import Any
 from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.endpoints import Table
 from asgi_llm.explain import Explanation, explain
+from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.routing.resolve import Ladder, Route
@@ -36,6 +37,7 @@ class Gateway:
 
     Attributes:
         asgi: the ASGI application to mount or to serve.
+        fleet: the workers: which there are and how they fare, and adding, draining and removing them at run time.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Gateway:
             open_database=database_opener(self.settings.store),
         )
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
+        self.fleet = FleetAdmin(lambda: self.runtime().fleet)
         self.asgi = GatewayApp(Table(self.settings.endpoints), self.runtime, self.running)
 
     def runtime(self) -> Runtime:

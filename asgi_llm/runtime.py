@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.listing import Listing
+from asgi_llm.fleet.roster import Roster
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.opening import boards_opener
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
@@ -33,7 +35,7 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "open_database", "settings", "sinks", "targets")
+    __slots__ = ("keyed", "keys", "ladder", "open_boards", "open_database", "roster", "settings", "sinks", "targets")
 
     def __init__(
         self,
@@ -51,6 +53,8 @@ class Blueprint:
         self.keyed = len(keys) > 0
         self.sinks = sinks
         self.open_database = open_database
+        self.roster = Roster(targets)
+        self.open_boards = boards_opener(settings.state)
 
 
 class Runtime:
@@ -87,7 +91,13 @@ class Runtime:
     def __init__(self, blueprint: Blueprint) -> None:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
-        self.fleet = Fleet(blueprint.targets, self.loop.time)
+        self.fleet = Fleet(
+            blueprint.targets,
+            self.loop.time,
+            blueprint.roster,
+            blueprint.open_boards(),
+            grace=blueprint.settings.admin.drain_timeout,
+        )
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
         self.database = blueprint.open_database() if blueprint.open_database is not None else None

@@ -6,13 +6,19 @@ import random
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
+import msgspec
+
 from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts
 from asgi_llm.routing.balance.registry import POLICIES, build
 from asgi_llm.settings import HealthSettings
+from asgi_llm.stores.boards import Boards
+from asgi_llm.stores.memory.boards import MemoryBoards
 
 from .member import Member
 from .probes import keep_probing
+from .roster import BOARD, Change, Roster
 from .station import Station
+from .step import keep_in_step, sync
 from .target import Target
 from .warmth import Warmth
 from .worker import Worker
@@ -51,7 +57,7 @@ class Crew:
         settings = target.settings
         options = POLICIES[settings.balance].options(**settings.balance_options)
         self.policy = build(settings.balance, options, clock=clock, random=random.random)
-        self.health = _health(target)
+        self.health = _health(target, len(target.members))
         slow_start = (self.health or HealthSettings()).slow_start
         self.warmth = Warmth(slow_start, random.random)
         strict = target.provider.strict_models and len(target.members) > 1
@@ -65,6 +71,9 @@ class Crew:
 
     def add(self, member: Member) -> Station:
         """Takes in a worker. Where workers are probed it must first be seen to be well; then it starts slowly."""
+        self.health = self.health or _health(self.target, len(self.stations) + 1)
+        for other in self.stations.values():
+            other.is_probed_by(self.health)
         station = self._put(member, known=False)
         if station.state == "ready":
             self._welcome(station)
@@ -162,11 +171,11 @@ class Crew:
             self.policy.joined(worker)
 
 
-def _health(target: Target) -> HealthSettings | None:
+def _health(target: Target, workers: int) -> HealthSettings | None:
     settings, provider = target.settings.health, target.provider
     if settings is None:
         # With one worker there is nobody to pass it over for.
-        return HealthSettings() if provider.health_path is not None and len(target.members) > 1 else None
+        return HealthSettings() if provider.health_path is not None and workers > 1 else None
     if not settings.interval or (settings.path is None and provider.health_path is None) or provider.embedded:
         return None
     return settings
@@ -175,25 +184,70 @@ def _health(target: Target) -> HealthSettings | None:
 class Fleet:
     """Every target's crew by name. Opening it opens no connection; what it does by itself begins with ``start``."""
 
-    __slots__ = ("_clock", "_leaving", "_spawn", "_tasks", "crews")
+    __slots__ = ("_grace", "_leaving", "_spawn", "_tasks", "_watch", "boards", "clock", "crews", "roster")
 
-    def __init__(self, targets: Mapping[str, Target], clock: Clock) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        clock: Clock,
+        roster: Roster | None = None,
+        boards: Boards | None = None,
+        *,
+        grace: float = 0,
+    ) -> None:
+        """``roster`` and ``boards`` say who comes and goes at run time; ``grace`` is the seconds that exchanges get on
+        a worker that goes, 0 for all they need."""
+        self.clock = clock
+        self.roster = roster or Roster(targets)
+        self.boards = boards or MemoryBoards()
+        self._grace = grace
         self._spawn: Spawn | None = None
         self._tasks: dict[Station, list[asyncio.Task[None]]] = {}
         self._leaving: set[Station] = set()
+        self._watch: asyncio.Task[None] | None = None
         self.crews = {name: Crew(target, clock) for name, target in targets.items()}
 
     def start(self, spawn: Spawn) -> None:
         """Begins to look after the workers: probes, questions about their models and load."""
         self._spawn = spawn
+        self.roster.listen(asyncio.get_running_loop(), self.follow)
         for crew in self.crews.values():
-            for station in crew.stations.values():
-                self._tend(crew, station)
+            self._tend(crew)
+        self.follow()
+        if self.boards.shared:
+            self._watch = spawn(keep_in_step(self.roster, self.boards), "watch of the shared state")
+
+    def follow(self) -> None:
+        """Makes the fleet what the roster says. Workers that stay as they were keep their connections and state."""
+        for name, crew in self.crews.items():
+            seats = self.roster.seats(crew.target)
+            for key, station in list(crew.stations.items()):
+                if key not in seats or seats[key].member.settings != station.member.settings:
+                    self.remove(name, key)
+            for key, seat in seats.items():
+                if key not in crew.stations:
+                    self.add(name, seat.member)
+                crew.drain(key, draining=seat.draining)
+
+    async def change(self, changes: Mapping[str, Change | None]) -> None:
+        """Changes who is wanted, by worker's id, here and in every other process.
+
+        Raises:
+            StoreError: it is not known whether the others will hear of it.
+        """
+        told = {name: None if change is None else msgspec.json.encode(change) for name, change in changes.items()}
+        await self.boards.write(BOARD, told)
+        await sync(self.roster, self.boards)
+        self.follow()
 
     def rest(self) -> None:
         """Stops what ``start`` began. Requests are served as before."""
+        if self._spawn is None:
+            return
         self._spawn = None
+        self.roster.forget(asyncio.get_running_loop())
+        if self._watch is not None:
+            self._watch.cancel()
         tasks, self._tasks = self._tasks, {}
         for task in (task for several in tasks.values() for task in several):
             task.cancel()
@@ -206,12 +260,11 @@ class Fleet:
         """
         crew = self.crews[target]
         station = crew.add(member)
-        self._tend(crew, station)
+        self._tend(crew)
         return station
 
-    def remove(self, target: str, key: str, grace: float) -> None:
-        """Lets a worker go. Its connections are closed when what runs on it has ended, after ``grace`` seconds at the
-        latest.
+    def remove(self, target: str, key: str) -> None:
+        """Lets a worker go. Its connections are closed when what runs on it has ended, or the grace is over.
 
         Raises:
             KeyError: there is no such target or worker.
@@ -221,24 +274,26 @@ class Fleet:
             task.cancel()
         self._leaving.add(station)
         if self._spawn is not None:
-            self._spawn(self._see_off(station, grace), "closing of a worker")
+            self._spawn(self._see_off(station), "closing of a worker")
 
     async def aclose(self) -> None:
         """Closes every worker's connections."""
         self.rest()
         stations = [*self._leaving, *(station for crew in self.crews.values() for station in crew.stations.values())]
         await asyncio.gather(*(station.client.aclose() for station in stations))
+        await self.boards.aclose()
 
-    def _tend(self, crew: Crew, station: Station) -> None:
-        if self._spawn is None:
+    def _tend(self, crew: Crew) -> None:
+        """Begins to look after the stations of ``crew`` that nobody looks after yet."""
+        if self._spawn is None or crew.health is None:
             return
-        tasks = self._tasks.setdefault(station, [])
-        if crew.health is not None:
-            tasks.append(self._spawn(keep_probing(crew, station, crew.health), "probe"))
+        for station in crew.stations.values():
+            if station not in self._tasks:
+                self._tasks[station] = [self._spawn(keep_probing(crew, station, crew.health), "probe")]
 
-    async def _see_off(self, station: Station, grace: float) -> None:
+    async def _see_off(self, station: Station) -> None:
         try:
-            await asyncio.wait_for(station.empty(), grace or None)
+            await asyncio.wait_for(station.empty(), self._grace or None)
         except TimeoutError:
             logger.warning("%s was removed and is closed with %d exchanges running", station, station.load)
         finally:

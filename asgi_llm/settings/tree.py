@@ -10,10 +10,11 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
-from .admin import AdminSettings, StateSettings
+from .admin import AdminSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
@@ -36,8 +37,8 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
     admin: AdminSettings = AdminSettings()
-    state: StateSettings = StateSettings()
     store: StoreSettings = StoreSettings()
+    state: StateSettings = StateSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

@@ -6,12 +6,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import ConfigError, Problem
-from asgi_llm.settings import StoreSettings
+from asgi_llm.settings import StateSettings, StoreSettings
+
+from .boards import Boards
+from .memory.boards import MemoryBoards
 
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
 
-__all__ = ["database_opener"]
+__all__ = ["boards_opener", "database_opener"]
 
 _NEEDS = {
     "sqlite": ("sql", ("sqlalchemy", "aiosqlite", "greenlet")),
@@ -34,3 +37,24 @@ def database_opener(settings: StoreSettings) -> "Callable[[], Database] | None":
     from .sql.database import Database
 
     return partial(Database, settings.address, connections=settings.connections, timeout=settings.timeout)
+
+
+def boards_opener(settings: StateSettings) -> Callable[[], Boards]:
+    """What opens the boards of ``[state]``, for one event loop; those in memory are the same for all loops.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    if settings.address == "memory:":
+        boards = MemoryBoards()
+        return lambda: boards
+    if find_spec("redis") is None:
+        raise ConfigError([Problem("state.url", 'a Redis needs an extra: pip install "asgi-llm[redis]"')])
+    return partial(_redis_boards, settings.address, settings.prefix)
+
+
+def _redis_boards(address: str, prefix: str) -> Boards:
+    from .redis.boards import RedisBoards
+    from .redis.client import open_redis
+
+    return RedisBoards(open_redis(address), prefix)
