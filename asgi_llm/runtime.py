@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.listing import Listing
-from asgi_llm.fleet.roster import Roster
+from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.opening import boards_opener
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class Blueprint:
         keys: SettingsKeys,
         sinks: tuple[Sink, ...] = (),
         open_database: "Callable[[], Database] | None" = None,
+        boards: MemoryBoards | None = None,
     ) -> None:
+        """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
         self.targets = targets
         self.ladder = ladder
@@ -54,7 +57,9 @@ class Blueprint:
         self.sinks = sinks
         self.open_database = open_database
         self.roster = Roster(targets)
-        self.open_boards = boards_opener(settings.state)
+        boards = boards or MemoryBoards()
+        self.open_boards = boards_opener(settings.state, boards)
+        self.roster.follow(boards.board(BOARD))
 
 
 class Runtime:
@@ -134,6 +139,14 @@ class Runtime:
         self.active -= 1
         if not self.active and self.stopping:
             self._idle.set()
+
+    async def retire(self) -> None:
+        """Closes when the last of the exchanges in flight has ended, however long that takes; no new one comes here."""
+        self.stopping = True
+        self.fleet.rest()
+        if self.active:
+            await self._idle.wait()
+        await self.aclose()
 
     async def aclose(self, grace: float | None = None) -> None:
         """Refuses new exchanges, lets those in flight end within ``grace`` seconds (default: the settings'), then

@@ -9,7 +9,6 @@ from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.settings import StateSettings, StoreSettings
 
 from .boards import Boards
-from .memory.boards import MemoryBoards
 
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
@@ -39,15 +38,14 @@ def database_opener(settings: StoreSettings) -> "Callable[[], Database] | None":
     return partial(Database, settings.address, connections=settings.connections, timeout=settings.timeout)
 
 
-def boards_opener(settings: StateSettings) -> Callable[[], Boards]:
-    """What opens the boards of ``[state]``, for one event loop; those in memory are the same for all loops.
+def boards_opener(settings: StateSettings, memory: Boards) -> Callable[[], Boards]:
+    """What opens the boards of ``[state]``, for one event loop; those in memory are ``memory``, for all loops.
 
     Raises:
         ConfigError: what it needs is not installed.
     """
     if settings.address == "memory:":
-        boards = MemoryBoards()
-        return lambda: boards
+        return lambda: memory
     if find_spec("redis") is None:
         raise ConfigError([Problem("state.url", 'a Redis needs an extra: pip install "asgi-llm[redis]"')])
     return partial(_redis_boards, settings.address, settings.prefix)

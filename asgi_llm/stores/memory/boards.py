@@ -15,8 +15,12 @@ class MemoryBoards:
         self._lock = threading.Lock()
         self._boards: dict[str, Board] = {}
 
-    async def read(self, board: str) -> Board:
+    def board(self, board: str) -> Board:
+        """What ``read`` gives, without waiting."""
         return self._boards.get(board, Board(0, {}))
+
+    async def read(self, board: str) -> Board:
+        return self.board(board)
 
     async def version(self, board: str) -> int:
         return (await self.read(board)).version
