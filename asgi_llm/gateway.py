@@ -8,10 +8,10 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from asgi_llm.asgi.admin import open_table
 from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.client.call import Door
 from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
-from asgi_llm.endpoints import Table
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
@@ -67,7 +67,7 @@ class Gateway:
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.fleet = FleetAdmin(lambda: self.runtime().fleet)
         self._retired: set[Runtime] = set()
-        self.asgi = GatewayApp(Table(self.settings.endpoints), self.runtime, self.running)
+        self.asgi = GatewayApp(open_table(self.settings), self.runtime, self.running)
 
     def _compile(self, settings: Settings) -> Blueprint:
         routes = [Route(route.model, route.target, route.fallback) for route in settings.routes]
@@ -126,7 +126,7 @@ class Gateway:
         """
         source = self._source if settings is None else settings
         loaded = Settings.load(source)
-        blueprint, table = self._compile(loaded), Table(loaded.endpoints)
+        blueprint, table = self._compile(loaded), open_table(loaded)
         self._source, self.settings, self._blueprint, self.asgi.table = source, loaded, blueprint, table
         for loop in list(self._runtimes):
             if loop is _running_loop():

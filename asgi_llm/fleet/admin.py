@@ -5,6 +5,7 @@ survives a restart where that state does. Changes do not touch the settings: a w
 away until it is added again.
 """
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -96,7 +97,7 @@ class FleetAdmin:
             raise ClientError(f'there is no target "{target[:100]}"', code="target_not_found", kind=Kind.NOT_FOUND)
         if crew.target.provider.embedded:
             raise ClientError(f'the target "{target}" has no workers', code="target_not_found", kind=Kind.NOT_FOUND)
-        member = _compiled(fleet, target, worker)
+        member = await asyncio.to_thread(_compiled, fleet, target, worker)  # it may read files
         if member.key in crew.stations:
             raise ClientError("the target has this worker already", code="worker_exists", kind=Kind.CONFLICT)
         others = [station.member.settings for station in crew.stations.values()]

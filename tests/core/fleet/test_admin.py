@@ -1,16 +1,13 @@
 """Workers that come and go at run time, by Python."""
 
 import asyncio
-import json
 import threading
-from typing import Any
 
 import pytest
 
 from asgi_llm import ClientError, ConfigError, Gateway
 from asgi_llm.fleet.probes import probe
-from asgi_llm.testing import ASGIDriver, Wait, chat_events, no_leaks
-from asgi_llm.testing import Answer
+from asgi_llm.testing import Answer, ASGIDriver, Wait, chat_events, no_leaks
 
 
 def ids(gateway: Gateway) -> dict[str, str]:
