@@ -17,12 +17,14 @@ from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
-from asgi_llm.routing.resolve import Ladder, Route
+from asgi_llm.quotas.rules import compile_rules
+from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
-from asgi_llm.stores.opening import database_opener
+from asgi_llm.stores.memory.quotas import MemoryQuotas
+from asgi_llm.stores.opening import database_opener, quotas_opener
 
 if TYPE_CHECKING:
     import httpx
@@ -63,6 +65,7 @@ class Gateway:
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
         self._boards = MemoryBoards()
         self.settings = Settings.load(settings)
+        self._counted = MemoryQuotas()
         self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.fleet = FleetAdmin(lambda: self.runtime().fleet)
@@ -70,7 +73,10 @@ class Gateway:
         self.asgi = GatewayApp(open_table(self.settings), self.runtime, self.running)
 
     def _compile(self, settings: Settings) -> Blueprint:
-        routes = [Route(route.model, route.target, route.fallback) for route in settings.routes]
+        routes = [
+            Route(route.model, route.target, tuple(Way(leg.target, leg.model, leg.on) for leg in route.fallback))
+            for route in settings.routes
+        ]
         return Blueprint(
             settings=settings,
             targets=compile_targets(settings, self._transports),
@@ -79,6 +85,8 @@ class Gateway:
             sinks=self._sinks,
             open_database=database_opener(settings.store),
             boards=self._boards,
+            rules=compile_rules(settings.quotas),
+            open_quotas=quotas_opener(settings, self._counted),
         )
 
     def runtime(self) -> Runtime:

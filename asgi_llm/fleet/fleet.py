@@ -10,12 +10,13 @@ import msgspec
 
 from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts
 from asgi_llm.routing.balance.registry import POLICIES, build
-from asgi_llm.settings import HealthSettings
+from asgi_llm.settings import HealthSettings, LimitSettings
 from asgi_llm.stores.boards import Boards
 from asgi_llm.stores.memory.boards import MemoryBoards
 
 from .member import Member
 from .probes import keep_probing
+from .restraint import Restraint
 from .roster import BOARD, Change, Roster
 from .station import Station
 from .step import keep_in_step, sync
@@ -42,17 +43,19 @@ class Crew:
         stations: by key, in the order in which they came.
         workers: all of all stations.
         policy: how one is chosen.
+        restraint: what holds requests back.
         health: how they are probed; None where they are not.
         discovers: whether they are asked which models they have.
     """
 
     __slots__ = (
-        "_clock", "_index", "_uneven", "discovers", "health", "policy", "reads", "stations", "target", "warmth",
-        "workers",
+        "_clock", "_index", "_uneven", "discovers", "health", "policy", "reads", "restraint", "stations", "target",
+        "warmth", "workers",
     )  # fmt: skip
 
-    def __init__(self, target: Target, clock: Clock) -> None:
+    def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
         self.target = target
+        self.restraint = Restraint(target, clock, limits)
         self._clock = clock
         settings = target.settings
         options = POLICIES[settings.balance].options(**settings.balance_options)
@@ -126,28 +129,31 @@ class Crew:
         self.workers = [worker for station in self.stations.values() for worker in station.workers]
         knows = any(station.models is not None for station in self.stations.values())
         self._uneven = knows or bool(self.warmth)
-        sees = self.target.settings.balance not in _BLIND
-        self.reads = len(self.workers) > 1 and (sees or knows)
+        self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
 
-    def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None) -> Worker | None:
-        """The worker for the next attempt: one that was not tried and whose breaker admits it; None if there is none.
+    def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None, model: str = "") -> Worker | None:
+        """The worker for the next attempt: one that was not tried, whose breaker admits it and that is not cooling
+        down for ``model``; None if there is none.
 
         ``now`` is seconds of the loop's clock.
         """
         workers = self.workers
-        if len(workers) == 1:
+        restraint = self.restraint
+        if restraint.cooldown or restraint.keys is not None:
+            workers = restraint.rested(workers, now, model)
+        if len(workers) == 1 and workers is self.workers:
             worker = workers[0]
             if worker in tried or not worker.fit or (worker.breaker.troubled and not worker.breaker.admits(now)):
                 return None
             return worker
         fit = [worker for worker in workers if worker.fit and worker not in tried and worker.breaker.admits(now)]
         if self._uneven:
-            fit = self._narrowed(fit, now, facts)
+            fit = self._narrowed(fit, now, model)
         return self.policy.pick(fit, facts or NO_FACTS) if fit else None
 
-    def _narrowed(self, fit: list[Worker], now: float, facts: Facts | None) -> list[Worker]:
-        if facts is not None and facts.model:
-            fit = [worker for worker in fit if worker.station.has(facts.model)]
+    def _narrowed(self, fit: list[Worker], now: float, model: str) -> list[Worker]:
+        if model:
+            fit = [worker for worker in fit if worker.station.has(model)]
         if self.warmth:
             fit = self.warmth.let_through(fit, now)
             if not self.warmth:
@@ -184,28 +190,31 @@ def _health(target: Target, workers: int) -> HealthSettings | None:
 class Fleet:
     """Every target's crew by name. Opening it opens no connection; what it does by itself begins with ``start``."""
 
-    __slots__ = ("_grace", "_leaving", "_spawn", "_tasks", "_watch", "boards", "clock", "crews", "roster")
+    __slots__ = ("_grace", "_interval", "_leaving", "_spawn", "_tasks", "_watch", "boards", "clock", "crews", "roster")
 
     def __init__(
         self,
         targets: Mapping[str, Target],
         clock: Clock,
+        limits: LimitSettings,
         roster: Roster | None = None,
         boards: Boards | None = None,
         *,
+        interval: float = 1,
         grace: float = 0,
     ) -> None:
-        """``roster`` and ``boards`` say who comes and goes at run time; ``grace`` is the seconds that exchanges get on
-        a worker that goes, 0 for all they need."""
+        """``roster`` and ``boards`` say who comes and goes at run time; ``interval`` is the seconds between two looks
+        at boards that others share, ``grace`` those that exchanges get on a worker that goes, 0 for all they need."""
         self.clock = clock
         self.roster = roster or Roster(targets)
         self.boards = boards or MemoryBoards()
         self._grace = grace
+        self._interval = interval
         self._spawn: Spawn | None = None
         self._tasks: dict[Station, list[asyncio.Task[None]]] = {}
         self._leaving: set[Station] = set()
         self._watch: asyncio.Task[None] | None = None
-        self.crews = {name: Crew(target, clock) for name, target in targets.items()}
+        self.crews = {name: Crew(target, clock, limits) for name, target in targets.items()}
 
     def start(self, spawn: Spawn) -> None:
         """Begins to look after the workers: probes, questions about their models and load."""
@@ -215,7 +224,7 @@ class Fleet:
             self._tend(crew)
         self.follow()
         if self.boards.shared:
-            self._watch = spawn(keep_in_step(self.roster, self.boards), "watch of the shared state")
+            self._watch = spawn(keep_in_step(self.roster, self.boards, self._interval), "watch of the shared state")
 
     def follow(self) -> None:
         """Makes the fleet what the roster says. Workers that stay as they were keep their connections and state."""

@@ -12,9 +12,8 @@ __all__ = ["keep_in_step", "sync"]
 
 logger = logging.getLogger("asgi_llm")
 
-_INTERVAL = 1.0
 _LONGEST = 15.0
-"""Seconds between two looks at the board, and between two while it cannot be reached."""
+"""Seconds between two looks at a board that cannot be reached."""
 
 
 async def sync(roster: Roster, boards: Boards) -> None:
@@ -32,20 +31,20 @@ async def sync(roster: Roster, boards: Boards) -> None:
         await asyncio.to_thread(roster.follow, board, back=boards.shared)
 
 
-async def keep_in_step(roster: Roster, boards: Boards) -> None:
-    """Looks whether another process has changed something, until cancelled. While the board cannot be reached the
-    fleet stays as it is."""
+async def keep_in_step(roster: Roster, boards: Boards, interval: float) -> None:
+    """Looks every ``interval`` seconds whether another process has changed something, until cancelled. While the board
+    cannot be reached the fleet stays as it is."""
     lost = False
-    pause = _INTERVAL
+    pause = interval
     while True:
         try:
             if await boards.version(BOARD) != roster.version:
                 await sync(roster, boards)
             if lost:
                 logger.warning("the shared state is back")
-            lost, pause = False, _INTERVAL
+            lost, pause = False, interval
         except StoreError:
             if not lost:
                 logger.warning("the shared state cannot be reached: changes of other processes are not seen")
-            lost, pause = True, min(pause * 2, _LONGEST)
+            lost, pause = True, max(interval, min(pause * 2, _LONGEST))
         await asyncio.sleep(pause)

@@ -22,10 +22,12 @@ class StateSettings(Model):
     Attributes:
         url: ``memory:`` (this process only) or ``redis://``, ``rediss://`` or ``unix://`` (all that name the same).
         prefix: before the names of keys there.
+        interval: seconds between two looks whether another process has changed something.
     """
 
     url: Annotated[Secret, AfterValidator(_check_address)] = SecretStr("memory:")
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")] = "asgi_llm"
+    interval: Annotated[float, Field(gt=0, le=3600)] = 1
 
     @property
     def address(self) -> str:

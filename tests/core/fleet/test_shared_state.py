@@ -63,9 +63,9 @@ async def test_a_change_reaches_the_others_with_all_settings(engines, gateway_of
         assert (await chat(there))[0] == 503
 
 
-async def test_the_others_see_it_by_themselves(engines, gateway_of, state, monkeypatch) -> None:  # type: ignore[no-untyped-def]  # fixtures
+async def test_the_others_see_it_by_themselves(engines, gateway_of, state) -> None:  # type: ignore[no-untyped-def]  # fixtures
     one, two = await engines("one", "two")
-    monkeypatch.setattr("asgi_llm.fleet.step._INTERVAL", 0.01)
+    state = {**state, "interval": 0.01}
     here, there = gateway_of([one], state=state), gateway_of([one], state=state)
     async with no_leaks(), here.running(), there.running():
         there.runtime()
