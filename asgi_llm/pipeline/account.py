@@ -153,7 +153,11 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
     identity, envelope, leg = exchange.identity, exchange.envelope, exchange.leg
     ended = exchange.ended or exchange.started
     first = exchange.first_byte
-    last = exchange.attempts[-1] if exchange.attempts else None
+    attempts = exchange.attempts
+    # Of two that were asked at once the one that answered need not be the last.
+    served = next(
+        (attempt for attempt in reversed(attempts) if attempt.result == "ok"), attempts[-1] if attempts else None
+    )
     return {
         "id": exchange.id,
         "at": at,
@@ -168,8 +172,8 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
         "model": None if envelope is None else _plain(envelope.model),
         "served": None if leg is None else _plain(leg.model),
         "target": None if leg is None else leg.crew.target.name,
-        "worker": None if last is None else last.worker,
-        "attempts": len(exchange.attempts),
+        "worker": None if served is None else served.worker,
+        "attempts": len(attempts),
         "status": exchange.status,
         "first_byte_ms": None if first is None else round(1000 * (first - exchange.started)),
         "total_ms": round(1000 * (ended - exchange.started)),

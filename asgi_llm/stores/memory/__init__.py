@@ -1,1 +1,1 @@
-"""Stores that are lost with their process: the default, and what tests are quick with."""
+"""Stores that live in the process: nothing to install, nothing survives a restart, shared by nobody else."""

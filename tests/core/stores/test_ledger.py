@@ -1,4 +1,4 @@
-"""What every ledger does, whatever it is kept in. Another implementation runs the same suite with a fixture of its own."""
+"""What every ledger does, whatever it is kept in. Another implementation runs the suite with a fixture of its own."""
 
 import datetime as dt
 from collections.abc import AsyncIterator
