@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
+from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
 from asgi_llm.quotas.book import Book
@@ -19,6 +20,8 @@ from asgi_llm.quotas.rules import Rule
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.memory.boards import MemoryBoards
+from asgi_llm.stores.opening import boards_opener
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
@@ -37,7 +40,10 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "open_database", "open_quotas", "rules", "settings", "sinks", "targets")
+    __slots__ = (
+        "keyed", "keys", "ladder", "open_boards", "open_database", "open_quotas", "roster", "rules", "settings",
+        "sinks", "targets",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,7 +55,9 @@ class Blueprint:
         open_database: "Callable[[], Database] | None" = None,
         rules: tuple[Rule, ...] = (),
         open_quotas: "QuotasOpener | None" = None,
+        boards: MemoryBoards | None = None,
     ) -> None:
+        """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
         self.targets = targets
         self.ladder = ladder
@@ -59,6 +67,10 @@ class Blueprint:
         self.open_database = open_database
         self.rules = rules
         self.open_quotas = open_quotas
+        self.roster = Roster(targets)
+        boards = boards or MemoryBoards()
+        self.open_boards = boards_opener(settings.state, boards)
+        self.roster.follow(boards.board(BOARD))
 
 
 class Runtime:
@@ -100,7 +112,15 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
         limits = blueprint.settings.limits
-        self.fleet = Fleet(blueprint.targets, self.loop.time, limits)
+        self.fleet = Fleet(
+            blueprint.targets,
+            self.loop.time,
+            limits,
+            blueprint.roster,
+            blueprint.open_boards(),
+            interval=blueprint.settings.state.interval,
+            grace=blueprint.settings.admin.drain_timeout,
+        )
         self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
