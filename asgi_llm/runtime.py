@@ -16,6 +16,7 @@ from asgi_llm.lookout import Lookout
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.upstream.download import Downloader
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
@@ -61,6 +62,7 @@ class Runtime:
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
         lookout: tells callers that they wait for long.
+        media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
@@ -79,6 +81,7 @@ class Runtime:
         "listing",
         "lookout",
         "loop",
+        "media",
         "plans",
         "stopping",
         "users",
@@ -90,6 +93,8 @@ class Runtime:
         self.fleet = Fleet(blueprint.targets, self.loop.time)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
+        media = blueprint.settings.media
+        self.media = Downloader(media, self.loop.time) if media.hosts else None
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.active = 0
         self.stopping = False

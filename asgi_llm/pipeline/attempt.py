@@ -25,6 +25,7 @@ from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamResponse
 
 from .inspect import check_first, check_whole
+from .media import inline_media
 from .plan import Leg
 from .prepare import Outgoing, prepare
 
@@ -58,6 +59,8 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     assert plan is not None  # noqa: S101  # make_plan() filled it in
     failure: UpstreamError | None = None
     for leg in plan.legs:
+        if runtime.media is not None:
+            await inline_media(runtime.media, exchange, leg)
         outgoing = prepare(exchange, leg, caller)
         exchange.leg, exchange.warnings = leg, outgoing.warnings
         exchange.facts = _facts(exchange, leg, caller) if leg.crew.reads else None

@@ -8,6 +8,7 @@ references and never shown again. No I/O but reading those references and the TO
 from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
+from .media import MediaSettings
 from .problems import literal_secrets
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
 from .store import StoreSettings
@@ -35,6 +36,7 @@ __all__ = [
     "HealthSettings",
     "KeySettings",
     "LimitSettings",
+    "MediaSettings",
     "PoolSettings",
     "ProviderName",
     "RetrySettings",

@@ -12,6 +12,7 @@ from asgi_llm.errors import ConfigError, Problem
 
 from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings
+from .media import MediaSettings
 from .problems import cross_check, problems_of
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
 from .store import StoreSettings
@@ -35,6 +36,7 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     state: StateSettings = StateSettings()
     store: StoreSettings = StoreSettings()
