@@ -7,6 +7,7 @@ references and never shown again. No I/O but reading those references and the TO
 
 from .auth import AuthSettings, KeySettings
 from .problems import literal_secrets
+from .responses import ResponseSettings
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
 from .target import (
     BASE_URL_OPTIONAL,
@@ -31,6 +32,7 @@ __all__ = [
     "LimitSettings",
     "PoolSettings",
     "ProviderName",
+    "ResponseSettings",
     "RetrySettings",
     "RouteSettings",
     "Secret",

@@ -12,6 +12,7 @@ from asgi_llm.errors import ConfigError, Problem
 
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
+from .responses import ResponseSettings
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
 from .target import TargetSettings
 from .values import Model, Name
@@ -33,6 +34,7 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    responses: ResponseSettings = ResponseSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
