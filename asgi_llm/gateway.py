@@ -15,6 +15,7 @@ from asgi_llm.routing.resolve import Ladder, Route
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.opening import database_opener
 
 __all__ = ["Gateway"]
 
@@ -53,6 +54,7 @@ class Gateway:
             ladder=Ladder(self.settings.targets, routes, self.settings.default_target),
             keys=SettingsKeys(self.settings.auth.keys),
             sinks=sinks,
+            open_database=database_opener(self.settings.store),
         )
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.asgi = GatewayApp(Table(self.settings.endpoints), self.runtime, self.running)

@@ -20,6 +20,7 @@ from asgi_llm.stores.keys import SettingsKeys
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
     from asgi_llm.pipeline.plan import Plan
+    from asgi_llm.stores.sql.database import Database
 
 __all__ = ["Blueprint", "Runtime", "Sink"]
 
@@ -32,7 +33,7 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "settings", "sinks", "targets")
+    __slots__ = ("keyed", "keys", "ladder", "open_database", "settings", "sinks", "targets")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Blueprint:
         ladder: Ladder,
         keys: SettingsKeys,
         sinks: tuple[Sink, ...] = (),
+        open_database: "Callable[[], Database] | None" = None,
     ) -> None:
         self.settings = settings
         self.targets = targets
@@ -48,6 +50,7 @@ class Blueprint:
         self.keys = keys
         self.keyed = len(keys) > 0
         self.sinks = sinks
+        self.open_database = open_database
 
 
 class Runtime:
@@ -55,6 +58,8 @@ class Runtime:
 
     Attributes:
         active: exchanges in flight.
+        database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
+            is used.
         lookout: tells callers that they wait for long.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
@@ -69,6 +74,7 @@ class Runtime:
         "_tasks",
         "active",
         "blueprint",
+        "database",
         "fleet",
         "listing",
         "lookout",
@@ -84,6 +90,7 @@ class Runtime:
         self.fleet = Fleet(blueprint.targets, self.loop.time)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
+        self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.active = 0
         self.stopping = False
         self.users = 0
@@ -138,6 +145,8 @@ class Runtime:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.lookout.close()
         await self.fleet.aclose()
+        if self.database is not None:
+            await self.database.aclose()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -9,6 +9,7 @@ from .auth import AuthSettings, KeySettings
 from .problems import literal_secrets
 from .responses import ResponseSettings
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
     BreakerSettings,
@@ -37,6 +38,7 @@ __all__ = [
     "RouteSettings",
     "Secret",
     "Settings",
+    "StoreSettings",
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",

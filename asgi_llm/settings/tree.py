@@ -14,6 +14,7 @@ from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .responses import ResponseSettings
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
 
@@ -35,6 +36,7 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
     responses: ResponseSettings = ResponseSettings()
+    store: StoreSettings = StoreSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
