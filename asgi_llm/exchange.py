@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from asgi_llm.fleet.worker import Worker
     from asgi_llm.pipeline.plan import Leg, Plan
 
-__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "HostRefusal", "Outcome"]
+__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "Fitting", "HostRefusal", "Outcome"]
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
 """How an exchange ended. ``upstream_error``: no answer could be had. ``interrupted``: an answer broke off.
@@ -85,6 +85,17 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     status: int | None = None
 
 
+class Fitting(Protocol):
+    """What makes the body of an exchange what a leg is to be asked, where that is more than what the caller sent."""
+
+    def fit(self, exchange: "Exchange", leg: "Leg") -> None:
+        """
+        Raises:
+            TranslationError: the leg cannot be asked for it.
+        """
+        ...
+
+
 class Exchange(Struct, kw_only=True, eq=False):
     """One request on its way. Steps of the pipeline fill it in; nobody else keeps it.
 
@@ -102,6 +113,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     envelope: Envelope | None = None
     stream: bool = False
     request: Request | None = None
+    continuation: Fitting | None = None
     plan: "Plan | None" = None
     leg: "Leg | None" = None
     worker: "Worker | None" = None

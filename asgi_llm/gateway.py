@@ -10,6 +10,7 @@ from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.endpoints import Table
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.target import compile_targets
+from asgi_llm.history.opening import history_opener
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.routing.resolve import Ladder, Route
 from asgi_llm.runtime import Blueprint, Runtime, Sink
@@ -55,9 +56,10 @@ class Gateway:
             keys=SettingsKeys(self.settings.auth.keys),
             sinks=sinks,
             open_database=database_opener(self.settings.store),
+            open_history=history_opener(self.settings),
         )
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
-        self.asgi = GatewayApp(Table(self.settings.endpoints), self.runtime, self.running)
+        self.asgi = GatewayApp(Table(self.settings.endpoints, stored=self.settings.responses.stateful is True), self.runtime, self.running)
 
     def runtime(self) -> Runtime:
         """The running event loop's runtime, opened if this is its first use."""

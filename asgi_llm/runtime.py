@@ -19,6 +19,7 @@ from asgi_llm.stores.keys import SettingsKeys
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
+    from asgi_llm.history.history import Historian
     from asgi_llm.pipeline.plan import Plan
     from asgi_llm.stores.sql.database import Database
 
@@ -33,7 +34,7 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "open_database", "settings", "sinks", "targets")
+    __slots__ = ("keyed", "keys", "ladder", "open_database", "open_history", "settings", "sinks", "targets")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Blueprint:
         keys: SettingsKeys,
         sinks: tuple[Sink, ...] = (),
         open_database: "Callable[[], Database] | None" = None,
+        open_history: "Callable[[Runtime], Historian] | None" = None,
     ) -> None:
         self.settings = settings
         self.targets = targets
@@ -51,6 +53,7 @@ class Blueprint:
         self.keyed = len(keys) > 0
         self.sinks = sinks
         self.open_database = open_database
+        self.open_history = open_history
 
 
 class Runtime:
@@ -60,6 +63,7 @@ class Runtime:
         active: exchanges in flight.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
+        history: what is remembered between requests; None where nothing is.
         lookout: tells callers that they wait for long.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
@@ -76,6 +80,7 @@ class Runtime:
         "blueprint",
         "database",
         "fleet",
+        "history",
         "listing",
         "lookout",
         "loop",
@@ -91,6 +96,7 @@ class Runtime:
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
+        self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
         self.active = 0
         self.stopping = False
         self.users = 0

@@ -8,7 +8,7 @@ from asgi_llm.errors import ClientError
 from .ids import item_id
 from .records import KeptItem
 
-__all__ = ["Asked", "new_items", "read_asked"]
+__all__ = ["Asked", "item_types", "new_items", "read_asked"]
 
 _NULL = Raw(b"null")
 
@@ -47,6 +47,7 @@ _asked = msgspec.json.Decoder(Asked)
 _items = msgspec.json.Decoder(list[Raw])
 _item = msgspec.json.Decoder(_Item)
 _text = msgspec.json.Decoder(str)
+_typed = msgspec.json.Decoder(list[_Item])
 
 
 def read_asked(body: bytes) -> Asked:
@@ -92,3 +93,11 @@ def _named(item: Raw, now: float) -> KeptItem:
     return KeptItem(read.id or item_id(read.type, now), Raw(bytes(item)))
 
 
+
+
+def item_types(raw: Raw) -> list[str]:
+    """The types of the items of an ``input``; none where it is a text or something else."""
+    try:
+        return [item.type for item in _typed.decode(raw)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []

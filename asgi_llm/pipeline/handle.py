@@ -40,6 +40,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
+        if runtime.history is not None:
+            caller = await runtime.history.open(runtime, exchange, caller, counting)
         if counting:
             await count(runtime, exchange, caller)
             return

@@ -37,6 +37,8 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         ClientError: the body is not what the caller's dialect says (found only when it must be translated), or the
             leg's dialect cannot express it.
     """
+    if exchange.continuation is not None:
+        exchange.continuation.fit(exchange, leg)
     if leg.mode == "translated":
         return _translated(exchange, leg, caller)
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
