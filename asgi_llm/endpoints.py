@@ -80,7 +80,12 @@ STORED = (
     Endpoint("response", "/v1/responses/{id}", _READ_DELETE, "stored", "A kept response", "responses"),
     Endpoint("response_cancel", "/v1/responses/{id}/cancel", _POST, "stored", "Cancel a response", "responses"),
     Endpoint(
-        "response_input_items", "/v1/responses/{id}/input_items", _READ, "stored", "The input of a response", "responses"
+        "response_input_items",
+        "/v1/responses/{id}/input_items",
+        _READ,
+        "stored",
+        "The input of a response",
+        "responses",
     ),
     Endpoint("conversations", "/v1/conversations", _POST, "stored", "Create a conversation", "responses"),
     Endpoint(

@@ -49,10 +49,17 @@ class Caller(Protocol):
     scope: Scope
     headers: Headers
     fields: dict[bytes, bytes]
-    started: bool
-    gone: bool
-    missed: bool
-    """Whether something was said after it had gone."""
+
+    @property
+    def started(self) -> bool: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def missed(self) -> bool:
+        """Whether something was said after it had gone."""
+        ...
 
     async def body(self, limit: int) -> bytes:
         """The whole body.

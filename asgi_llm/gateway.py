@@ -59,7 +59,9 @@ class Gateway:
             open_history=history_opener(self.settings),
         )
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
-        self.asgi = GatewayApp(Table(self.settings.endpoints, stored=self.settings.responses.stateful is True), self.runtime, self.running)
+        self.asgi = GatewayApp(
+            Table(self.settings.endpoints, stored=self.settings.responses.stateful is True), self.runtime, self.running
+        )
 
     def runtime(self) -> Runtime:
         """The running event loop's runtime, opened if this is its first use."""

@@ -28,9 +28,7 @@ _TRUE = (b"true", b"1")
 
 async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str, dialect: Dialect) -> None:
     """Answers ``endpoint``; ``rest`` holds the ids of the path, with a slash between them."""
-    exchange = Exchange(
-        id=runtime.new_id(), endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time()
-    )
+    exchange = Exchange(id=runtime.new_id(), endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time())
     runtime.enter()
     try:
         exchange.identity = authenticate(runtime, caller)

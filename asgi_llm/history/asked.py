@@ -19,6 +19,7 @@ class Asked(Struct):
     input: Raw = _NULL
     include: Raw = _NULL
     prompt: Raw = _NULL
+    metadata: Raw = _NULL
     previous_response_id: str | None = None
     conversation: "str | _Named | None" = None
     store: bool | None = None
@@ -91,8 +92,6 @@ def _named(item: Raw, now: float) -> KeptItem:
     read = _item.decode(item)
     # The bytes are the body's: what is kept must not keep all of it alive.
     return KeptItem(read.id or item_id(read.type, now), Raw(bytes(item)))
-
-
 
 
 def item_types(raw: Raw) -> list[str]:

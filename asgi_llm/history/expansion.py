@@ -58,7 +58,9 @@ def _id_of(item: Raw) -> str:
 class Expansion:
     """Looks things up for one scope at one time, within the limits of the settings."""
 
-    def __init__(self, store: ResponseStore, vault: Vault, settings: ResponseSettings, scope: Scope, now: float) -> None:
+    def __init__(
+        self, store: ResponseStore, vault: Vault, settings: ResponseSettings, scope: Scope, now: float
+    ) -> None:
         self._store = store
         self._vault = vault
         self._settings = settings

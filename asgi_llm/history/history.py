@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from asgi_llm.dialects.interface import Warned
 from asgi_llm.errors import ClientError, StoreError
@@ -21,7 +21,7 @@ from .asked import Asked, new_items, read_asked
 from .continuation import Continuation, credential_of, maker_of
 from .edit import edited, listed
 from .expansion import Earlier, Expansion, output_of
-from .ids import new_id
+from .ids import item_id, new_id
 from .keeper import Keeper
 from .records import Kept, KeptItem, Upstream
 from .vault import Vault
@@ -37,7 +37,7 @@ _REFERENCES = ("previous_response_id", "conversation")
 class Historian(Protocol):
     """Looks at requests between the plan and the first attempt."""
 
-    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:  # noqa: FBT001
+    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         """The caller that the answer is given to: the same one, or one that keeps the answer.
 
         Raises:
@@ -80,7 +80,7 @@ class History:
     def expansion(self, scope: Scope, now: float) -> Expansion:
         return Expansion(self.store, self.vault, self.settings, scope, now)
 
-    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:  # noqa: FBT001
+    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.dialect.name != "responses":
             return caller
         body = exchange.body
@@ -167,12 +167,16 @@ class Keeping:
 
     def members(self) -> Mapping[str, bytes]:
         asked, conversation = self._continuation.asked, self._continuation.asked.conversation_id
-        return {
+        values = {
             "id": _encode(self._continuation.id),
             "previous_response_id": _encode(asked.previous_response_id),
             "conversation": _encode(None if conversation is None else {"id": conversation}),
             "store": b"true" if self._continuation.store else b"false",
         }
+        if asked.metadata and bytes(asked.metadata) != b"null":
+            # Not every upstream is told, and so not every one says it again.
+            values["metadata"] = bytes(asked.metadata)
+        return values
 
     async def keep(self, response: bytes, upstream_id: str) -> Mapping[str, bytes]:
         continuation, history = self._continuation, self._history
@@ -183,7 +187,7 @@ class Keeping:
         maker = "" if leg is None else maker_of(leg)
         kept = Kept(Raw(response), tuple(continuation.new), maker, upstream)
         row = history.row(continuation, kept, _answer.decode(response).status)
-        added = history.items([*continuation.new, *output_of(kept)]) if row.conversation is not None else []
+        added = self._added(kept) if row.conversation is not None else []
         if len(row.data) > history.settings.max_response:
             logger.warning("request %s: a response of %d bytes is not kept", self._exchange.id, len(row.data))
             return {"store": b"false"}
@@ -202,6 +206,17 @@ class Keeping:
 
     def warnings(self) -> tuple[tuple[Warned, ...], Headers]:
         return self._continuation.warnings(), []
+
+    def _added(self, kept: Kept) -> list[ItemRow]:
+        """What is added to the conversation. There are servers that give the items of each answer the same ids; those
+        are new items all the same."""
+        continuation = self._continuation
+        known = {item.id for item in (*continuation.earlier, *continuation.new)}
+        made = [
+            structs.replace(item, id=item_id("", continuation.created)) if item.id in known else item
+            for item in output_of(kept)
+        ]
+        return self._history.items([*continuation.new, *made])
 
 
 def refuse_background(asked: Asked) -> None:

@@ -34,7 +34,7 @@ class Stateless:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
 
-    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:  # noqa: FBT001
+    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.dialect.name != "responses":
             return caller
         asked = read_asked(exchange.body)

@@ -34,9 +34,9 @@ class Vault:
         if find_spec("cryptography") is None:
             said = 'encryption needs an extra: pip install "asgi-llm[encryption]"'
             raise ConfigError([Problem("responses.encryption_keys", said)])
-        from cryptography.fernet import Fernet, MultiFernet
+        from cryptography import fernet
 
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._fernet = fernet.MultiFernet([fernet.Fernet(key) for key in keys])
 
     def seal(self, data: bytes) -> bytes:
         return _PLAIN + data if self._fernet is None else _SEALED + self._fernet.encrypt(data)

@@ -28,9 +28,10 @@ class SQLResponses:
         self, scope: Scope, row: ResponseRow, *, added: Sequence[ItemRow] = (), kept: Iterable[str] = ()
     ) -> bool:
         async with self._database.write(SCHEMA) as connection:
-            if row.conversation is not None:
-                if not await _append(connection, scope, row.conversation, added, row.created, row.expires):
-                    return False
+            if row.conversation is not None and not await _append(
+                connection, scope, row.conversation, added, row.created, row.expires
+            ):
+                return False
             if names := list(kept):
                 later = and_(_own(responses, scope), responses.c.id.in_(names), responses.c.expires < row.expires)
                 await connection.execute(update(responses).where(later).values(expires=row.expires))
@@ -88,7 +89,7 @@ class SQLResponses:
         asked = select(*columns).where(_is(conversations, scope, conversation_id), conversations.c.expires > now)
         async with self._database.read(SCHEMA) as connection:
             row = (await connection.execute(asked)).one_or_none()
-        return None if row is None else ConversationRow(**row._mapping)
+        return None if row is None else ConversationRow(id=row.id, created=row.created, expires=row.expires, data=row.data)
 
     async def set_conversation(self, scope: Scope, conversation_id: str, data: bytes, now: float) -> bool:
         where = and_(_is(conversations, scope, conversation_id), conversations.c.expires > now)

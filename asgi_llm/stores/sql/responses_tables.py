@@ -28,7 +28,9 @@ def _owner() -> tuple[Column[str], Column[str]]:
 def _of(table: str) -> ForeignKeyConstraint:
     """Rows that go with the one that they belong to."""
     columns = ["tenant", "subject", "owner"]
-    return ForeignKeyConstraint(columns, [f"{table}.{name}" for name in ("tenant", "subject", "id")], ondelete="CASCADE")
+    return ForeignKeyConstraint(
+        columns, [f"{table}.{name}" for name in ("tenant", "subject", "id")], ondelete="CASCADE"
+    )
 
 
 responses = Table(

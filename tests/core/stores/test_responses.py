@@ -243,6 +243,8 @@ async def test_memory_keeps_no_more_than_it_may() -> None:
     for number in range(5):
         await store.put(Scope("t", str(number % 2)), response(f"r{number}", items=(f"i{number}",)))
         await store.add_conversation(ANN, conversation(f"c{number}"), ())
-    assert [await store.get(Scope("t", str(n % 2)), f"r{n}", NOW) is not None for n in range(5)] == [False] * 2 + [True] * 3
+    assert [await store.get(Scope("t", str(n % 2)), f"r{n}", NOW) is not None for n in range(5)] == [False] * 2 + [
+        True
+    ] * 3
     assert [await store.conversation(ANN, f"c{n}", NOW) is not None for n in range(5)] == [False] * 2 + [True] * 3
     assert await store.holders(Scope("t", "0"), ["i0"], NOW) == {}
