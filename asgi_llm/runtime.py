@@ -105,6 +105,7 @@ class Runtime:
         self._idle = asyncio.Event()
         self._prefix = f"req_{secrets.token_hex(8)}_"
         self._count = 0
+        self.fleet.start(self.spawn)
         self._sentinel = self._close_with_loop()
         self._arm_sentinel()
 
@@ -130,10 +131,19 @@ class Runtime:
         if not self.active and self.stopping:
             self._idle.set()
 
+    async def retire(self) -> None:
+        """Closes when the last of the exchanges in flight has ended, however long that takes; no new one comes here."""
+        self.stopping = True
+        self.fleet.rest()
+        if self.active:
+            await self._idle.wait()
+        await self.aclose()
+
     async def aclose(self, grace: float | None = None) -> None:
         """Refuses new exchanges, lets those in flight end within ``grace`` seconds (default: the settings'), then
         cancels what is left and closes every connection."""
         self.stopping = True
+        self.fleet.rest()
         if grace is None:
             grace = self.blueprint.settings.limits.shutdown_grace
         if self.active and grace:

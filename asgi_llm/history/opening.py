@@ -15,8 +15,9 @@ from .vault import Vault
 __all__ = ["history_opener"]
 
 
-def history_opener(settings: Settings) -> Callable[[Runtime], Historian] | None:
-    """What opens the history for one event loop; None where the settings want none.
+def history_opener(settings: Settings, memory: MemoryResponses) -> Callable[[Runtime], Historian] | None:
+    """What opens the history for one event loop; None where the settings want none. ``memory`` is what keeps it where
+    they name no database: one for all event loops of the process.
 
     Raises:
         ConfigError: what it needs is not installed, or the store cannot keep responses.
@@ -29,7 +30,6 @@ def history_opener(settings: Settings) -> Callable[[Runtime], Historian] | None:
     if settings.store.address == "django":
         raise ConfigError([Problem("responses.stateful", "responses are not kept in the host's database yet")])
     vault = Vault([key.get_secret_value() for key in asked.encryption_keys])
-    memory = MemoryResponses()  # one for all event loops of the process
 
     def opened(runtime: Runtime) -> Historian:
         return History(_store(runtime) or memory, asked, vault)

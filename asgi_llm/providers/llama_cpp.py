@@ -17,6 +17,7 @@ LLAMA_CPP = Provider(
     count_paths={"messages": b"/messages/count_tokens"},
     credentials=bearer,
     rebase=versioned,
+    health_path=b"/../health",
     profile=replace(
         COMPATIBLE,
         provider="llama_cpp",

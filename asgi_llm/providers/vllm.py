@@ -17,6 +17,12 @@ VLLM = Provider(
     count_paths={"messages": b"/messages/count_tokens"},  # newer versions have it
     credentials=bearer,
     rebase=versioned,
+    health_path=b"/../health",
+    strict_models=True,
+    rank_header=b"x-data-parallel-rank",
+    pairing="transfer",
+    load_path=b"/../metrics",
+    load_format="vllm",
     profile=replace(
         COMPATIBLE,
         provider="vllm",

@@ -5,7 +5,9 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings, KeySettings
+from .health import HealthSettings
 from .problems import literal_secrets
 from .responses import ResponseSettings
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
@@ -20,15 +22,18 @@ from .target import (
     TimeoutSettings,
     TLSSettings,
     WorkerSettings,
+    wrong_workers,
 )
 from .tree import Settings
 from .values import Secret
 
 __all__ = [
     "BASE_URL_OPTIONAL",
+    "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
     "EndpointSettings",
+    "HealthSettings",
     "KeySettings",
     "LimitSettings",
     "PoolSettings",
@@ -38,6 +43,7 @@ __all__ = [
     "RouteSettings",
     "Secret",
     "Settings",
+    "StateSettings",
     "StoreSettings",
     "StreamSettings",
     "TLSSettings",
@@ -45,4 +51,5 @@ __all__ = [
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",
+    "wrong_workers",
 ]

@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .responses import ResponseSettings
@@ -36,6 +37,8 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
     responses: ResponseSettings = ResponseSettings()
+    admin: AdminSettings = AdminSettings()
+    state: StateSettings = StateSettings()
     store: StoreSettings = StoreSettings()
 
     @classmethod

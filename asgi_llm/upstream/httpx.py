@@ -9,7 +9,6 @@ tells when a connection was made and when the request had been sent; a transport
 """
 
 import asyncio
-import importlib.util
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -21,8 +20,9 @@ from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.types import Headers
 
 from . import failures
-from .address import check_request, parse_base_url
+from .address import check_request, joined, parse_base_url
 from .interface import ClientOptions, Timeouts, UpstreamRequest
+from .proxy import check_options
 from .request_head import user_agent
 from .tls import client_context
 
@@ -46,9 +46,10 @@ class HttpxClient:
 
     def __init__(self, options: ClientOptions, transport: Any = None) -> None:
         address = parse_base_url(options.base_url)
-        _check_proxy(options)
+        check_options(options)
         scheme = "https" if address.secure else "http"
-        self._origin = f"{scheme}://{address.authority.decode()}{address.path.decode()}"
+        self._origin = f"{scheme}://{address.authority.decode()}"
+        self._base = address.path
         self._options = options
         self._given = transport
         self.module = _module_of(transport)
@@ -158,7 +159,7 @@ class HttpxClient:
             headers.append((b"user-agent", user_agent()))
         return self.module.Request(
             request.method.decode(),
-            self._origin + request.path.decode(),
+            self._origin + joined(self._base, request.path).decode(),
             headers=headers,
             content=request.body or None,
             extensions={"trace": progress.trace, "timeout": {}},
@@ -334,18 +335,6 @@ def _module_of(transport: Any) -> Any:
     import httpx
 
     return httpx
-
-
-def _check_proxy(options: ClientOptions) -> None:
-    if options.http2 and importlib.util.find_spec("h2") is None:
-        raise ValueError("HTTP/2 needs the package h2: install asgi-llm[http2]")
-    if options.proxy is None:
-        return
-    scheme = options.proxy.partition("://")[0]
-    if scheme not in ("http", "https", "socks5", "socks5h"):
-        raise ValueError("a proxy's URL must begin with http://, https://, socks5:// or socks5h://")
-    if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
-        raise ValueError("a SOCKS proxy needs the package socksio: install asgi-llm[http2]")
 
 
 def _is_tls(error: BaseException | None) -> bool:

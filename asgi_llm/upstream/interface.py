@@ -49,7 +49,8 @@ class ClientOptions:
 
 
 class UpstreamRequest(Struct, eq=False, gc=False):
-    """``path`` is appended to the base URL's path and may carry a query. ``headers`` are in lower case and exclude
+    """``path`` is appended to the base URL's path and may carry a query; ``/../health`` behind
+    ``http://host/v1`` is ``http://host/health``. ``headers`` are in lower case and exclude
     ``host``, ``content-length``, ``connection`` and ``transfer-encoding``, which the client writes itself. ``fixed``
     are further headers, which many requests share: a backend may remember how they are written. ``timeouts``
     overrides the client's."""

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from asgi_llm.errors import ClientError
 
-from .address import ILLEGAL_IN_HEADERS, Address, check_name, check_target
+from .address import ILLEGAL_IN_HEADERS, Address, check_name, check_target, joined
 from .interface import UpstreamRequest
 
 __all__ = ["RequestHead", "user_agent"]
@@ -86,7 +86,7 @@ class RequestHead:
         """What requests of this kind begin with, and the signature of those that bring none of their own."""
         method, path, fixed = key
         check_target(method, path)
-        target = self._base + path
+        target = joined(self._base, path)
         line = b"%b %b%b%b" % (method, b"" if target[:1] == b"/" else b"/", target, self._line_end)
         said, signed = self._written(fixed)
         if len(self._starts) >= _KEPT:

@@ -20,14 +20,13 @@ from asgi_llm.openapi import operation
 from asgi_llm.types import Receive, Scope, Send
 
 from .answer import GatewayResponse, below
+from .client import USER
 from .config import LLMPluginConfig
 from .identity import as_identity
 from .refusal import refusal, with_refusal
 
-__all__ = ["Place", "make_handlers", "segments"]
+__all__ = ["Place", "make_handlers", "provide_user", "segments"]
 
-_USER = "llm_user"
-"""The name of ``identity`` among a handler's dependencies."""
 _METHODS = frozenset(HttpMethod) - {HttpMethod.OPTIONS}
 """Litestar answers OPTIONS itself."""
 
@@ -97,7 +96,7 @@ def _functions(config: LLMPluginConfig, place: Place) -> tuple[Callable[..., Any
             return answer(None)
         return answer(as_identity(request.scope.get("user"), config.to_identity))
 
-    async def call_with_dependency(llm_user: Annotated[Any, _USER]) -> Response[Any]:
+    async def call_with_dependency(llm_user: Annotated[Any, USER]) -> Response[Any]:
         return answer(as_identity(llm_user, config.to_identity))
 
     return (call if config.identity is None else call_with_dependency), probe
@@ -118,7 +117,7 @@ def _handler(
         guards=list(config.guards),
         middleware=list(place.middleware),
         opt=dict(place.opt),
-        dependencies={_USER: _provide(config.identity)} if config.identity is not None else None,
+        dependencies={USER: provide_user(config.identity)} if config.identity is not None else None,
         request_max_body_size=place.gateway.settings.limits.body,
         tags=list(config.tags),
         security=list(config.security) or None,
@@ -137,7 +136,8 @@ class _Handler(HTTPRouteHandler):
         return with_refusal(super().resolve_exception_handlers(), self.refuse)
 
 
-def _provide(identity: Callable[..., Any] | Provide) -> Provide:
+def provide_user(identity: Callable[..., Any] | Provide) -> Provide:
+    """``identity`` as a dependency."""
     if isinstance(identity, Provide):
         return identity
     plain = not (is_async_callable(identity) or isgeneratorfunction(identity) or isasyncgenfunction(identity))

@@ -41,6 +41,7 @@ LEVELS = {
     "pipeline": 6,
     "runtime": 6,
     "asgi": 7,
+    "client": 7,
     "dashboard": 7,
     "endpoints": 7,
     "explain": 7,
@@ -76,12 +77,14 @@ MODULE_SIBLINGS = {
 """The same for single modules, where the rest of the room may not."""
 
 FRAMEWORKS = frozenset({"django", "fastapi", "litestar", "sanic", "quart", "starlette", "uvicorn"})
-HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing")
+HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.transport")
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
         "asgi_llm",
         "asgi_llm.cli",
+        "asgi_llm.client.bridge",
+        "asgi_llm.client.thread",
         "asgi_llm.endpoints",
         "asgi_llm.errors",
         "asgi_llm.identity",
