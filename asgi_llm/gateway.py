@@ -23,6 +23,7 @@ from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.opening import database_opener
 from asgi_llm.stores.responses_memory import MemoryResponses
+from asgi_llm.stores.scope import Scope
 
 if TYPE_CHECKING:
     import httpx
@@ -65,9 +66,7 @@ class Gateway:
         self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self._retired: set[Runtime] = set()
-        self.asgi = GatewayApp(
-            Table(self.settings.endpoints, stored=self.settings.responses.stateful is True), self.runtime, self.running
-        )
+        self.asgi = GatewayApp(_table(self.settings), self.runtime, self.running)
 
     def _compile(self, settings: Settings) -> Blueprint:
         routes = [Route(route.model, route.target, route.fallback) for route in settings.routes]
@@ -126,7 +125,7 @@ class Gateway:
         """
         source = self._source if settings is None else settings
         loaded = Settings.load(source)
-        blueprint, table = self._compile(loaded), Table(loaded.endpoints)
+        blueprint, table = self._compile(loaded), _table(loaded)
         self._source, self.settings, self._blueprint, self.asgi.table = source, loaded, blueprint, table
         for loop in list(self._runtimes):
             if loop is _running_loop():
@@ -153,6 +152,15 @@ class Gateway:
             raise
         finally:
             self._retired.discard(old)
+
+    async def forget(self, identity: Identity) -> int:
+        """Deletes all that is kept for this user: responses, conversations, proofs of thought; how many of them.
+
+        Raises:
+            StoreError: the store failed. It may be asked again.
+        """
+        history = self.runtime().history
+        return 0 if history is None else await history.forget(Scope.of(identity))
 
     @property
     def grace(self) -> float:
@@ -228,6 +236,10 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"
+
+
+def _table(settings: Settings) -> Table:
+    return Table(settings.endpoints, stored=settings.responses.stateful is True)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

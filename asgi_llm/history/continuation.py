@@ -92,11 +92,13 @@ class Continuation(Struct, eq=False, kw_only=True):
         return edited(self.body, values, ("conversation",))
 
     def _whole(self, leg: Leg) -> bytes:
-        values = {"store": b"false", "input": self._input(leg)}
-        if leg.crew.target.profile.takes("encrypted_reasoning"):
-            # What the upstream does not keep must be sent back to it, and thoughts only so.
-            values["include"] = _with_thoughts(self.asked.include)
-        return edited(self.body, values, ("previous_response_id", "conversation", "background"))
+        values = {"input": self._input(leg)}
+        if leg.dialect.name == "responses":
+            values["store"] = b"false"
+            if leg.crew.target.profile.takes("encrypted_reasoning"):
+                # What the upstream does not keep must be sent back to it, and thoughts only so.
+                values["include"] = _with_thoughts(self.asked.include)
+        return edited(self.body, values, ("previous_response_id", "conversation", "background", "store"))
 
     def _input(self, leg: Leg) -> bytes:
         self.dropped = False

@@ -46,6 +46,10 @@ class Historian(Protocol):
         """
         ...
 
+    async def forget(self, scope: Scope) -> int:
+        """Deletes all that is kept of the scope; how many responses and conversations."""
+        ...
+
 
 class _Answer(Struct):
     """What is read of a response object."""
@@ -111,6 +115,9 @@ class History:
         self._tidy(runtime, now)
         ending = Keeping(self, exchange, continuation)
         return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
+
+    async def forget(self, scope: Scope) -> int:
+        return await self.store.forget(scope)
 
     async def read(self, scope: Scope, asked: Asked, now: float) -> tuple[Earlier, list[KeptItem]]:
         """What the request builds upon, and its own items.

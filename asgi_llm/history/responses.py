@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from asgi_llm.dialects.interface import Answer, Restore
 from asgi_llm.dialects.registry import DIALECTS
@@ -11,6 +12,7 @@ from asgi_llm.errors import AsgiLLMError, ClientError
 from asgi_llm.neutral.fold import unfold
 from asgi_llm.stores.scope import Scope
 
+from .edit import edit_event, edited
 from .expansion import missing
 from .history import History
 from .records import Kept, unseal
@@ -18,7 +20,24 @@ from .views import Page, deleted, list_view
 
 __all__ = ["cancel", "delete", "input_items", "load", "replay"]
 
-_RUNNING = ("queued", "in_progress")
+_BEGUN = {"status": b'"in_progress"', "output": b"[]", "usage": b"null", "completed_at": b"null"}
+
+
+class _Item(Struct):
+    id: str = ""
+
+
+class _Shape(Struct):
+    model: str = ""
+    output: list[_Item] = []
+
+
+class _Last(Struct):
+    response: _Shape
+
+
+_shape = msgspec.json.Decoder(_Shape)
+_last = msgspec.json.Decoder(_Last)
 
 
 async def load(history: History, scope: Scope, response_id: str) -> Kept:
@@ -69,12 +88,19 @@ async def replay(history: History, scope: Scope, response_id: str) -> bytes:
     Raises:
         ClientError: it is not there.
     """
-    kept = await load(history, scope, response_id)
-    dialect = DIALECTS["responses"]
-    body = bytes(kept.response)
-    model = msgspec.json.decode(body).get("model", "")
+    kept = bytes((await load(history, scope, response_id)).response)
+    dialect, said = DIALECTS["responses"], _shape.decode(kept)
     try:
-        response = dialect.decode_response(body, Restore())
+        events = unfold(dialect.decode_response(kept, Restore()))
+        stream = dialect.stream_encoder(Answer(model=said.model)).feed(events)
     except AsgiLLMError as error:  # a response that failed is told as one
-        return dialect.encode_failure(error)
-    return dialect.stream_encoder(Answer(model=model)).feed(unfold(response))
+        return edit_event(dialect.encode_failure(error), lambda data: edited(data, {"response": kept}))
+    begun = edited(kept, _BEGUN)
+    frames = [frame + b"\n\n" for frame in stream.split(b"\n\n") if frame]
+    # The items were told under other ids, in the same order.
+    last = _last.decode(frames[-1][frames[-1].index(b"{") :])
+    for minted, item in zip(last.response.output, said.output, strict=False):
+        if minted.id and item.id:
+            frames = [frame.replace(minted.id.encode(), item.id.encode()) for frame in frames]
+    told = [edit_event(frame, lambda data: edited(data, {"response": begun})) for frame in frames[:2]]
+    return b"".join(told + frames[2:-1]) + edit_event(frames[-1], lambda data: edited(data, {"response": kept}))

@@ -12,6 +12,7 @@ from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.request import Reasoning
 from asgi_llm.pipeline.plan import Leg
 from asgi_llm.runtime import Runtime
+from asgi_llm.stores.scope import Scope
 from asgi_llm.types import Headers
 
 from .asked import item_types, read_asked
@@ -49,6 +50,9 @@ class Stateless:
         exchange.continuation = ending
         return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
 
+    async def forget(self, _scope: Scope) -> int:
+        return 0
+
 
 class _Ending(Struct, eq=False):
     """See ``Ending``."""
@@ -58,9 +62,11 @@ class _Ending(Struct, eq=False):
     wished: bool
 
     def fit(self, exchange: Exchange, leg: Leg) -> None:
+        # What nobody can refer to need not be kept by the upstream either.
         if self.wished and leg.mode != "translated":
-            # What nobody can refer to need not be kept by the upstream either.
             exchange.body = edited(exchange.body, {"store": b"false"})
+        elif self.wished and b'"store"' in exchange.body:
+            exchange.body = edited(exchange.body, {}, ("store",))
 
     def members(self) -> Mapping[str, bytes]:
         return {"id": b'"%b"' % self.id.encode(), "store": b"false"}

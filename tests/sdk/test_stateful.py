@@ -62,9 +62,7 @@ def heard(speaker: Any, request: Any) -> str:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_a_conversation_by_previous_response_id(
-    ask: Any, any_speaker: Any, store_url: str, stream: bool
-) -> None:
+async def test_a_conversation_by_previous_response_id(ask: Any, any_speaker: Any, store_url: str, stream: bool) -> None:
     script = [any_speaker.answer(stream, [text]) for text in ("I am Ada.", "You said hello.", "Bye.")]
     async with ScriptedUpstream(script) as upstream:
         client = await ask(any_speaker, upstream, store_url)

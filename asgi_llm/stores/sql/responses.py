@@ -89,7 +89,9 @@ class SQLResponses:
         asked = select(*columns).where(_is(conversations, scope, conversation_id), conversations.c.expires > now)
         async with self._database.read(SCHEMA) as connection:
             row = (await connection.execute(asked)).one_or_none()
-        return None if row is None else ConversationRow(id=row.id, created=row.created, expires=row.expires, data=row.data)
+        return (
+            None if row is None else ConversationRow(id=row.id, created=row.created, expires=row.expires, data=row.data)
+        )
 
     async def set_conversation(self, scope: Scope, conversation_id: str, data: bytes, now: float) -> bool:
         where = and_(_is(conversations, scope, conversation_id), conversations.c.expires > now)
