@@ -9,7 +9,7 @@ from asgi_llm.settings import EndpointSettings
 
 __all__ = ["ENDPOINTS", "STORED", "Endpoint", "EndpointKind", "Table"]
 
-EndpointKind = Literal["call", "count", "stored", "models", "health", "ready", "root"]
+EndpointKind = Literal["admin", "call", "count", "stored", "models", "health", "ready", "root"]
 
 
 class Endpoint(Struct, frozen=True):

@@ -8,21 +8,25 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from asgi_llm.asgi.admin import open_table
 from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.client.call import Door
 from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
-from asgi_llm.endpoints import Table
 from asgi_llm.explain import Explanation, explain
+from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.history.opening import history_opener
 from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
-from asgi_llm.routing.resolve import Ladder, Route
+from asgi_llm.quotas.rules import compile_rules
+from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
-from asgi_llm.stores.opening import database_opener
-from asgi_llm.stores.responses_memory import MemoryResponses
+from asgi_llm.stores.memory.boards import MemoryBoards
+from asgi_llm.stores.memory.quotas import MemoryQuotas
+from asgi_llm.stores.memory.responses import MemoryResponses
+from asgi_llm.stores.opening import database_opener, quotas_opener
 from asgi_llm.stores.scope import Scope
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ class Gateway:
 
     Attributes:
         asgi: the ASGI application to mount or to serve.
+        fleet: the workers: which there are and how they fare, and adding, draining and removing them at run time.
     """
 
     def __init__(
@@ -61,15 +66,21 @@ class Gateway:
         self._source = settings
         self._transports = transports or {}
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
-        self._memory = MemoryResponses()
+        self._boards = MemoryBoards()
         self.settings = Settings.load(settings)
+        self._counted = MemoryQuotas()
+        self._kept = MemoryResponses()
         self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
+        self.fleet = FleetAdmin(lambda: self.runtime().fleet)
         self._retired: set[Runtime] = set()
-        self.asgi = GatewayApp(_table(self.settings), self.runtime, self.running)
+        self.asgi = GatewayApp(open_table(self.settings), self.runtime, self.running)
 
     def _compile(self, settings: Settings) -> Blueprint:
-        routes = [Route(route.model, route.target, route.fallback) for route in settings.routes]
+        routes = [
+            Route(route.model, route.target, tuple(Way(leg.target, leg.model, leg.on) for leg in route.fallback))
+            for route in settings.routes
+        ]
         return Blueprint(
             settings=settings,
             targets=compile_targets(settings, self._transports),
@@ -77,7 +88,10 @@ class Gateway:
             keys=SettingsKeys(settings.auth.keys),
             sinks=self._sinks,
             open_database=database_opener(settings.store),
-            open_history=history_opener(settings, self._memory),
+            boards=self._boards,
+            rules=compile_rules(settings.quotas),
+            open_quotas=quotas_opener(settings, self._counted),
+            open_history=history_opener(settings, self._kept),
         )
 
     def runtime(self) -> Runtime:
@@ -125,7 +139,7 @@ class Gateway:
         """
         source = self._source if settings is None else settings
         loaded = Settings.load(source)
-        blueprint, table = self._compile(loaded), _table(loaded)
+        blueprint, table = self._compile(loaded), open_table(loaded)
         self._source, self.settings, self._blueprint, self.asgi.table = source, loaded, blueprint, table
         for loop in list(self._runtimes):
             if loop is _running_loop():
@@ -236,10 +250,6 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"
-
-
-def _table(settings: Settings) -> Table:
-    return Table(settings.endpoints, stored=settings.responses.stateful is True)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

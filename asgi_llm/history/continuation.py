@@ -61,6 +61,7 @@ class Continuation(Struct, eq=False, kw_only=True):
     parents: tuple[str, ...] = ()
     native: bool = False
     upstream: Upstream | None = None
+    fitted: Leg | None = None
     referred: bool = False
     dropped: bool = False
 
@@ -70,9 +71,11 @@ class Continuation(Struct, eq=False, kw_only=True):
         Raises:
             TranslationError: it asks for what only an upstream that has the API can know.
         """
+        if leg is self.fitted:
+            return
         if leg.mode == "translated" and bytes(self.asked.prompt) != b"null":
             raise TranslationError("stored prompts are kept by OpenAI and not known here", param="prompt")
-        exchange.request = None
+        exchange.request, self.fitted = None, leg
         self.referred = self.native and leg.mode != "translated" and leg.crew.target.profile.origin
         exchange.body = self._reference(leg) if self.referred else self._whole(leg)
 

@@ -112,6 +112,8 @@ class History:
             native=self.settings.native == "reference" and store,
             upstream=earlier.upstream,
         )
+        if exchange.plan is not None:
+            continuation.fit(exchange, exchange.plan.legs[0])  # what is reserved goes by the whole of it
         self._tidy(runtime, now)
         ending = Keeping(self, exchange, continuation)
         return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)

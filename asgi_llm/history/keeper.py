@@ -89,6 +89,14 @@ class Keeper:
     def missed(self) -> bool:
         return self._caller.missed
 
+    @property
+    def queued(self) -> bool:
+        return self._caller.queued
+
+    @queued.setter
+    def queued(self, value: bool) -> None:
+        self._caller.queued = value
+
     async def body(self, limit: int) -> bytes:
         return await self._caller.body(limit)
 

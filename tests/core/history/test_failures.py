@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from asgi_llm.errors import StoreError
-from asgi_llm.stores.responses_memory import MemoryResponses
+from asgi_llm.stores.memory.responses import MemoryResponses
 from asgi_llm.testing import Answer, ScriptedUpstream, chat_stream, chat_text, responses_events, responses_stream
 
 

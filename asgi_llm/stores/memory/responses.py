@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, structs
 
-from .responses import ConversationRow, EventRow, ItemRow, ResponseRow, Status
-from .scope import Scope
+from asgi_llm.stores.responses import ConversationRow, EventRow, ItemRow, ResponseRow, Status
+from asgi_llm.stores.scope import Scope
 
 __all__ = ["MemoryResponses"]
 
