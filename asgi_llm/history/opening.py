@@ -5,8 +5,8 @@ from collections.abc import Callable
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.runtime import Runtime
 from asgi_llm.settings import Settings
-from asgi_llm.stores.responses import ResponseStore
 from asgi_llm.stores.memory.responses import MemoryResponses
+from asgi_llm.stores.responses import ResponseStore
 
 from .history import Historian, History
 from .stateless import Stateless

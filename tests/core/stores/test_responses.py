@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from asgi_llm.stores.responses import FOREVER, ConversationRow, EventRow, ItemRow, ResponseRow, ResponseStore
 from asgi_llm.stores.memory.responses import MemoryResponses
+from asgi_llm.stores.responses import FOREVER, ConversationRow, EventRow, ItemRow, ResponseRow, ResponseStore
 from asgi_llm.stores.scope import Scope
 
 ANN, BOB, CLONE = Scope("acme", "ann"), Scope("acme", "bob"), Scope("other", "ann")
