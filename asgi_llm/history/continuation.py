@@ -75,7 +75,7 @@ class Continuation(Struct, eq=False, kw_only=True):
             return
         if leg.mode == "translated" and bytes(self.asked.prompt) != b"null":
             raise TranslationError("stored prompts are kept by OpenAI and not known here", param="prompt")
-        exchange.request, self.fitted = None, leg
+        exchange.request, exchange.fetched, self.fitted = None, False, leg
         self.referred = self.native and leg.mode != "translated" and leg.crew.target.profile.origin
         exchange.body = self._reference(leg) if self.referred else self._whole(leg)
 

@@ -12,6 +12,7 @@ from asgi_llm.errors import ConfigError, Problem
 
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .media import MediaSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
 from .responses import ResponseSettings
@@ -41,6 +42,7 @@ class Settings(Model):
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
     responses: ResponseSettings = ResponseSettings()
+    media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
     state: StateSettings = StateSettings()
