@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from asgi_llm.pipeline.plan import Leg, Plan
     from asgi_llm.quotas.tab import Tab
 
-__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "HostRefusal", "Outcome", "Why"]
+__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "Fitting", "HostRefusal", "Outcome", "Why"]
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
 """How an exchange ended. ``upstream_error``: no answer could be had. ``interrupted``: an answer broke off.
@@ -56,10 +56,18 @@ class Caller(Protocol):
     scope: Scope
     headers: Headers
     fields: dict[bytes, bytes]
-    started: bool
-    gone: bool
-    missed: bool
-    """Whether something was said after it had gone."""
+
+    @property
+    def started(self) -> bool: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def missed(self) -> bool:
+        """Whether something was said after it had gone."""
+        ...
+
     queued: bool
     """Set while its request waits for a place: then its leaving ends that at once, whatever the settings say, for there
     is no work yet that could be drained."""
@@ -97,12 +105,24 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     key: int | None = None
 
 
+class Fitting(Protocol):
+    """What makes the body of an exchange what a leg is to be asked, where that is more than what the caller sent."""
+
+    def fit(self, exchange: "Exchange", leg: "Leg") -> None:
+        """
+        Raises:
+            TranslationError: the leg cannot be asked for it.
+        """
+        ...
+
+
 class Exchange(Struct, kw_only=True, eq=False):
     """One request on its way. Steps of the pipeline fill it in; nobody else keeps it.
 
     ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
     ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
+    ``fetched``: ``request`` holds the content of media that the body gives by URL.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     """
 
@@ -116,6 +136,8 @@ class Exchange(Struct, kw_only=True, eq=False):
     envelope: Envelope | None = None
     stream: bool = False
     request: Request | None = None
+    continuation: Fitting | None = None
+    fetched: bool = False
     plan: "Plan | None" = None
     leg: "Leg | None" = None
     worker: "Worker | None" = None

@@ -23,9 +23,11 @@ from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.opening import boards_opener
+from asgi_llm.upstream.download import Downloader
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
+    from asgi_llm.history.history import Historian
     from asgi_llm.pipeline.account import Draft
     from asgi_llm.pipeline.plan import Plan
     from asgi_llm.stores.opening import QuotasOpener
@@ -44,8 +46,8 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "keyed", "keys", "ladder", "open_boards", "open_database", "open_ledger", "open_quotas", "prices", "roster",
-        "rules", "settings", "sinks", "targets",
+        "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_ledger", "open_quotas",
+        "prices", "roster", "rules", "settings", "sinks", "targets",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +64,7 @@ class Blueprint:
         rules: tuple[Rule, ...] = (),
         open_quotas: "QuotasOpener | None" = None,
         boards: MemoryBoards | None = None,
+        open_history: "Callable[[Runtime], Historian] | None" = None,
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
@@ -79,6 +82,7 @@ class Blueprint:
         boards = boards or MemoryBoards()
         self.open_boards = boards_opener(settings.state, boards)
         self.roster.follow(boards.board(BOARD))
+        self.open_history = open_history
 
 
 class Runtime:
@@ -89,9 +93,11 @@ class Runtime:
         gate: keeps to ``limits.concurrency``, or None.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
+        history: what is remembered between requests; None where nothing is.
         ledger: where settled exchanges are recorded; None where no ledger is kept.
         lookout: tells callers that they wait for long.
         quotas: what limits callers; None where nothing does.
+        media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
@@ -108,10 +114,12 @@ class Runtime:
         "database",
         "fleet",
         "gate",
+        "history",
         "ledger",
         "listing",
         "lookout",
         "loop",
+        "media",
         "plans",
         "quotas",
         "stopping",
@@ -134,8 +142,11 @@ class Runtime:
         self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
+        media = blueprint.settings.media
+        self.media = Downloader(media, self.loop.time) if media.hosts else None
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
+        self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
         self.active = 0
         self.stopping = False
         self.users = 0

@@ -9,9 +9,11 @@ from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
 from .ledger import LedgerSettings
+from .media import MediaSettings
 from .prices import PriceSettings, PricesSettings, RateSettings, TierSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
+from .responses import ResponseSettings
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
@@ -44,6 +46,7 @@ __all__ = [
     "KeySettings",
     "LedgerSettings",
     "LimitSettings",
+    "MediaSettings",
     "PoolSettings",
     "PriceSettings",
     "PricesSettings",
@@ -51,6 +54,7 @@ __all__ = [
     "QuotaMatch",
     "QuotaSettings",
     "RateSettings",
+    "ResponseSettings",
     "RetrySettings",
     "RouteSettings",
     "RoutingSettings",

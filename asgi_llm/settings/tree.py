@@ -13,9 +13,11 @@ from asgi_llm.errors import ConfigError, Problem
 from .admin import AdminSettings
 from .auth import AuthSettings
 from .ledger import LedgerSettings
+from .media import MediaSettings
 from .prices import PricesSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
+from .responses import ResponseSettings
 from .routing import RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
@@ -41,6 +43,8 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    responses: ResponseSettings = ResponseSettings()
+    media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
     ledger: LedgerSettings | None = None
