@@ -7,12 +7,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
+from asgi_llm.routing.pins import Pins
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
@@ -32,7 +34,7 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "settings", "sinks", "targets")
+    __slots__ = ("keyed", "keys", "ladder", "pins", "settings", "sinks", "targets")
 
     def __init__(
         self,
@@ -48,6 +50,15 @@ class Blueprint:
         self.keys = keys
         self.keyed = len(keys) > 0
         self.sinks = sinks
+        self.pins = Pins({name: _pin_key(settings, name) for name in targets})
+
+
+def _pin_key(settings: Settings, target: str) -> bytes | None:
+    """What ids of things that ``target`` keeps are signed with: the same in every process, and known to nobody else."""
+    if settings.endpoints.id_key is not None:
+        return settings.endpoints.id_key.get_secret_value().encode()
+    key = settings.targets[target].api_key
+    return None if key is None else sha256(b"asgi-llm ids\0" + key.get_secret_value().encode()).digest()
 
 
 class Runtime:

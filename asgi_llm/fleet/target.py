@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from asgi_llm.dialects.forwarded import BY_NAME
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.neutral.request import DialectName
@@ -33,6 +34,7 @@ class Target:
         forwarded: dialect -> which of the caller's headers pass when the caller speaks it, too.
         forwarded_foreign: which pass when the caller speaks another dialect.
         options: how each worker is talked to.
+        endpoints: forwarded endpoint -> the path at which it is served.
         transport: the user's own httpx transport, or None.
         weights: each worker's.
         stream_timeouts, answer_timeouts: for streams, and for answers that come whole.
@@ -51,6 +53,7 @@ class Target:
     weights: tuple[float, ...]
     stream_timeouts: Timeouts
     answer_timeouts: Timeouts
+    endpoints: Mapping[str, bytes]
     transport: Any = None
 
     def upstream_model(self, model: str) -> str:
@@ -74,6 +77,11 @@ def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[s
                 path = f"targets.{name}.dialects[{position}]"
                 problems.append(Problem(path, f'provider "{provider.name}" does not speak it; it speaks: {spoken}'))
         problems += [Problem(f"targets.{name}.balance_options", said) for said in _refused_options(item)]
+        problems += [
+            Problem(f"targets.{name}.endpoints.{unknown}", f"is no endpoint; there are: {', '.join(BY_NAME)}")
+            for unknown in item.endpoints
+            if unknown not in BY_NAME
+        ]
         try:
             targets[name] = _compile(name, item, provider, transports.get(name))
         except ValueError as error:
@@ -105,8 +113,14 @@ def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any
         weights=item.weights,
         stream_timeouts=streams,
         answer_timeouts=replace(streams, first_byte=waits.answer),
+        endpoints=_endpoints(item, provider),
         transport=transport,
     )
+
+
+def _endpoints(item: TargetSettings, provider: Provider) -> dict[str, bytes]:
+    given = {name: path.encode("ascii") for name, path in item.endpoints.items()}
+    return {name: path for name, path in {**provider.endpoints, **given}.items() if path}
 
 
 def _refused_options(item: TargetSettings) -> list[str]:

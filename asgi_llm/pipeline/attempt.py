@@ -6,6 +6,7 @@ leg. Never by the worker that just failed.
 
 import asyncio
 import random
+from collections.abc import Callable
 from functools import partial
 
 from msgspec import Struct
@@ -19,11 +20,12 @@ from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.balance.affinity import read_keys
 from asgi_llm.routing.balance.interface import Facts
 from asgi_llm.routing.retry import Verdict, delay, judge
-from asgi_llm.routing.text import routing_text
+from asgi_llm.routing.text import NO_TEXT, RoutingText, routing_text
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamResponse
 
+from .forward import may_try_again, passes, read_whole
 from .inspect import check_first, check_whole
 from .plan import Leg
 from .prepare import Outgoing, prepare
@@ -35,7 +37,7 @@ class Reply(Struct, frozen=True):
     """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``.
 
     Of an answer that came whole, ``usage`` is what it used, ``whole`` is it decoded where it is to be translated, and
-    ``told`` is it translated where that was done by a short cut.
+    ``told`` is it translated where that was done by a short cut. It ``passes`` piece by piece where it is no JSON.
     """
 
     response: UpstreamResponse
@@ -45,6 +47,7 @@ class Reply(Struct, frozen=True):
     whole: Response | None = None
     usage: Usage | None = None
     told: bytes | None = None
+    passes: bool = False
 
 
 async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply:
@@ -70,7 +73,7 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
                 return await _try_worker(runtime, exchange, leg, worker, outgoing)
             except UpstreamError as error:
                 failure = error
-                verdict = judge(error)
+                verdict = judge(error) if may_try_again(exchange, error) else Verdict.FINAL
             if verdict is Verdict.FINAL:
                 raise failure
             if verdict is Verdict.NEXT_LEG or len(tried) == leg.crew.target.settings.retry.attempts:
@@ -86,9 +89,17 @@ def _facts(exchange: Exchange, leg: Leg, caller: Caller) -> Facts:
     return Facts(
         leg.model,
         len(body),
-        read_text=partial(routing_text, exchange.dialect.name, body),
+        read_text=_text_reader(exchange, body),
         read_keys=partial(read_keys, scope, caller.headers, body),
     )
+
+
+def _text_reader(exchange: Exchange, body: bytes) -> Callable[[], RoutingText]:
+    forward = exchange.forward
+    if forward is None:
+        return partial(routing_text, exchange.dialect.name, body)
+    text = forward.endpoint.text
+    return partial(routing_text, text, body) if text is not None else lambda: NO_TEXT
 
 
 def _pause(leg: Leg, failed: int) -> float:
@@ -142,9 +153,17 @@ async def _first(
         first = await _first_event(response)
         check_first(leg.dialect, first)
         return Reply(response, outgoing, True, first)
+    if leg.forwarded is not None and passes(leg, response.headers):
+        first = await response.read()
+        if not first and outgoing.request.method == b"POST":
+            raise UpstreamError("the upstream's answer is empty", cause=Cause.TRUNCATED, code="upstream_truncated")
+        return Reply(response, outgoing, False, first, passes=True)
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
+    if leg.forwarded is not None:
+        usage, told = read_whole(exchange, leg, body)
+        return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
         usage = check_whole(leg.dialect, response.headers, body)
         return Reply(response, outgoing, False, body, usage=usage)

@@ -13,6 +13,7 @@ __all__ = [
     "TargetSettings", "TimeoutSettings", "WorkerSettings",
 ]  # fmt: skip
 
+EndpointPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9{}_.:/-]*)?$")]
 ProviderName = Literal[
     "anthropic", "azure", "deepseek", "echo", "gemini", "gemini_chat", "glm", "groq", "kimi", "llama_cpp", "minimax",
     "mistral", "ollama", "openai", "openai_compatible", "openrouter", "qwen", "sglang", "vllm", "xai",
@@ -118,6 +119,8 @@ class TargetSettings(Model):
         hosted_tools: what to do with a tool that only another provider runs (a web search, say) when it is offered
             beside the caller's own: leave it out and say so in ``x-llm-warnings``, or refuse the request. Where it is
             the only tool, is asked for by ``tool_choice`` or was used before, the request is refused.
+        endpoints: further endpoints that it serves, by name, with the path behind the base URL at which it does
+            (``/../rerank`` stands beside the last segment of the base URL); "" for one that it does not serve.
     """
 
     provider: ProviderName
@@ -141,6 +144,7 @@ class TargetSettings(Model):
     forward_headers: tuple[Glob, ...] = ()
     stream_usage: bool | None = None
     hosted_tools: Literal["drop", "refuse"] = "drop"
+    endpoints: dict[str, EndpointPath] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _addressed(self) -> Self:

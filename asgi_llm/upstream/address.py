@@ -12,7 +12,7 @@ from asgi_llm.errors import ClientError
 
 from .interface import UpstreamRequest
 
-__all__ = ["ILLEGAL_IN_HEADERS", "Address", "check_name", "check_request", "check_target", "parse_base_url"]
+__all__ = ["ILLEGAL_IN_HEADERS", "Address", "check_name", "check_request", "check_target", "joined", "parse_base_url"]
 
 ILLEGAL_IN_HEADERS = bytes([*range(9), *range(10, 32), 127])
 """Control characters other than tab."""
@@ -61,6 +61,13 @@ def parse_base_url(url: str) -> Address:
     name = f"[{host}]" if ":" in host else host
     authority = name if port == default else f"{name}:{port}"
     return Address(secure=secure, host=host, port=port, authority=authority.encode(), path=path)
+
+
+def joined(base: bytes, path: bytes) -> bytes:
+    """``path`` behind the path of a base URL; one that begins with ``/../`` stands beside its last segment."""
+    if not path.startswith(b"/../"):
+        return base + path
+    return base.rpartition(b"/")[0] + path[3:]
 
 
 def _ascii_host(host: str) -> str:
