@@ -25,7 +25,7 @@ from asgi_llm.explain import ExplainedLeg, Explanation
 from asgi_llm.gateway import Gateway
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
-from asgi_llm.serving import bind, installed, missing, run
+from asgi_llm.serving import bind, installed, missing, on_hangup, run
 from asgi_llm.settings import Settings, literal_secrets
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
@@ -144,17 +144,10 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    settings = Settings.load(options.file)
+    settings, undecided = _served(options)
     if not installed():
         raise _Problem(_INSTALL_SERVER)
-    undecided = not settings.auth.keys and not settings.auth.anonymous
     if undecided:
-        if not is_loopback(options.host):
-            raise _Problem(
-                f"nobody could call it on {options.host}: add [[auth.keys]] to {options.file}, "
-                "or set auth.anonymous = true to let everybody in who can reach it"
-            )
-        settings = settings.model_copy(update={"auth": settings.auth.model_copy(update={"anonymous": True})})
         _say("warning: no keys are configured, so every program on this machine may call it")
     gateway = Gateway(settings)
     app: ASGIApp = gateway.asgi
@@ -170,7 +163,38 @@ def _serve(options: argparse.Namespace) -> int:
         if slow:
             _say(f"warning: it would be faster with {' and '.join(slow)}: pip install {' '.join(slow)}")
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        on_hangup(lambda: _reload(gateway, options, undecided))
         return 0 if run(app, listener, grace=settings.limits.shutdown_grace) else 1
+
+
+def _served(options: argparse.Namespace) -> tuple[Settings, bool]:
+    """The settings, and whether they leave open who may call: then it is whoever is on this machine."""
+    settings = Settings.load(options.file)
+    undecided = not settings.auth.keys and not settings.auth.anonymous
+    if undecided:
+        if not is_loopback(options.host):
+            raise _Problem(
+                f"nobody could call it on {options.host}: add [[auth.keys]] to {options.file}, "
+                "or set auth.anonymous = true to let everybody in who can reach it"
+            )
+        settings = settings.model_copy(update={"auth": settings.auth.model_copy(update={"anonymous": True})})
+    return settings, undecided
+
+
+def _reload(gateway: Gateway, options: argparse.Namespace, undecided: bool) -> None:
+    """Goes on with what the file says now, or as before if that cannot work."""
+    try:
+        settings, now_undecided = _served(options)
+        if not now_undecided or undecided:
+            gateway.reload(settings)
+            _say(f"the settings of {options.file} are in force")
+            return
+        # Nothing would keep the web pages out that a browser on this machine shows.
+        _say("there are no keys any more, which takes a restart")
+    except (ConfigError, _Problem) as error:
+        for problem in error.problems if isinstance(error, ConfigError) else [error]:
+            _say(str(problem))
+    _say("the settings stay as they were")
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

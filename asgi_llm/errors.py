@@ -6,6 +6,7 @@
     |   +-- TranslationError   the caller asked for something the chosen upstream cannot express
     +-- PolicyError        the rules: not authenticated, not permitted, over a limit
     +-- UpstreamError      the upstream: unreachable, slow, broken, or it said no itself
+    +-- StoreError         the gateway's own store: unreachable, locked or too slow
 
 Every error carries a ``kind`` (what a dialect maps to its own status and type), a stable snake_case ``code``
 and a ``message`` that is safe to show: no internal address, credential or stack. Only ``dialects/*/errors.py``
@@ -23,6 +24,7 @@ __all__ = [
     "Kind",
     "PolicyError",
     "Problem",
+    "StoreError",
     "TranslationError",
     "UpstreamError",
 ]
@@ -186,6 +188,13 @@ class TranslationError(ClientError):
 
 class PolicyError(AsgiLLMError):
     """A rule of this gateway says no."""
+
+
+class StoreError(AsgiLLMError):
+    """The gateway's own store did not work; what went wrong is in ``__cause__``, for the log only."""
+
+    def __init__(self, message: str = "the gateway's store is not available; try again later") -> None:
+        super().__init__(message, kind=Kind.OVERLOADED, code="store_unavailable", retry_after=5)
 
 
 class UpstreamError(AsgiLLMError):

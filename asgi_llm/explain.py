@@ -85,7 +85,7 @@ def _leg(target: Target, model: str, dialect: DialectName, use: Use, denied: str
         model=model,
         dialect=spoken,
         mode="patched" if patched else mode,
-        workers=() if target.provider.embedded else tuple(options.base_url for options in target.options),
+        workers=() if target.provider.embedded else tuple(member.key for member in target.members),
         use=use,
         denied=denied,
     )

@@ -2,21 +2,32 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from asgi_llm.asgi.app import GatewayApp
+from asgi_llm.client.call import Door
+from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
 from asgi_llm.endpoints import Table
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.target import compile_targets
+from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.routing.resolve import Ladder, Route
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.opening import database_opener
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["Gateway"]
+
+Source = Settings | Mapping[str, Any] | str | os.PathLike[str]
 
 
 class Gateway:
@@ -39,23 +50,30 @@ class Gateway:
 
     def __init__(
         self,
-        settings: Settings | Mapping[str, Any] | str | os.PathLike[str],
+        settings: Source,
         *,
         transports: Mapping[str, Any] | None = None,
         on_settled: Sequence[Sink] | Sink = (),
     ) -> None:
+        self._source = settings
+        self._transports = transports or {}
+        self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
         self.settings = Settings.load(settings)
-        sinks = (on_settled,) if callable(on_settled) else tuple(on_settled)
-        routes = [Route(route.model, route.target, route.fallback) for route in self.settings.routes]
-        self._blueprint = Blueprint(
-            settings=self.settings,
-            targets=compile_targets(self.settings, transports or {}),
-            ladder=Ladder(self.settings.targets, routes, self.settings.default_target),
-            keys=SettingsKeys(self.settings.auth.keys),
-            sinks=sinks,
-        )
+        self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
+        self._retired: set[Runtime] = set()
         self.asgi = GatewayApp(Table(self.settings.endpoints), self.runtime, self.running)
+
+    def _compile(self, settings: Settings) -> Blueprint:
+        routes = [Route(route.model, route.target, route.fallback) for route in settings.routes]
+        return Blueprint(
+            settings=settings,
+            targets=compile_targets(settings, self._transports),
+            ladder=Ladder(settings.targets, routes, settings.default_target),
+            keys=SettingsKeys(settings.auth.keys),
+            sinks=self._sinks,
+            open_database=database_opener(settings.store),
+        )
 
     def runtime(self) -> Runtime:
         """The running event loop's runtime, opened if this is its first use."""
@@ -71,21 +89,132 @@ class Gateway:
     async def running(self) -> AsyncIterator["Gateway"]:
         """Runs the gateway in this event loop. Counts references: the last one to leave lets running streams end
         within ``limits.shutdown_grace`` seconds, then closes everything. It can be entered again."""
-        runtime = self.runtime()
-        runtime.users += 1
+        self.runtime().users += 1
         try:
             yield self
         finally:
-            runtime.users -= 1
-            if not runtime.users:
-                await self.aclose()
+            # It need not be the one that was entered.
+            runtime = self._runtimes.get(asyncio.get_running_loop())
+            if runtime is not None:
+                runtime.users -= 1
+                if not runtime.users:
+                    await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes this event loop's runtime, if it has one."""
-        runtime = self._runtimes.get(asyncio.get_running_loop())
+        """Closes this event loop's runtime, if it has one, and those of earlier settings."""
+        loop = asyncio.get_running_loop()
+        runtime = self._runtimes.get(loop)
+        old = [retired.aclose() for retired in self._retired if retired.loop is loop]
+        await asyncio.gather(*old, *([] if runtime is None else [runtime.aclose()]))
         if runtime is not None:
-            await runtime.aclose()
-            self._runtimes.pop(runtime.loop, None)
+            self._runtimes.pop(loop, None)
+
+    def reload(self, settings: Source | None = None) -> None:
+        """Goes on with other settings, or with those of the same source read again, secrets included. Requests that
+        run end under the settings that they began with. May be called from any thread.
+
+        What belongs to single workers (breakers, connections) begins anew.
+
+        Raises:
+            ConfigError: they cannot work. Nothing has changed then.
+        """
+        source = self._source if settings is None else settings
+        loaded = Settings.load(source)
+        blueprint, table = self._compile(loaded), Table(loaded.endpoints)
+        self._source, self.settings, self._blueprint, self.asgi.table = source, loaded, blueprint, table
+        for loop in list(self._runtimes):
+            if loop is _running_loop():
+                self._replace(loop)
+            elif not loop.is_closed():
+                with suppress(RuntimeError):  # closed just now
+                    loop.call_soon_threadsafe(self._replace, loop)
+
+    def _replace(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In ``loop``: a runtime of the settings as they are now."""
+        old = self._runtimes.get(loop)
+        if old is None or old.stopping or old.blueprint is self._blueprint:
+            return
+        runtime = self._runtimes[loop] = Runtime(self._blueprint)
+        runtime.users = old.users
+        self._retired.add(old)
+        runtime.spawn(self._retire(old), "retirement of earlier settings")
+
+    async def _retire(self, old: Runtime) -> None:
+        try:
+            await old.retire()
+        except asyncio.CancelledError:
+            await old.aclose(0)
+            raise
+        finally:
+            self._retired.discard(old)
+
+    @property
+    def grace(self) -> float:
+        """Seconds that running requests get to end when it is closed."""
+        return self.settings.limits.shutdown_grace
+
+    def client(
+        self, *, identity: Identity | str | None = None, target: str | None = None, library: ModuleType | None = None
+    ) -> "httpx.AsyncClient":
+        """A client for this process's own calls, with nothing but an ``await`` between it and the gateway: the same
+        endpoints, rules, accounts and traces as for callers from outside. The official SDKs take it as their
+        ``http_client``; the host in their URLs does not matter.
+
+        Args:
+            identity: for whom it calls; a text is the subject. None: for the application itself.
+            target: the name of the target that is to be asked; None goes by the routes.
+            library: ``httpx`` or ``httpx2``. By default ``httpx2`` where it is installed, as the newest official SDKs
+                want it, else ``httpx``.
+        """
+        from asgi_llm.client.transport import async_client
+
+        return async_client(self._door(identity, target), library)
+
+    def sync_client(
+        self, *, identity: Identity | str | None = None, target: str | None = None, library: ModuleType | None = None
+    ) -> "httpx.Client":
+        """The same for code without an event loop; the gateway works in a thread of its own. Must not be used where an
+        event loop runs, which it would block: it raises RuntimeError there."""
+        from asgi_llm.client.thread import submit
+        from asgi_llm.client.transport import sync_client
+
+        return sync_client(self._door(identity, target), partial(submit, self), library)
+
+    async def chat(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        identity: Identity | str | None = None,
+        target: str | None = None,
+        **fields: Any,
+    ) -> Reply:
+        """What ``model`` answers to ``messages``: a text, or a conversation as Chat Completions has it. ``fields`` are
+        more of that request's (``max_tokens``, ``tools``, ``temperature``, ...), ``identity`` and ``target`` as in
+        ``client``.
+
+        Raises:
+            AsgiLLMError: it was refused (``ClientError``, ``PolicyError``), or it failed (``UpstreamError``).
+        """
+        return await ask(self._door(identity, target), model, messages, fields)
+
+    def chat_stream(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        identity: Identity | str | None = None,
+        target: str | None = None,
+        **fields: Any,
+    ) -> ReplyStream:
+        """The same, piece by piece: ``async for text in gateway.chat_stream(model, "Hello")``."""
+        return ReplyStream(self._door(identity, target), model, messages, fields)
+
+    def _door(self, identity: Identity | str | None, target: str | None) -> Door:
+        return Door(self.asgi, self._spawn, identity, target)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
+        return self.runtime().spawn(coroutine, name)
 
     def explain(self, model: str, dialect: DialectName = "chat", target: str | None = None) -> Explanation:
         """Where a request for ``model`` would go and why; ``target`` is one the host would name. Sends nothing."""
@@ -93,3 +222,10 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -22,6 +22,7 @@ from asgi_llm.stores.keys import SettingsKeys
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
     from asgi_llm.pipeline.plan import Plan
+    from asgi_llm.stores.sql.database import Database
 
 __all__ = ["Blueprint", "Runtime", "Sink"]
 
@@ -34,7 +35,7 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "pins", "settings", "sinks", "targets")
+    __slots__ = ("keyed", "keys", "ladder", "open_database", "pins", "settings", "sinks", "targets")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Blueprint:
         ladder: Ladder,
         keys: SettingsKeys,
         sinks: tuple[Sink, ...] = (),
+        open_database: "Callable[[], Database] | None" = None,
     ) -> None:
         self.settings = settings
         self.targets = targets
@@ -50,6 +52,7 @@ class Blueprint:
         self.keys = keys
         self.keyed = len(keys) > 0
         self.sinks = sinks
+        self.open_database = open_database
         self.pins = Pins({name: _pin_key(settings, name) for name in targets})
 
 
@@ -66,6 +69,8 @@ class Runtime:
 
     Attributes:
         active: exchanges in flight.
+        database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
+            is used.
         lookout: tells callers that they wait for long.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
@@ -80,6 +85,7 @@ class Runtime:
         "_tasks",
         "active",
         "blueprint",
+        "database",
         "fleet",
         "listing",
         "lookout",
@@ -95,6 +101,7 @@ class Runtime:
         self.fleet = Fleet(blueprint.targets, self.loop.time)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
+        self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.active = 0
         self.stopping = False
         self.users = 0
@@ -103,6 +110,7 @@ class Runtime:
         self._idle = asyncio.Event()
         self._prefix = f"req_{secrets.token_hex(8)}_"
         self._count = 0
+        self.fleet.start(self.spawn)
         self._sentinel = self._close_with_loop()
         self._arm_sentinel()
 
@@ -128,10 +136,19 @@ class Runtime:
         if not self.active and self.stopping:
             self._idle.set()
 
+    async def retire(self) -> None:
+        """Closes when the last of the exchanges in flight has ended, however long that takes; no new one comes here."""
+        self.stopping = True
+        self.fleet.rest()
+        if self.active:
+            await self._idle.wait()
+        await self.aclose()
+
     async def aclose(self, grace: float | None = None) -> None:
         """Refuses new exchanges, lets those in flight end within ``grace`` seconds (default: the settings'), then
         cancels what is left and closes every connection."""
         self.stopping = True
+        self.fleet.rest()
         if grace is None:
             grace = self.blueprint.settings.limits.shutdown_grace
         if self.active and grace:
@@ -149,6 +166,8 @@ class Runtime:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.lookout.close()
         await self.fleet.aclose()
+        if self.database is not None:
+            await self.database.aclose()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

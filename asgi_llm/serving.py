@@ -3,12 +3,15 @@
 import importlib
 import importlib.util
 import math
+import signal
 import socket
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from asgi_llm.types import ASGIApp
 
-__all__ = ["bind", "installed", "missing", "run"]
+__all__ = ["bind", "installed", "missing", "on_hangup", "run"]
 
 _ATTEMPTS = 20
 
@@ -37,6 +40,12 @@ def bind(host: str, port: int, *, search: bool = False) -> socket.socket:
 def missing() -> list[str]:
     """Names of the packages that would make the server faster and are not there."""
     return [name for name in ("uvloop", "httptools") if importlib.util.find_spec(name) is None]
+
+
+def on_hangup(action: Callable[[], None]) -> None:
+    """Calls ``action`` in a thread of its own, where files may be read, whenever the process is sent SIGHUP."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_signal: threading.Thread(target=action, name="asgi-llm reload").start())
 
 
 def run(app: ASGIApp, listener: socket.socket, *, grace: float) -> bool:

@@ -1,9 +1,165 @@
-"""Settings for all tests. Fixtures live beside the tests that need them."""
+"""Settings for all tests, and the servers that several rooms need. Other fixtures live beside the tests that need them.
+
+A server runs from its first use to the end of the session, on a free port, with a folder of its own. Where its program
+is missing the tests that need it are skipped, and fail where CI is set.
+"""
 
 import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Time limits on single examples say more about the machine than about the code. CI repeats itself, a laptop explores.
 settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("asgi-llm")
+
+
+def program(name: str, *folders: str) -> str:
+    """The path of a program; without it the test is skipped."""
+    for found in (shutil.which(name), *(shutil.which(name, path=folder) for folder in folders)):
+        if found:
+            return found
+    if "CI" in os.environ:
+        pytest.fail(f"{name} is not installed")
+    pytest.skip(f"{name} is not installed")
+
+
+class Server:
+    """A program that listens on a port of its own: started, stopped and started again with the same data."""
+
+    def __init__(self, command: Callable[[Path, int], list[str]], user: str | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="asgi-llm-test-"))
+        self.user = user
+        if user is not None:
+            shutil.chown(self.folder, user)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._command = command(self.folder, self.port)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, user=self.user, cwd=self.folder)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"{self._command[0]} did not start: {(self.folder / 'log').read_text()[-2000:]}")
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(2)  # PostgreSQL waits for its clients after any milder one
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Postgres(Server):
+    """A PostgreSQL server. It refuses to be run by root, so root runs it as its own user."""
+
+    def __init__(self) -> None:
+        folders = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+        postgres, initdb = program("postgres", *folders), program("initdb", *folders)
+        super().__init__(
+            lambda folder, port: [
+                postgres, "-D", str(folder / "data"), "-p", str(port), "-k", str(folder),
+                "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=300",
+            ],
+            "postgres" if os.getuid() == 0 else None,
+        )  # fmt: skip
+        command = [initdb, "-D", str(self.folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(command, check=True, capture_output=True, user=self.user, cwd=self.folder, timeout=120)
+        self._psql = program("psql", *folders)
+
+    def run(self, statement: str, database: str = "postgres") -> str:
+        """What ``statement`` says, by the server's own client."""
+        command = [self._psql, "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-At", "-c", statement]
+        done = subprocess.run([*command, database], check=True, capture_output=True, text=True, timeout=60)
+        return done.stdout.strip()
+
+    def start(self) -> None:
+        super().start()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:  # it listens before it is ready
+            try:
+                self.run("SELECT 1")
+            except subprocess.CalledProcessError:
+                time.sleep(0.05)
+            else:
+                return
+        pytest.fail("PostgreSQL did not get ready")
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.run(f"CREATE DATABASE {name}")
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{name}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """A PostgreSQL server; whoever stops it starts it again."""
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> str:
+    """An empty PostgreSQL database."""
+    return postgres_server.new_database()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An empty SQLite database."""
+    return f"sqlite:///{tmp_path / 'llm.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def sql_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of either kind, for tests that run on both."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Server]:
+    """A Redis server; whoever stops it starts it again, empty."""
+    redis = program("redis-server")
+    server = Server(lambda _, port: [redis, "--port", str(port), "--bind", "127.0.0.1", "--save", ""])
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def redis_url(redis_server: Server) -> str:
+    """A Redis database. It is the same one for all tests: they keep apart by the prefix of their keys."""
+    return f"redis://127.0.0.1:{redis_server.port}/0"

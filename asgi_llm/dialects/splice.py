@@ -10,7 +10,7 @@ import re
 import msgspec
 from msgspec import Raw, Struct
 
-__all__ = ["ask_for_usage", "member_span", "replace_member", "set_model"]
+__all__ = ["ask_for_usage", "member_span", "put_member", "replace_member", "set_model"]
 
 _STRING = rb'"(?:[^"\\]|\\.)*"'
 _TOKEN = re.compile(_STRING + rb"|[{}\[\],:]", re.DOTALL)
@@ -67,6 +67,22 @@ def replace_member(body: bytes, name: str, value: bytes) -> bytes:
     for start, end in reversed(spans):
         body = _replaced(body, start, end, value)
     return body
+
+
+def put_member(body: bytes, name: str, value: bytes) -> bytes:
+    """``body`` (a JSON object) with its top-level member ``name`` being ``value``, whether it had one or not; what is
+    no object stays as it is."""
+    key = msgspec.json.encode(name)
+    # Without a backslash a key is spelt in one way only, so that a look tells whether it can be there.
+    if (key in body or b"\\u" in body) and member_span(body, name):
+        return replace_member(body, name, value)
+    opening = _OPEN.match(body)
+    if opening is None:
+        return body
+    at = opening.end()
+    rest = body[at:]
+    comma = b"" if rest.lstrip()[:1] == b"}" else b","
+    return b"%b%b:%b%b%b" % (body[:at], key, value, comma, rest)
 
 
 def member_span(body: bytes, name: str) -> list[tuple[int, int]]:

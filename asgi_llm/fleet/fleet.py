@@ -1,46 +1,124 @@
-"""All targets with their workers, for one event loop."""
+"""All targets with their workers, for one event loop: who they are now, and which of them is next."""
 
 import asyncio
+import logging
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from typing import Any
 
-from asgi_llm.providers.echo import EchoClient
 from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts
 from asgi_llm.routing.balance.registry import POLICIES, build
-from asgi_llm.upstream.choose import open_client
-from asgi_llm.upstream.interface import Client, ClientOptions
+from asgi_llm.settings import HealthSettings
 
+from .member import Member
+from .probes import keep_probing
+from .station import Station
 from .target import Target
+from .warmth import Warmth
 from .worker import Worker
 
-__all__ = ["Crew", "Fleet"]
+__all__ = ["Crew", "Fleet", "Spawn"]
+
+logger = logging.getLogger("asgi_llm")
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+"""Starts a task that the runtime owns, with a name."""
 
 _BLIND = frozenset({"round_robin", "random", "weighted", "power_of_two"})
 """Policies that look at no request, and need not be told what is sent and what ends."""
 
 
 class Crew:
-    """The workers of one target.
+    """The workers of one target. Workers come and go; whoever picks always sees those of now.
 
     Attributes:
         reads: whether choosing among them takes more than their number: facts of the request.
+        stations: by key, in the order in which they came.
+        workers: all of all stations.
+        policy: how one is chosen.
+        health: how they are probed; None where they are not.
+        discovers: whether they are asked which models they have.
     """
 
-    __slots__ = ("_policy", "reads", "target", "workers")
+    __slots__ = (
+        "_clock", "_index", "_uneven", "discovers", "health", "policy", "reads", "stations", "target", "warmth",
+        "workers",
+    )  # fmt: skip
 
     def __init__(self, target: Target, clock: Clock) -> None:
         self.target = target
+        self._clock = clock
         settings = target.settings
         options = POLICIES[settings.balance].options(**settings.balance_options)
-        self._policy = build(settings.balance, options, clock=clock, random=random.random)
-        alone = len(target.options) == 1
-        self.reads = not alone and settings.balance not in _BLIND
-        self.workers = [
-            Worker(
-                target.name, index, options.base_url, _client(target, options), settings.breaker, weight, self._policy
-            )
-            for index, (options, weight) in enumerate(zip(target.options, target.weights, strict=True))
-        ]
+        self.policy = build(settings.balance, options, clock=clock, random=random.random)
+        self.health = _health(target)
+        slow_start = (self.health or HealthSettings()).slow_start
+        self.warmth = Warmth(slow_start, random.random)
+        strict = target.provider.strict_models and len(target.members) > 1
+        self.discovers = strict if settings.discover is None else settings.discover
+        self.stations: dict[str, Station] = {}
+        self.workers: list[Worker] = []
+        self._index = 0
+        for member in target.members:
+            self._put(member, known=True)
+        self.changed()
+
+    def add(self, member: Member) -> Station:
+        """Takes in a worker. Where workers are probed it must first be seen to be well; then it starts slowly."""
+        station = self._put(member, known=False)
+        if station.state == "ready":
+            self._welcome(station)
+        self.changed()
+        return station
+
+    def remove(self, key: str) -> Station:
+        """Lets a worker go: nothing new is sent to it. Whoever asked waits for what still runs, and closes it.
+
+        Raises:
+            KeyError: there is no such worker.
+        """
+        station = self.stations.pop(key)
+        station.draining = True
+        station.refit()
+        for worker in station.workers:
+            self.warmth.forget(worker)
+            self.policy.left(worker)
+        self.changed()
+        return station
+
+    def drain(self, key: str, *, draining: bool) -> None:
+        """Sends nothing new to a worker, or sends to it again.
+
+        Raises:
+            KeyError: there is no such worker.
+        """
+        station = self.stations[key]
+        if station.draining != draining:
+            station.draining = draining
+            station.refit()
+            if station.state == "ready":
+                self._welcome(station)
+            self.changed()
+
+    def heard(self, station: Station, probe: int, *, well: bool) -> bool:
+        """The result of a probe; whether the worker is back because of it."""
+        assert station.health is not None  # noqa: S101  # who is not probed has no results
+        if not station.health.tell(probe, well=well) or station.key not in self.stations:
+            return False
+        station.refit()
+        back = station.state == "ready"
+        if back:
+            self._welcome(station)
+        self.changed()
+        return back
+
+    def changed(self) -> None:
+        """Works out what picking must look at. To be called whenever a station has changed."""
+        self.workers = [worker for station in self.stations.values() for worker in station.workers]
+        knows = any(station.models is not None for station in self.stations.values())
+        self._uneven = knows or bool(self.warmth)
+        sees = self.target.settings.balance not in _BLIND
+        self.reads = len(self.workers) > 1 and (sees or knows)
 
     def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None) -> Worker | None:
         """The worker for the next attempt: one that was not tried and whose breaker admits it; None if there is none.
@@ -50,26 +128,119 @@ class Crew:
         workers = self.workers
         if len(workers) == 1:
             worker = workers[0]
-            if worker in tried or (worker.breaker.troubled and not worker.breaker.admits(now)):
+            if worker in tried or not worker.fit or (worker.breaker.troubled and not worker.breaker.admits(now)):
                 return None
             return worker
-        fit = [worker for worker in workers if worker not in tried and worker.breaker.admits(now)]
-        return self._policy.pick(fit, facts or NO_FACTS) if fit else None
+        fit = [worker for worker in workers if worker.fit and worker not in tried and worker.breaker.admits(now)]
+        if self._uneven:
+            fit = self._narrowed(fit, now, facts)
+        return self.policy.pick(fit, facts or NO_FACTS) if fit else None
+
+    def _narrowed(self, fit: list[Worker], now: float, facts: Facts | None) -> list[Worker]:
+        if facts is not None and facts.model:
+            fit = [worker for worker in fit if worker.station.has(facts.model)]
+        if self.warmth:
+            fit = self.warmth.let_through(fit, now)
+            if not self.warmth:
+                self.changed()
+        return fit
+
+    def has(self, model: str) -> bool:
+        """Whether any worker may have ``model``, as far as is known."""
+        return any(station.has(model) for station in self.stations.values()) or not self.stations
+
+    def _put(self, member: Member, *, known: bool) -> Station:
+        station = Station(self.target, member, self._index, self.policy, self.health, known=known)
+        self._index += 1
+        self.stations[station.key] = station
+        return station
+
+    def _welcome(self, station: Station) -> None:
+        now = self._clock()
+        for worker in station.workers:
+            self.warmth.begin(worker, now)
+            self.policy.joined(worker)
+
+
+def _health(target: Target) -> HealthSettings | None:
+    settings, provider = target.settings.health, target.provider
+    if settings is None:
+        # With one worker there is nobody to pass it over for.
+        return HealthSettings() if provider.health_path is not None and len(target.members) > 1 else None
+    if not settings.interval or (settings.path is None and provider.health_path is None) or provider.embedded:
+        return None
+    return settings
 
 
 class Fleet:
-    """Every target's crew by name. Opening it opens no connection."""
+    """Every target's crew by name. Opening it opens no connection; what it does by itself begins with ``start``."""
 
-    __slots__ = ("crews",)
+    __slots__ = ("_clock", "_leaving", "_spawn", "_tasks", "crews")
 
     def __init__(self, targets: Mapping[str, Target], clock: Clock) -> None:
+        self._clock = clock
+        self._spawn: Spawn | None = None
+        self._tasks: dict[Station, list[asyncio.Task[None]]] = {}
+        self._leaving: set[Station] = set()
         self.crews = {name: Crew(target, clock) for name, target in targets.items()}
+
+    def start(self, spawn: Spawn) -> None:
+        """Begins to look after the workers: probes, questions about their models and load."""
+        self._spawn = spawn
+        for crew in self.crews.values():
+            for station in crew.stations.values():
+                self._tend(crew, station)
+
+    def rest(self) -> None:
+        """Stops what ``start`` began. Requests are served as before."""
+        self._spawn = None
+        tasks, self._tasks = self._tasks, {}
+        for task in (task for several in tasks.values() for task in several):
+            task.cancel()
+
+    def add(self, target: str, member: Member) -> Station:
+        """Takes in a worker.
+
+        Raises:
+            KeyError: there is no such target.
+        """
+        crew = self.crews[target]
+        station = crew.add(member)
+        self._tend(crew, station)
+        return station
+
+    def remove(self, target: str, key: str, grace: float) -> None:
+        """Lets a worker go. Its connections are closed when what runs on it has ended, after ``grace`` seconds at the
+        latest.
+
+        Raises:
+            KeyError: there is no such target or worker.
+        """
+        station = self.crews[target].remove(key)
+        for task in self._tasks.pop(station, ()):
+            task.cancel()
+        self._leaving.add(station)
+        if self._spawn is not None:
+            self._spawn(self._see_off(station, grace), "closing of a worker")
 
     async def aclose(self) -> None:
         """Closes every worker's connections."""
-        workers = [worker for crew in self.crews.values() for worker in crew.workers]
-        await asyncio.gather(*(worker.client.aclose() for worker in workers))
+        self.rest()
+        stations = [*self._leaving, *(station for crew in self.crews.values() for station in crew.stations.values())]
+        await asyncio.gather(*(station.client.aclose() for station in stations))
 
+    def _tend(self, crew: Crew, station: Station) -> None:
+        if self._spawn is None:
+            return
+        tasks = self._tasks.setdefault(station, [])
+        if crew.health is not None:
+            tasks.append(self._spawn(keep_probing(crew, station, crew.health), "probe"))
 
-def _client(target: Target, options: ClientOptions) -> Client:
-    return EchoClient() if target.provider.embedded else open_client(options, target.transport)
+    async def _see_off(self, station: Station, grace: float) -> None:
+        try:
+            await asyncio.wait_for(station.empty(), grace or None)
+        except TimeoutError:
+            logger.warning("%s was removed and is closed with %d exchanges running", station, station.load)
+        finally:
+            self._leaving.discard(station)
+            await station.client.aclose()

@@ -13,8 +13,8 @@ import msgspec
 from asgi_llm.errors import UpstreamError
 from asgi_llm.providers.echo import ECHO_MODELS
 from asgi_llm.routing.catalog import is_pattern
-from asgi_llm.upstream.interface import Timeouts, UpstreamRequest
 
+from .control import ask
 from .fleet import Crew, Fleet
 
 __all__ = ["Listing", "Model"]
@@ -24,8 +24,8 @@ logger = logging.getLogger("asgi_llm")
 _FRESH = 60.0
 _FAILED = 5.0
 """Seconds for which a list, and the lack of one, are remembered."""
-_TIMEOUTS = Timeouts(connect=2.0, first_byte=3.0, idle=3.0, total=3.0)
-_LIMIT = 4 * 1024 * 1024
+_SECONDS = 3.0
+"""For one question."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -89,21 +89,12 @@ async def _ask(crew: Crew, now: float) -> list[Model] | None:
     worker = crew.pick((), now)
     if worker is None:
         return None
-    dialect = target.dialects[0]
-    headers = [*target.headers[dialect], *target.provider.fixed_headers.get(dialect, ())]
-    request = UpstreamRequest(b"GET", path, headers, timeouts=_TIMEOUTS)
     try:
-        response = await worker.client.send(request)
-        try:
-            body = b""
-            while len(body) < _LIMIT and (more := await response.read()):
-                body += more
-        finally:
-            response.close()
+        status, body = await ask(worker.station, path, _SECONDS)
     except UpstreamError as error:
         logger.info("the models of target %s could not be listed: %s", target.name, error.message)
         return None
-    if response.status != 200:
+    if status != 200:
         return None
     read = _read_gemini if target.provider.models_dialect == "gemini" else _read
     return read(target.name, body)

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from pydantic import SecretStr
-
 from asgi_llm.dialects.forwarded import BY_NAME
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.errors import ConfigError, Problem
@@ -17,8 +15,9 @@ from asgi_llm.routing.balance.registry import POLICIES
 from asgi_llm.routing.catalog import Catalog, compile_glob
 from asgi_llm.settings import Settings, TargetSettings
 from asgi_llm.types import Headers
-from asgi_llm.upstream.interface import ClientOptions, Timeouts
-from asgi_llm.upstream.tls import client_context
+from asgi_llm.upstream.interface import Timeouts
+
+from .member import Member, compile_timeouts, members_of
 
 __all__ = ["Target", "compile_targets"]
 
@@ -33,10 +32,9 @@ class Target:
         headers: dialect -> the headers of every request in that dialect: framing, credentials, the user's own.
         forwarded: dialect -> which of the caller's headers pass when the caller speaks it, too.
         forwarded_foreign: which pass when the caller speaks another dialect.
-        options: how each worker is talked to.
+        members: its workers as the settings have them.
         endpoints: forwarded endpoint -> the path at which it is served.
         transport: the user's own httpx transport, or None.
-        weights: each worker's.
         stream_timeouts, answer_timeouts: for streams, and for answers that come whole.
     """
 
@@ -49,8 +47,7 @@ class Target:
     headers: Mapping[DialectName, Headers]
     forwarded: Mapping[DialectName, Allowed]
     forwarded_foreign: Allowed
-    options: tuple[ClientOptions, ...]
-    weights: tuple[float, ...]
+    members: tuple[Member, ...]
     stream_timeouts: Timeouts
     answer_timeouts: Timeouts
     endpoints: Mapping[str, bytes]
@@ -65,7 +62,7 @@ def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[s
     """All targets of the settings by name.
 
     Raises:
-        ConfigError: dialects a provider has no path for, or TLS material that cannot be used.
+        ConfigError: dialects a provider has no path for, workers that cannot be talked to as the settings say.
     """
     problems: list[Problem] = []
     targets: dict[str, Target] = {}
@@ -84,8 +81,8 @@ def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[s
         ]
         try:
             targets[name] = _compile(name, item, provider, transports.get(name))
-        except ValueError as error:
-            problems.append(Problem(f"targets.{name}.tls", str(error)))
+        except ConfigError as error:
+            problems += error.problems
     problems += [
         Problem("transports", f'there is no target "{name}"') for name in transports if name not in settings.targets
     ]
@@ -97,8 +94,7 @@ def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[s
 def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any) -> Target:
     dialects = item.dialects or provider.dialects
     patterns = [compile_glob(pattern.lower()) for pattern in item.forward_headers]
-    waits = item.timeouts
-    streams = Timeouts(connect=waits.connect, first_byte=waits.first_byte, idle=waits.idle, total=waits.total)
+    streams, answers = compile_timeouts(item.timeouts)
     return Target(
         name=name,
         provider=provider,
@@ -109,10 +105,9 @@ def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any
         headers={dialect: _headers(item, provider, dialect) for dialect in dialects},
         forwarded={dialect: request_headers(dialect, patterns) for dialect in dialects},
         forwarded_foreign=request_headers(None),
-        options=_options(item, provider, streams),
-        weights=item.weights,
+        members=members_of(name, item, provider),
         stream_timeouts=streams,
-        answer_timeouts=replace(streams, first_byte=waits.answer),
+        answer_timeouts=answers,
         endpoints=_endpoints(item, provider),
         transport=transport,
     )
@@ -157,30 +152,3 @@ def _headers(item: TargetSettings, provider: Provider, dialect: DialectName) -> 
         for name, value in item.headers.items()
     ]
     return headers
-
-
-def _options(item: TargetSettings, provider: Provider, timeouts: Timeouts) -> tuple[ClientOptions, ...]:
-    urls = [provider.rebase(url) for url in item.urls] or [provider.base_url or ""]
-    tls = item.tls
-    context = (
-        None
-        if tls is None
-        else client_context(ca=_reveal(tls.ca), cert=_reveal(tls.cert), key=_reveal(tls.key), verify=tls.verify)
-    )
-    return tuple(
-        ClientOptions(
-            base_url=url,
-            timeouts=timeouts,
-            max_connections=item.pool.max_connections,
-            max_keepalive=item.pool.max_keepalive,
-            keepalive=item.pool.keepalive,
-            tls=context,
-            proxy=_reveal(item.proxy),
-            http2=item.pool.http2,
-        )
-        for url in urls
-    )
-
-
-def _reveal(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()

@@ -1,4 +1,6 @@
-"""A worker: one base URL of a target, with its own client, breaker and load."""
+"""A worker: one base URL of a target, or one rank behind it, with its own breaker and load."""
+
+from typing import TYPE_CHECKING
 
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.routing.balance.interface import Facts, Policy
@@ -6,6 +8,10 @@ from asgi_llm.routing.breaker import Breaker
 from asgi_llm.routing.retry import blames_worker
 from asgi_llm.settings import BreakerSettings
 from asgi_llm.upstream.interface import Client
+
+if TYPE_CHECKING:
+    from .station import Station
+    from .variation import Variation
 
 __all__ = ["Worker"]
 
@@ -17,28 +23,43 @@ class Worker:
     """Bound to one event loop through its client. Implements ``routing.balance.Candidate``.
 
     Attributes:
-        name: ``target#index``: what logs and explanations call it, without its address.
-        key: its base URL.
+        name: ``target#index``, of a rank ``target#index@rank``: what logs and explanations call it, without its
+            address.
+        key: its base URL, of a rank ``url@rank``: who it is, and nothing to send to.
+        fit: whether it may be picked: it is neither unhealthy nor draining.
+        station: the address it is at, which knows its health and its models.
+        variation: how requests to it differ from those to others; None where they do not.
         weight: its share of the work beside the others'.
         load: the number of exchanges it works on now.
     """
 
-    __slots__ = ("_policy", "breaker", "client", "key", "load", "name", "target", "weight")
+    __slots__ = (
+        "_policy", "breaker", "client", "fit", "key", "load", "name", "rank", "station", "target", "variation",
+        "weight",
+    )  # fmt: skip
 
     def __init__(
         self,
         target: str,
-        index: int,
-        url: str,
+        name: str,
+        key: str,
         client: Client,
         breaker: BreakerSettings,
         weight: float = 1.0,
         policy: Policy | None = None,
+        *,
+        station: "Station",
+        rank: int | None = None,
+        variation: "Variation | None" = None,
     ) -> None:
         """``policy`` is told what is sent and what ends, where that has facts."""
         self.target = target
-        self.name = f"{target}#{index}"
-        self.key = url
+        self.name = name
+        self.key = key
+        self.fit = True
+        self.station = station
+        self.rank = rank
+        self.variation = variation
         self.client = client
         self.weight = weight
         self.load = 0
@@ -74,6 +95,8 @@ class Worker:
 
     def _leave(self, facts: Facts | None, *, served: bool = True) -> None:
         self.load -= 1
+        if not self.fit:
+            self.station.rested()
         if self._policy is not None and facts is not None:
             self._policy.ended(self, facts, served=served)
 

@@ -121,7 +121,8 @@ async def _try_worker(runtime: Runtime, exchange: Exchange, leg: Leg, worker: Wo
     exchange.worker = worker
     response: UpstreamResponse | None = None
     try:
-        response = await worker.client.send(outgoing.request)
+        request = outgoing.request if worker.variation is None else worker.variation.of(outgoing.request)
+        response = await worker.client.send(request)
         reply = await _first(runtime, exchange, leg, response, outgoing)
     except UpstreamError as error:
         now = runtime.loop.time()

@@ -63,7 +63,9 @@ def _pin(pins: Pins, exchange: Exchange, in_path: bool) -> Pin:
     found = pins.read(given, exchange.identity.tenant) if given else None
     if found is None:
         param = "id" if in_path else "input_file_id"
-        raise ClientError(f'there is no "{(given or "")[:100]}" here', code="not_found", param=param, kind=Kind.NOT_FOUND)
+        raise ClientError(
+            f'there is no "{(given or "")[:100]}" here', code="not_found", param=param, kind=Kind.NOT_FOUND
+        )
     return found
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from asgi_llm.dialects.interface import Dialect
-from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
+from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.types import Headers
@@ -71,10 +71,23 @@ def problem(error: AsgiLLMError, status: int) -> bytes:
         "status": status,
         "detail": error.message,
         "code": error.code,
+        "origin": _origin(error),
     }
     if error.param is not None:
         details["param"] = error.param
     return msgspec.json.encode(details)
+
+
+def _origin(error: AsgiLLMError) -> str:
+    """Who is to blame."""
+    match error:
+        case ClientError():
+            return "caller"
+        case PolicyError():
+            return "policy"
+        case UpstreamError():
+            return "upstream"
+    return "gateway"
 
 
 def _is_error(dialect: DialectName, body: bytes) -> bool:

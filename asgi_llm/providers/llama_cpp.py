@@ -19,6 +19,7 @@ LLAMA_CPP = Provider(
     endpoints=paths_of("completions", "embeddings", "rerank") | ROOT_TOKENS,
     credentials=bearer,
     rebase=versioned,
+    health_path=b"/../health",
     profile=replace(
         COMPATIBLE,
         provider="llama_cpp",

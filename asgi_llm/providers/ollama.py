@@ -18,6 +18,8 @@ OLLAMA = Provider(
     credentials=bearer,
     key_variable="OLLAMA_API_KEY",
     rebase=versioned,
+    health_path=b"/../api/version",
+    strict_models=True,
     profile=replace(
         COMPATIBLE,
         provider="ollama",

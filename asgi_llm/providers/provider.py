@@ -36,6 +36,12 @@ class Provider:
         profile: what it takes beyond its dialect.
         fixed_headers: dialect -> headers that every request of that dialect needs, unless the caller sent them.
         embedded: runs in process; no HTTP client is opened.
+        health_path: where it tells whether it is well, or None for hosts that are not probed.
+        strict_models: refuses names of models that it does not list.
+        rank_header, rank_field: the header, or the member of the body, that says which data-parallel rank is meant.
+        pairing: how a prefill and a decode worker of it are told to work together: by the address at which they meet,
+            or by what the first hands over.
+        load_path, load_format: where it tells how much it has to do, and in which format.
     """
 
     name: str
@@ -56,6 +62,13 @@ class Provider:
     profile: Profile = field(default_factory=Profile)
     fixed_headers: Mapping[DialectName, Headers] = field(default_factory=dict)
     embedded: bool = False
+    health_path: bytes | None = None
+    strict_models: bool = False
+    rank_header: bytes | None = None
+    rank_field: str | None = None
+    pairing: Literal["bootstrap", "transfer"] | None = None
+    load_path: bytes | None = None
+    load_format: Literal["vllm", "sglang"] | None = None
 
 
 def bearer(key: str) -> Headers:

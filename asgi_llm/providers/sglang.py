@@ -20,5 +20,10 @@ SGLANG = Provider(
     | ROOT_SGLANG,
     credentials=bearer,
     rebase=versioned,
+    health_path=b"/../health",
+    rank_field="data_parallel_rank",
+    pairing="bootstrap",
+    load_path=b"/../v1/loads?include=core,queues,memory",
+    load_format="sglang",
     profile=replace(VLLM.profile, provider="sglang", reasoning_field="reasoning_content"),
 )

@@ -16,9 +16,17 @@ VLLM = Provider(
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
     count_paths={"messages": b"/messages/count_tokens"},  # newer versions have it
-    endpoints=paths_of("completions", "embeddings", "rerank", "score", *AUDIO[1:]) | ROOT_TOKENS | {"classify": b"/../classify"},
+    endpoints=paths_of("completions", "embeddings", "rerank", "score", *AUDIO[1:])
+    | ROOT_TOKENS
+    | {"classify": b"/../classify"},
     credentials=bearer,
     rebase=versioned,
+    health_path=b"/../health",
+    strict_models=True,
+    rank_header=b"x-data-parallel-rank",
+    pairing="transfer",
+    load_path=b"/../metrics",
+    load_format="vllm",
     profile=replace(
         COMPATIBLE,
         provider="vllm",

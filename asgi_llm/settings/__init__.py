@@ -5,9 +5,12 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings, KeySettings
+from .health import HealthSettings
 from .problems import literal_secrets
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
     BreakerSettings,
@@ -18,15 +21,18 @@ from .target import (
     TimeoutSettings,
     TLSSettings,
     WorkerSettings,
+    wrong_workers,
 )
 from .tree import Settings
 from .values import Secret
 
 __all__ = [
     "BASE_URL_OPTIONAL",
+    "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
     "EndpointSettings",
+    "HealthSettings",
     "KeySettings",
     "LimitSettings",
     "PoolSettings",
@@ -35,10 +41,13 @@ __all__ = [
     "RouteSettings",
     "Secret",
     "Settings",
+    "StateSettings",
+    "StoreSettings",
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",
+    "wrong_workers",
 ]

@@ -26,6 +26,13 @@ def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield f"targets.{name}.api_key", target.get("api_key")
         if isinstance(tls := target.get("tls"), Mapping):
             yield f"targets.{name}.tls.key", tls.get("key")
+        for index, worker in enumerate(_maps(target.get("workers"))):
+            yield f"targets.{name}.workers[{index}].api_key", worker.get("api_key")
+            yield f"targets.{name}.workers[{index}].tls.key", _member(worker.get("tls"), "key")
+    for place in ("store", "state"):
+        url = _member(tree.get(place), "url")
+        if isinstance(url, str) and "@" in url:  # only with a user can there be a password
+            yield f"{place}.url", url
     for index, key in enumerate(_maps(_member(tree.get("auth"), "keys"))):
         yield f"auth.keys[{index}].key", key.get("key")
 

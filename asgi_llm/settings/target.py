@@ -1,16 +1,18 @@
 """Settings of a target: what it is, how its workers are reached and chosen, what is tried when one fails."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from asgi_llm.neutral.request import DialectName
 
+from .health import HealthSettings
 from .values import Glob, HeaderName, HeaderSecret, HeaderValue, HTTPAddress, Model, Seconds, Secret
 
 __all__ = [
     "BASE_URL_OPTIONAL", "BreakerSettings", "PoolSettings", "ProviderName", "RetrySettings", "TLSSettings",
-    "TargetSettings", "TimeoutSettings", "WorkerSettings",
+    "TargetSettings", "TimeoutSettings", "WorkerSettings", "wrong_workers",
 ]  # fmt: skip
 
 EndpointPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9{}_.:/-]*)?$")]
@@ -95,10 +97,43 @@ class TLSSettings(Model):
 
 
 class WorkerSettings(Model):
-    """One base URL of a target. ``weight`` is its share of the work beside the others', for policies that go by it."""
+    """One base URL of a target. What is not given here is the target's.
+
+    Attributes:
+        weight: its share of the work beside the others', for policies that go by it.
+        headers: sent with every request to it, besides the target's and instead of those of the same name.
+        timeouts, pool, tls: only what differs from the target's.
+        models: the models it has (its own names); by default it is asked, where ``discover`` says so, else it has all.
+        dp_size: data-parallel ranks behind this one address (vLLM, SGLang): each is chosen by itself.
+        role: ``prefill`` and ``decode`` workers serve a request together, one of each.
+        bootstrap_port: where a prefill worker of SGLang is met by the decode workers.
+    """
 
     url: HTTPAddress
     weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
+    api_key: HeaderSecret | None = None
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    timeouts: TimeoutSettings = TimeoutSettings()
+    pool: PoolSettings = PoolSettings()
+    tls: TLSSettings = TLSSettings()
+    proxy: Secret | None = None
+    models: tuple[str, ...] = ()
+    dp_size: Annotated[int, Field(ge=1, le=1024)] = 1
+    role: Literal["regular", "prefill", "decode"] = "regular"
+    bootstrap_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+
+def wrong_workers(provider: ProviderName, workers: Sequence[WorkerSettings]) -> str | None:
+    """Why ``workers`` make no fleet together; None where they do."""
+    roles = {worker.role for worker in workers}
+    engine = provider in ("sglang", "vllm")
+    if not engine and (roles - {"regular"} or any(worker.dp_size > 1 for worker in workers)):
+        return f'provider "{provider}" has no dp_size and no roles: they are for vllm and sglang'
+    if roles - {"regular"} and roles != {"prefill", "decode"}:
+        return "workers with the roles prefill and decode go together: at least one of each, and no others"
+    if provider == "sglang" and any(worker.role == "prefill" and not worker.bootstrap_port for worker in workers):
+        return "a prefill worker of sglang needs its bootstrap_port"
+    return None
 
 
 class TargetSettings(Model):
@@ -116,6 +151,11 @@ class TargetSettings(Model):
         headers: sent with every request to it.
         forward_headers: globs of further caller's headers passed on to it when dialects match.
         stream_usage: whether it takes ``stream_options.include_usage``; by default what the provider is known for.
+        health: how its workers are probed; by default engines that one runs oneself are, where there are several.
+        discover: whether workers are asked which models they have, so that only those that have a model are sent
+            requests for it; by default only where there are several, of a kind that refuses other names.
+        report_interval: seconds between two questions to vLLM and SGLang workers about their load, for the policy
+            ``least_load``; 0 means never.
         hosted_tools: what to do with a tool that only another provider runs (a web search, say) when it is offered
             beside the caller's own: leave it out and say so in ``x-llm-warnings``, or refuse the request. Where it is
             the only tool, is asked for by ``tool_choice`` or was used before, the request is refused.
@@ -143,6 +183,9 @@ class TargetSettings(Model):
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     forward_headers: tuple[Glob, ...] = ()
     stream_usage: bool | None = None
+    health: HealthSettings | None = None
+    discover: bool | None = None
+    report_interval: Seconds = 10
     hosted_tools: Literal["drop", "refuse"] = "drop"
     endpoints: dict[str, EndpointPath] = Field(default_factory=dict)
 
@@ -155,16 +198,6 @@ class TargetSettings(Model):
         urls = [worker.url for worker in self.workers]
         if len(set(urls)) != len(urls):
             raise ValueError("workers has the same url twice")
+        if said := wrong_workers(self.provider, self.workers):
+            raise ValueError(said)
         return self
-
-    @property
-    def weights(self) -> tuple[float, ...]:
-        """The weights of the workers at ``urls``."""
-        return tuple(worker.weight for worker in self.workers) or (1.0,)
-
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The workers' base URLs as given; empty when the provider's own address is meant."""
-        if self.workers:
-            return tuple(worker.url for worker in self.workers)
-        return (self.base_url,) if self.base_url else ()

@@ -10,9 +10,11 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
+from .admin import AdminSettings, StateSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
 
@@ -33,6 +35,9 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    admin: AdminSettings = AdminSettings()
+    state: StateSettings = StateSettings()
+    store: StoreSettings = StoreSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

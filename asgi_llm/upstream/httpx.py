@@ -9,7 +9,6 @@ tells when a connection was made and when the request had been sent; a transport
 """
 
 import asyncio
-import importlib.util
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +22,7 @@ from asgi_llm.types import Headers
 from . import failures
 from .address import check_request, joined, parse_base_url
 from .interface import BodySource, ClientOptions, Timeouts, UpstreamRequest
+from .proxy import check_options
 from .request_head import user_agent
 from .tls import client_context
 
@@ -46,7 +46,7 @@ class HttpxClient:
 
     def __init__(self, options: ClientOptions, transport: Any = None) -> None:
         address = parse_base_url(options.base_url)
-        _check_proxy(options)
+        check_options(options)
         scheme = "https" if address.secure else "http"
         self._origin = f"{scheme}://{address.authority.decode()}"
         self._base = address.path
@@ -361,18 +361,6 @@ def _module_of(transport: Any) -> Any:
     import httpx
 
     return httpx
-
-
-def _check_proxy(options: ClientOptions) -> None:
-    if options.http2 and importlib.util.find_spec("h2") is None:
-        raise ValueError("HTTP/2 needs the package h2: install asgi-llm[http2]")
-    if options.proxy is None:
-        return
-    scheme = options.proxy.partition("://")[0]
-    if scheme not in ("http", "https", "socks5", "socks5h"):
-        raise ValueError("a proxy's URL must begin with http://, https://, socks5:// or socks5h://")
-    if scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
-        raise ValueError("a SOCKS proxy needs the package socksio: install asgi-llm[http2]")
 
 
 def _is_tls(error: BaseException | None) -> bool:

@@ -15,8 +15,18 @@ if _django.VERSION < (5, 2):
     raise ImportError(f"asgi_llm_django needs Django 5.2 or newer; this is {_django.get_version()}")
 
 from .asgi import intercept, with_lifespan
+from .client import allm_client, llm_client
 from .identity import identity_of
-from .project import get_gateway
+from .project import get_gateway, reload
 from .signals import exchange_settled
 
-__all__ = ["exchange_settled", "get_gateway", "identity_of", "intercept", "with_lifespan"]
+__all__ = [
+    "allm_client",
+    "exchange_settled",
+    "get_gateway",
+    "identity_of",
+    "intercept",
+    "llm_client",
+    "reload",
+    "with_lifespan",
+]

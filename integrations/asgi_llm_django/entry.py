@@ -7,10 +7,10 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from asgi_llm import Gateway
+from asgi_llm.client.bridge import Serve
 from asgi_llm.identity import IDENTITY_KEY, TARGET_KEY
 from asgi_llm.types import Headers, Scope
 
-from .bridge import Serve
 from .identity import Source, identify
 from .refusal import as_error, as_raised
 

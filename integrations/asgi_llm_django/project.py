@@ -14,7 +14,7 @@ from asgi_llm import ConfigError, Gateway, Problem
 from .identity import Source, load_sources
 from .signals import announce
 
-__all__ = ["Project", "forget", "get_gateway", "get_project", "make_project", "tree"]
+__all__ = ["Project", "forget", "get_gateway", "get_project", "make_project", "reload", "tree"]
 
 SETTING = "ASGI_LLM"
 
@@ -84,6 +84,21 @@ def forget(*, setting: str = SETTING, **_ignored: Any) -> None:
     if setting == SETTING:
         with _lock:
             _made.clear()
+
+
+def reload() -> None:
+    """Reads ``ASGI_LLM`` again, secrets included. The gateway goes on with what it says now; requests that run end as
+    they began.
+
+    Raises:
+        ConfigError: it cannot work. Nothing has changed then.
+    """
+    fresh = make_project()
+    with _lock:
+        if _made:
+            gateway = _made[0].gateway
+            gateway.reload(tree())
+            _made[:] = [Project(gateway, fresh.sources)]
 
 
 def _setting() -> Mapping[str, Any]:

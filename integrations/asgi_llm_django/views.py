@@ -16,12 +16,13 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from asgi_llm import Gateway
+from asgi_llm.client.thread import submit
 
-from . import threads
 from .bridge import Answer, open_bridge
 from .database import release_connections
 from .entry import scope_of, serve_to
 from .project import get_project
+from .threads import Pieces
 
 __all__ = ["llm"]
 
@@ -41,8 +42,8 @@ async def _llm(request: HttpRequest, rest: str = "", **_captured: Any) -> HttpRe
         answer = await open_bridge(gateway, functools.partial(_next_piece, request), serve)
         return _response(request, answer, answer.body)
     read = functools.partial(_only_piece, await sync_to_async(_whole_body)(request, gateway))
-    answer = await asyncio.wrap_future(threads.submit(open_bridge(gateway, read, serve)))
-    return _response(request, answer, threads.Pieces(answer.body))
+    answer = await asyncio.wrap_future(submit(gateway, open_bridge(gateway, read, serve)))
+    return _response(request, answer, Pieces(answer.body))
 
 
 def _marked(view: Any) -> Any:

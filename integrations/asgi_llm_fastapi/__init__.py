@@ -11,6 +11,7 @@ try:
 except ImportError as error:
     raise ImportError('asgi_llm_fastapi needs FastAPI: pip install "asgi-llm[fastapi]"') from error
 
+from .client import llm_client
 from .router import llm_router
 
-__all__ = ["llm_router"]
+__all__ = ["llm_client", "llm_router"]

@@ -6,9 +6,15 @@ from typing import Any
 from asgi_llm import Identity
 from asgi_llm.identity import subject_of
 
-__all__ = ["ToIdentity", "default_identity"]
+__all__ = ["ToIdentity", "as_identity", "default_identity"]
 
 ToIdentity = Callable[[Any], Identity | str | None]
+
+
+def as_identity(user: Any, convert: ToIdentity | None) -> Identity | None:
+    """Who ``user`` is. None means that the application says nothing."""
+    found = (convert or default_identity)(user) if user is not None else None
+    return Identity(subject=found, source="fastapi") if isinstance(found, str) else found
 
 
 def default_identity(user: Any) -> Identity | None:

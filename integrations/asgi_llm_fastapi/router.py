@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response
 
-from asgi_llm import Gateway, Identity
+from asgi_llm import Gateway
 from asgi_llm.endpoints import Endpoint
 from asgi_llm.openapi import operation
 
-from .identity import ToIdentity, default_identity
+from .identity import ToIdentity, as_identity
 from .route import Admitted, route_class
 
 __all__ = ["llm_router"]
@@ -63,15 +63,14 @@ def llm_router(
         **router_options,
     )
     who = identity if isinstance(identity, Dependency) else Depends(identity or _nobody)
-    convert = to_identity or default_identity
     for endpoint in gateway.asgi.table.served:
         # Probes come without a user.
-        forward = _forward(Depends(_nobody) if endpoint.public else who, convert)
+        forward = _forward(Depends(_nobody) if endpoint.public else who, to_identity)
         tails[forward] = endpoint.path
         # Names of models may hold slashes.
         path = endpoint.path.replace("{model}", "{model:path}")
         router.add_api_route(path, forward, response_class=Response, **_documentation(endpoint))
-    anything = _forward(who, convert)
+    anything = _forward(who, to_identity)
     router.add_api_route("/{path:path}", anything, methods=_METHODS, include_in_schema=False, name="llm")
     return router
 
@@ -80,10 +79,9 @@ async def _nobody() -> None:
     """The application does not say who calls."""
 
 
-def _forward(who: Dependency, convert: ToIdentity) -> _Forward:
+def _forward(who: Dependency, convert: ToIdentity | None) -> _Forward:
     async def forward(user: Any = who) -> Response:
-        found = convert(user) if user is not None else None
-        return Admitted(Identity(subject=found, source="fastapi") if isinstance(found, str) else found)
+        return Admitted(as_identity(user, convert))
 
     return forward
 

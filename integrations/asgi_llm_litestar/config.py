@@ -49,6 +49,9 @@ class LLMPluginConfig:
     """Whether the endpoints stand in the OpenAPI document."""
     dependency_key: str = "llm_gateway"
     """The name by which handlers ask for the gateway. A dependency of the application that has the name is kept."""
+    client_key: str = "llm_client"
+    """The name by which handlers ask for ``Gateway.client`` on account of the user they serve. Where there is no user,
+    the answer is 401."""
 
     def __post_init__(self) -> None:
         if (self.gateway is None) == (self.settings is None):

@@ -20,14 +20,13 @@ from asgi_llm.openapi import operation
 from asgi_llm.types import Receive, Scope, Send
 
 from .answer import GatewayResponse, below
+from .client import USER
 from .config import LLMPluginConfig
 from .identity import as_identity
 from .refusal import refusal, with_refusal
 
-__all__ = ["Place", "make_handlers", "segments"]
+__all__ = ["Place", "make_handlers", "provide_user", "segments"]
 
-_USER = "llm_user"
-"""The name of ``identity`` among a handler's dependencies."""
 _METHODS = frozenset(HttpMethod) - {HttpMethod.OPTIONS}
 """Litestar answers OPTIONS itself."""
 
@@ -59,12 +58,18 @@ def make_handlers(config: LLMPluginConfig, place: Place) -> list[HTTPRouteHandle
         function = probe if endpoint.public else call
         methods = [HttpMethod(method) for method in endpoint.methods - {"HEAD"}]
         options = _documentation(endpoint) | {"include_in_schema": config.include_in_schema}
-        made.append(_handler(config, place, [base + endpoint.path], methods, function, **options))
+        # What stands for a model is no parameter to Litestar, for it is no whole segment.
+        path = base + _typed(endpoint.path)
+        made.append(_handler(config, place, [path], methods, function, **options))
         others = sorted(_METHODS - set(methods))
-        made.append(_handler(config, place, [base + endpoint.path], others, function, include_in_schema=False))
+        made.append(_handler(config, place, [path], others, function, include_in_schema=False))
     anything = [f"{base}{parent}/{{llm_path:path}}" for parent in _parents(served)]
     made.append(_handler(config, place, anything, sorted(_METHODS), call, include_in_schema=False))
     return made
+
+
+def _typed(path: str) -> str:
+    return path.replace("{id}", "{llm_id:str}")
 
 
 def _parents(served: Sequence[Endpoint]) -> Iterator[str]:
@@ -72,7 +77,7 @@ def _parents(served: Sequence[Endpoint]) -> Iterator[str]:
     go back to look for another way."""
     found = {""}
     for endpoint in served:
-        names = segments(endpoint.path)
+        names = segments(_typed(endpoint.path))
         found |= {"".join(f"/{name}" for name in names[:count]) for count in range(1, len(names) + 1)}
     yield from sorted(found)
 
@@ -97,7 +102,7 @@ def _functions(config: LLMPluginConfig, place: Place) -> tuple[Callable[..., Any
             return answer(None)
         return answer(as_identity(request.scope.get("user"), config.to_identity))
 
-    async def call_with_dependency(llm_user: Annotated[Any, _USER]) -> Response[Any]:
+    async def call_with_dependency(llm_user: Annotated[Any, USER]) -> Response[Any]:
         return answer(as_identity(llm_user, config.to_identity))
 
     return (call if config.identity is None else call_with_dependency), probe
@@ -118,14 +123,20 @@ def _handler(
         guards=list(config.guards),
         middleware=list(place.middleware),
         opt=dict(place.opt),
-        dependencies={_USER: _provide(config.identity)} if config.identity is not None else None,
-        request_max_body_size=place.gateway.settings.limits.body,
+        dependencies={USER: provide_user(config.identity)} if config.identity is not None else None,
+        request_max_body_size=_largest_body(place.gateway),
         tags=list(config.tags),
         security=list(config.security) or None,
         **options,
     )
     handler.refuse = refusal(place.gateway, place.depth)
     return handler(function)
+
+
+def _largest_body(gateway: Gateway) -> int:
+    """Bytes; the gateway has a limit of its own for each endpoint, and tells of it in the caller's dialect."""
+    limits = gateway.settings.limits
+    return max(limits.body, limits.upload)
 
 
 class _Handler(HTTPRouteHandler):
@@ -137,7 +148,8 @@ class _Handler(HTTPRouteHandler):
         return with_refusal(super().resolve_exception_handlers(), self.refuse)
 
 
-def _provide(identity: Callable[..., Any] | Provide) -> Provide:
+def provide_user(identity: Callable[..., Any] | Provide) -> Provide:
+    """``identity`` as a dependency."""
     if isinstance(identity, Provide):
         return identity
     plain = not (is_async_callable(identity) or isgeneratorfunction(identity) or isasyncgenfunction(identity))

@@ -1,5 +1,6 @@
 """``LLMPlugin``: the gateway as a part of a Litestar application."""
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -7,11 +8,12 @@ from litestar.config.app import AppConfig
 from litestar.di import Provide
 from litestar.plugins import CLIPlugin, InitPlugin
 
-from asgi_llm import Gateway
+from asgi_llm import ConfigError, Gateway, Problem
 
+from .client import USER, client_provider
 from .config import LLMPluginConfig
 from .csrf import check_without_key
-from .handlers import Place, make_handlers, segments
+from .handlers import Place, make_handlers, provide_user, segments
 
 if TYPE_CHECKING:
     from click import Group
@@ -23,7 +25,7 @@ _UNCOMPRESSED = "exclude_from_compression"
 
 class LLMPlugin(InitPlugin, CLIPlugin):
     """Adds the gateway's endpoints to an application, runs the gateway for as long as the application runs, and lets
-    handlers have it as the dependency ``llm_gateway``.
+    handlers have it as the dependency ``llm_gateway``, or a client for their user as ``llm_client``.
 
     Attributes:
         gateway: what answers.
@@ -46,13 +48,44 @@ class LLMPlugin(InitPlugin, CLIPlugin):
         place = _checked(_uncompressed(place, app_config), app_config)
         app_config.route_handlers.extend(make_handlers(config, place))
         app_config.dependencies.setdefault(config.dependency_key, _provider(self.gateway))
+        self._offer_client(app_config)
         app_config.lifespan.append(lambda _app: self.gateway.running())
         return app_config
+
+    def _offer_client(self, app_config: AppConfig) -> None:
+        config, known = self.config, app_config.dependencies
+        if config.client_key in known:
+            return
+        known[config.client_key] = Provide(client_provider(config, self.gateway))
+        if config.identity is None:
+            return
+        if USER in known:
+            said = f'another plugin, or the application, has a dependency "{USER}" already'
+            raise ConfigError([Problem("LLMPluginConfig.client_key", said)])
+        known[USER] = _Everywhere.of(provide_user(config.identity))
 
     def on_cli_init(self, cli: "Group") -> None:
         from .commands import commands
 
         cli.add_command(commands)
+
+
+class _Everywhere(Provide):
+    """The same provider as that of the gateway's own handlers. Litestar would take the two for one that was given
+    twice by mistake."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, provider: Provide) -> "_Everywhere":
+        same: Any = copy(provider)
+        same.__class__ = cls
+        return same  # type: ignore[no-any-return]  # it is one now
+
+    def __eq__(self, other: object) -> bool:
+        return other is self
+
+    __hash__ = object.__hash__
 
 
 def _uncompressed(place: Place, app_config: AppConfig) -> Place:

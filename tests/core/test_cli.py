@@ -276,6 +276,28 @@ def test_serve_with_keys_asks_for_them(toml: Any) -> None:
 
 
 @needs_server
+def test_serve_reads_its_file_again_when_it_is_hung_up_on(toml: Any) -> None:
+    keys = '[[auth.keys]]\nkey = "{}"\nsubject = "ci"\n'
+    path = toml(ECHO + keys.format("k-1"))
+    with server("serve", path, "--port", "0") as running:
+        url = running.wait_for(r"serving echo on (http://127\.0\.0\.1:\d+) ")[1]
+        models = f"{url}/v1/models"
+        assert get(models, {"x-api-key": "k-1"})[0] == 200
+
+        def reload(text: str, said: str) -> None:
+            toml(text)
+            running.process.send_signal(signal.SIGHUP)
+            running.wait_for(said)
+
+        reload(ECHO + keys.format("k-2"), r"the settings of \S+ are in force")
+        assert [get(models, {"x-api-key": key})[0] for key in ("k-1", "k-2")] == [401, 200]
+        reload(ECHO + "nonsense = 1\n", r"targets\.echo\.nonsense: .*\n.*stay as they were")
+        reload(ECHO, r"no keys any more.*\n.*stay as they were")
+        assert get(models, {"x-api-key": "k-2"})[0] == 200
+        assert running.stop() == 0
+
+
+@needs_server
 def test_serve_does_not_open_itself_to_a_network(toml: Any) -> None:
     done = run("serve", toml(ECHO), "--host", "0.0.0.0", "--port", "0")
     assert (done.returncode, done.stdout) == (1, "")

@@ -40,6 +40,7 @@ LEVELS = {
     "pipeline": 6,
     "runtime": 6,
     "asgi": 7,
+    "client": 7,
     "dashboard": 7,
     "endpoints": 7,
     "explain": 7,
@@ -72,12 +73,14 @@ MODULE_SIBLINGS = {
 """The same for single modules, where the rest of the room may not."""
 
 FRAMEWORKS = frozenset({"django", "fastapi", "litestar", "sanic", "quart", "starlette", "uvicorn"})
-HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing")
+HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.transport")
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
         "asgi_llm",
         "asgi_llm.cli",
+        "asgi_llm.client.bridge",
+        "asgi_llm.client.thread",
         "asgi_llm.endpoints",
         "asgi_llm.errors",
         "asgi_llm.identity",
@@ -286,6 +289,7 @@ gateway = asgi_llm.Gateway({
 })
 asgi_llm.LLMMiddleware(gateway.asgi, gateway, prefix="/llm")
 unwanted = {"django", "fastapi", "litestar", "starlette", "uvicorn", "httpx", "httpx2", "anyio", "asgi_llm.testing",
+            "sqlalchemy", "aiosqlite", "asyncpg", "genai_prices",
             "asgi_llm_django", "asgi_llm_fastapi", "asgi_llm_litestar"}
 print(sorted(unwanted & sys.modules.keys()), touched)
 """

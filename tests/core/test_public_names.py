@@ -80,7 +80,7 @@ def test_the_fastapi_integration_has_these_names() -> None:
     (names,) = [
         node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     ]
-    assert ast.literal_eval(names) == ["llm_router"]
+    assert ast.literal_eval(names) == ["llm_client", "llm_router"]
 
 
 @pytest.mark.parametrize("module", ["asgi_llm", "asgi_llm.testing"])

@@ -228,7 +228,7 @@ def test_a_header_of_a_target_may_have_spaces_and_be_a_reference(monkeypatch: py
 
 @pytest.mark.parametrize("url", [URL, "https://host", "http://[::1]:8000/v1", "http://host:65535/a/b"])
 def test_an_address_loses_only_its_last_slash(url: str) -> None:
-    assert Settings.load(target(base_url=url + "/")).targets["t"].urls == (url,)
+    assert Settings.load(target(base_url=url + "/")).targets["t"].base_url == url
 
 
 EVERYWHERE: dict[str, Any] = {

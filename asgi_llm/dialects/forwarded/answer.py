@@ -69,9 +69,7 @@ def _usage_of_list(body: bytes) -> Usage | None:
 
 
 def _not_an_answer() -> UpstreamError:
-    return UpstreamError(
-        "the upstream did not answer with JSON", cause=Cause.CONTENT, code="upstream_invalid_answer"
-    )
+    return UpstreamError("the upstream did not answer with JSON", cause=Cause.CONTENT, code="upstream_invalid_answer")
 
 
 def read_usage(raw: Raw | bytes) -> Usage | None:

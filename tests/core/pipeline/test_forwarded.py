@@ -53,7 +53,10 @@ async def test_bytes_pass_as_they_are_and_only_the_name_of_the_model_is_spliced(
     async with ScriptedUpstream([Answer.json(EMBEDDED), Answer.json(EMBEDDED)]) as upstream:
         gate = gateway(settled, f"{upstream.url}/v1", models={"small": "text-embedding-3-small"})
         status, headers, said = await ask(
-            gate, "/v1/embeddings", body, headers=[("authorization", "Bearer sk-caller"), ("x-stainless-lang", "python")]
+            gate,
+            "/v1/embeddings",
+            body,
+            headers=[("authorization", "Bearer sk-caller"), ("x-stainless-lang", "python")],
         )
         plain = gateway(settled, f"{upstream.url}/v1")
         assert (await ask(plain, "/embeddings", body))[0] == 200
@@ -116,7 +119,11 @@ async def test_whether_an_engine_generates() -> None:
 USAGE: list[tuple[str, Any, tuple[int, int]]] = [
     ("/v1/embeddings", {"usage": {"prompt_tokens": 7, "total_tokens": 7}}, (7, 0)),
     ("/v1/rerank", {"results": [], "usage": {"total_tokens": 9}}, (9, 0)),
-    ("/v1/rerank", {"results": [], "meta": {"billed_units": {"search_units": 1}, "tokens": {"input_tokens": 4}}}, (4, 0)),
+    (
+        "/v1/rerank",
+        {"results": [], "meta": {"billed_units": {"search_units": 1}, "tokens": {"input_tokens": 4}}},
+        (4, 0),
+    ),
     ("/v1/images/generations", {"data": [], "usage": {"input_tokens": 3, "output_tokens": 100}}, (3, 100)),
     ("/generate", {"text": "x", "meta_info": {"prompt_tokens": 4, "completion_tokens": 2, "cached_tokens": 1}}, (4, 2)),
     ("/generate", [{"meta_info": {"prompt_tokens": 4, "completion_tokens": 2}}] * 2, (8, 4)),
@@ -145,7 +152,6 @@ async def test_a_failure_is_followed_by_another_worker_and_then_by_another_targe
 
 
 async def test_a_target_that_has_no_such_endpoint_is_passed_over_or_named() -> None:
-    settled: list[Exchange] = []
     async with ScriptedUpstream(Answer.json(EMBEDDED)) as upstream:
         gate = Gateway(
             {
@@ -264,9 +270,7 @@ async def test_images_stream_and_a_stream_that_ends_early_does_not_look_whole() 
 async def test_speech_passes_piece_by_piece_as_what_it_is() -> None:
     settled: list[Exchange] = []
     more = asyncio.Event()
-    answer = Answer.http(
-        [b"abcd", Wait(more), b"efgh"], headers={"content-type": "audio/mpeg", "set-cookie": "a=b"}
-    )
+    answer = Answer.http([b"abcd", Wait(more), b"efgh"], headers={"content-type": "audio/mpeg", "set-cookie": "a=b"})
     async with ScriptedUpstream(answer) as upstream:
         gate = gateway(settled, f"{upstream.url}/v1")
         async with gate.running():
@@ -319,7 +323,10 @@ async def test_a_caller_that_leaves_ends_the_upstreams_work() -> None:
     assert settled[0].outcome == "disconnected"
 
 
-GEMINI_EMBEDDED = {"embeddings": [{"values": [0.5, -1.0]}, {"values": [0.25, 2.0]}], "usageMetadata": {"promptTokenCount": 6}}
+GEMINI_EMBEDDED = {
+    "embeddings": [{"values": [0.5, -1.0]}, {"values": [0.25, 2.0]}],
+    "usageMetadata": {"promptTokenCount": 6},
+}
 
 
 @pytest.mark.parametrize("form", ["float", "base64", None])
@@ -358,6 +365,7 @@ async def test_what_gemini_cannot_embed_is_refused_in_the_callers_words() -> Non
 
 
 async def test_geminis_own_embeddings_repeat_only_the_model_that_was_permitted() -> None:
+    requests: dict[str, list[dict[str, Any]]]
     requests = {"requests": [{"model": "models/small", "content": {"parts": [{"text": "a"}]}}, {"content": {}}]}
     async with ScriptedUpstream(Answer.json(GEMINI_EMBEDDED)) as upstream:
         gate = gateway([], f"{upstream.url}/v1beta", provider="gemini", models={"small": "big"})
@@ -365,7 +373,10 @@ async def test_geminis_own_embeddings_repeat_only_the_model_that_was_permitted()
         assert (status, json.loads(said)) == (200, GEMINI_EMBEDDED)
         status, _, said = await ask(gate, "/v1beta/models/small:embedContent", {"model": "models/x", "content": {}})
     assert upstream.requests[0].path == "/v1beta/models/big:batchEmbedContents"
-    assert upstream.requests[0].json["requests"] == [{**requests["requests"][0], "model": "models/big"}, {"content": {}}]
+    assert upstream.requests[0].json["requests"] == [
+        {**requests["requests"][0], "model": "models/big"},
+        {"content": {}},
+    ]
     assert upstream.requests[1].json == {"model": "models/big", "content": {}}
 
 
@@ -389,7 +400,7 @@ async def test_a_worker_is_chosen_by_the_text(path: str, body: dict[str, Any], t
         data = json.dumps({"model": "m"} | body, separators=(",", ":")).encode()
         assert (await ask(gate, path, data))[0] == 200
     assert settled[0].facts is not None
-    assert settled[0].facts.text.text == text
+    assert settled[0].facts.text().text == text
 
 
 def test_every_forwarded_endpoint_has_its_own_name() -> None:

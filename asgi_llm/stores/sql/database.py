@@ -1,0 +1,141 @@
+"""One SQL database as one event loop sees it: connections, transactions, tables that are there when they are needed.
+
+No I/O before first use. SQLite is put into write-ahead mode, so that one writes while others read; whoever means to
+write takes its lock at once, since a transaction that only later finds out would be refused instead of waiting.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from sqlite3 import SQLITE_ERROR
+from typing import Any, Literal
+
+from sqlalchemy import Connection, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from asgi_llm.errors import StoreError
+
+from .address import driver_url
+from .schema import Schema, migrate
+
+__all__ = ["Database"]
+
+_WRITES = "asgi_llm_writes"
+
+
+class Database:
+    """A database. It belongs to the event loop in which it is first used, and is closed there.
+
+    Args:
+        address: ``sqlite:///path`` or ``postgresql://...``.
+        connections: most of them open at once.
+        timeout: seconds to wait for a connection, for a lock, for the answer to a statement.
+
+    Attributes:
+        kind: what it is.
+    """
+
+    __slots__ = ("_engine", "_migrating", "_ready", "kind")
+
+    def __init__(self, address: str, *, connections: int = 5, timeout: float = 5) -> None:
+        url, arguments = driver_url(address, timeout)
+        self.kind: Literal["sqlite", "postgresql"] = "sqlite" if url.drivername.startswith("sqlite") else "postgresql"
+        self._engine: AsyncEngine = create_async_engine(
+            url,
+            connect_args=arguments,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=timeout,
+            pool_pre_ping=self.kind == "postgresql",
+            hide_parameters=True,
+        )
+        self._ready: set[str] = set()
+        self._migrating = asyncio.Lock()
+        if self.kind == "sqlite":
+            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
+
+    @asynccontextmanager
+    async def read(self, schema: Schema) -> AsyncIterator[AsyncConnection]:
+        """A connection to read with; what is written on it is undone.
+
+        Raises:
+            StoreError: the database cannot be reached, is locked, or takes too long.
+        """
+        await self._ensure(schema)
+        async with self._connected() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self, schema: Schema) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction, which is committed at the end and undone by any exception.
+
+        Raises:
+            StoreError: the database cannot be reached, is locked, or takes too long. Whether a commit that was under
+                way then came through is not known: statements must bear being said twice.
+        """
+        await self._ensure(schema)
+        async with self._connected(writes=True) as connection, connection.begin():
+            yield connection
+
+    async def aclose(self) -> None:
+        """Closes every connection. It can be used again."""
+        await self._engine.dispose()
+
+    async def _ensure(self, schema: Schema) -> None:
+        if schema.name in self._ready:
+            return
+        async with self._migrating:
+            if schema.name in self._ready:
+                return
+            async with self._connected(writes=True) as connection, connection.begin():
+                await connection.run_sync(migrate, schema)
+            self._ready.add(schema.name)
+
+    @asynccontextmanager
+    async def _connected(self, *, writes: bool = False) -> AsyncIterator[AsyncConnection]:
+        try:
+            connection = await self._engine.connect()
+        except Exception as error:  # a driver that cannot connect raises whatever it likes
+            raise StoreError from error
+        try:
+            if writes:
+                await connection.execution_options(**{_WRITES: True})
+            yield connection
+        except (PoolTimeoutError, OSError) as error:
+            raise StoreError from error
+        except DBAPIError as error:
+            if _is_mistake(error):
+                raise
+            raise StoreError from error
+        finally:
+            # Not to be broken off: a connection that is not given back is lost to the pool.
+            await asyncio.shield(connection.close())
+
+    def __repr__(self) -> str:
+        return f"<Database {self.kind}>"
+
+
+def _is_mistake(error: DBAPIError) -> bool:
+    """Whether it is a statement of ours that is wrong, rather than a database that does not work."""
+    if error.connection_invalidated:
+        return False
+    if getattr(error.orig, "sqlite_errorcode", None) == SQLITE_ERROR:
+        return True  # which SQLite's driver calls operational, as it does a lock
+    return not isinstance(error, OperationalError | InterfaceError)
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    # The driver must not begin transactions of its own: _begin_sqlite says when, and of which kind.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
