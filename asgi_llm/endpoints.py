@@ -14,7 +14,7 @@ from asgi_llm.settings import EndpointSettings
 
 __all__ = ["ENDPOINTS", "Endpoint", "EndpointKind", "Table"]
 
-EndpointKind = Literal["call", "count", "forward", "models", "health", "ready", "root"]
+EndpointKind = Literal["admin", "call", "count", "forward", "models", "health", "ready", "root"]
 
 
 class Endpoint(Struct, frozen=True):

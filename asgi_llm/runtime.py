@@ -11,17 +11,24 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from asgi_llm.fleet.fleet import Fleet
+from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
+from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
+from asgi_llm.quotas.book import Book
+from asgi_llm.quotas.rules import Rule
 from asgi_llm.routing.pins import Pins
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.memory.boards import MemoryBoards
+from asgi_llm.stores.opening import boards_opener
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
     from asgi_llm.pipeline.plan import Plan
+    from asgi_llm.stores.opening import QuotasOpener
     from asgi_llm.stores.sql.database import Database
 
 __all__ = ["Blueprint", "Runtime", "Sink"]
@@ -35,7 +42,10 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "open_database", "pins", "settings", "sinks", "targets")
+    __slots__ = (
+        "keyed", "keys", "ladder", "open_boards", "open_database", "open_quotas", "pins", "roster", "rules", "settings",
+        "sinks", "targets",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -45,7 +55,11 @@ class Blueprint:
         keys: SettingsKeys,
         sinks: tuple[Sink, ...] = (),
         open_database: "Callable[[], Database] | None" = None,
+        rules: tuple[Rule, ...] = (),
+        open_quotas: "QuotasOpener | None" = None,
+        boards: MemoryBoards | None = None,
     ) -> None:
+        """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
         self.targets = targets
         self.ladder = ladder
@@ -54,6 +68,12 @@ class Blueprint:
         self.sinks = sinks
         self.open_database = open_database
         self.pins = Pins({name: _pin_key(settings, name) for name in targets})
+        self.rules = rules
+        self.open_quotas = open_quotas
+        self.roster = Roster(targets)
+        boards = boards or MemoryBoards()
+        self.open_boards = boards_opener(settings.state, boards)
+        self.roster.follow(boards.board(BOARD))
 
 
 def _pin_key(settings: Settings, target: str) -> bytes | None:
@@ -69,9 +89,11 @@ class Runtime:
 
     Attributes:
         active: exchanges in flight.
+        gate: keeps to ``limits.concurrency``, or None.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
         lookout: tells callers that they wait for long.
+        quotas: what limits callers; None where nothing does.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
@@ -87,10 +109,12 @@ class Runtime:
         "blueprint",
         "database",
         "fleet",
+        "gate",
         "listing",
         "lookout",
         "loop",
         "plans",
+        "quotas",
         "stopping",
         "users",
     )
@@ -98,7 +122,17 @@ class Runtime:
     def __init__(self, blueprint: Blueprint) -> None:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
-        self.fleet = Fleet(blueprint.targets, self.loop.time)
+        limits = blueprint.settings.limits
+        self.fleet = Fleet(
+            blueprint.targets,
+            self.loop.time,
+            limits,
+            blueprint.roster,
+            blueprint.open_boards(),
+            interval=blueprint.settings.state.interval,
+            grace=blueprint.settings.admin.drain_timeout,
+        )
+        self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
@@ -108,6 +142,7 @@ class Runtime:
         self.plans: dict[tuple[str, str, str | None], Plan] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
+        self.quotas = self._open_quotas()
         self._prefix = f"req_{secrets.token_hex(8)}_"
         self._count = 0
         self.fleet.start(self.spawn)
@@ -166,8 +201,16 @@ class Runtime:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.lookout.close()
         await self.fleet.aclose()
+        if self.quotas is not None:
+            await self.quotas.aclose()
         if self.database is not None:
             await self.database.aclose()
+
+    def _open_quotas(self) -> Book | None:
+        blueprint = self.blueprint
+        if not blueprint.rules or blueprint.open_quotas is None:
+            return None
+        return Book(blueprint.rules, blueprint.open_quotas(self.database), self.spawn)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -15,8 +15,8 @@ from msgspec import Raw, Struct
 
 from asgi_llm.errors import AsgiLLMError, TranslationError, UpstreamError
 from asgi_llm.neutral.events import Event
-from asgi_llm.neutral.request import DialectName, Request
-from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.request import DialectName, Part, Request
+from asgi_llm.neutral.response import Finish, Response
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.types import Headers
 
@@ -123,6 +123,9 @@ class Restore:
     """Name of the forced tool whose arguments are the text of the answer, where structured output was emulated."""
     stops: tuple[str, ...] = ()
     """Stop sequences that the upstream was not told: whoever passes the answer on cuts it there."""
+    pauses: Literal["content", "token"] | None = None
+    """The answer may pause in a way that the caller does not know, and whoever passes it on goes on with it by
+    ``Dialect.resume``, by what was said or by a token alone."""
 
 
 class Encoded(Struct, frozen=True):
@@ -269,6 +272,8 @@ class Dialect:
             where it never is. Raises ClientError.
         rename: puts the upstream's name of the model into a body that repeats what its path says; None where no
             body does.
+        resume: the body of the request that goes on with a paused answer, from the body of the request before it, what
+            was said since and how it paused; None where there is no such thing, or it cannot be gone on with.
         patcher: for a profile and a model, what adapts a body that is passed on; None where nothing can need it.
     """
 
@@ -290,6 +295,7 @@ class Dialect:
     hide_usage: Callable[[], StreamFilter] | None = None
     clean: Callable[[bytes], bytes] | None = None
     patcher: Callable[[Profile, str], Patcher | None] | None = None
+    resume: Callable[[bytes, tuple[Part, ...], Finish], bytes | None] | None = None
     names_model: bool = True
     answer_model: str = "model"
     stream_type: bytes = b"text/event-stream; charset=utf-8"

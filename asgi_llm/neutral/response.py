@@ -25,12 +25,14 @@ FinishReason = Literal[
 
 class Finish(Struct, frozen=True, omit_defaults=True):
     """Why the model stopped. ``stop_sequence`` is the matched text where it was told; ``detail`` is the provider's
-    explanation (of a refusal, a filter) and ``category`` its word for it."""
+    explanation (of a refusal, a filter) and ``category`` its word for it. ``token`` is what the provider wants back
+    with the request that goes on with a paused answer."""
 
     reason: FinishReason
     stop_sequence: str | None = None
     category: str | None = None
     detail: str | None = None
+    token: str | None = None
 
 
 class Candidate(Struct, frozen=True, omit_defaults=True):

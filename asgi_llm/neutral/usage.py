@@ -4,9 +4,11 @@
 undone when decoding and redone when encoding.
 """
 
+from typing import Any
+
 from msgspec import Raw, Struct, structs
 
-__all__ = ["Usage", "merge"]
+__all__ = ["Usage", "merge", "plus"]
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
@@ -61,3 +63,21 @@ def merge(earlier: Usage | None, later: Usage | None) -> Usage | None:
     said = {name: value for name in _FIELDS if (value := getattr(later, name)) is not None}
     said["estimated"] = later.estimated
     return structs.replace(earlier, **said)
+
+
+def plus(one: Usage | None, other: Usage | None) -> Usage | None:
+    """What two calls used together. ``raw`` is the second's: no provider wrote their sum."""
+    if one is None or other is None:
+        return other if one is None else one
+    sums = {
+        name: _sum(getattr(one, name), getattr(other, name)) for name in _FIELDS if name not in ("estimated", "raw")
+    }
+    return Usage(**sums, estimated=one.estimated or other.estimated, raw=other.raw)
+
+
+def _sum(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, dict):
+        return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
+    return one + other

@@ -17,6 +17,7 @@ from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError
 from asgi_llm.exchange import Caller, CallerGone, Exchange, HostRefusal, Outcome
 from asgi_llm.runtime import Runtime
 
+from .admission import take_place
 from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
@@ -25,6 +26,7 @@ from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
 from .relay import relay
+from .reserve import reserve
 from .settle import settle
 
 __all__ = ["handle"]
@@ -40,9 +42,13 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
+        if runtime.gate is not None:
+            await take_place(runtime.gate, exchange, caller)
         if counting:
             await count(runtime, exchange, caller)
             return
+        if runtime.quotas is not None:
+            await reserve(runtime, exchange)
         if exchange.stream:
             heartbeat = Heartbeat(runtime, exchange, caller)
         reply = await attempt(runtime, exchange, caller)

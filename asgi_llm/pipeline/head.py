@@ -1,7 +1,10 @@
 """The head of a good answer."""
 
 from asgi_llm.exchange import Exchange
+from asgi_llm.quotas.headers import PREFIXES, rate_headers
 from asgi_llm.types import Headers
+
+from .route_header import tell_route
 
 __all__ = ["passing_head", "stream_head", "whole_head"]
 
@@ -54,8 +57,22 @@ def _add_common(headers: Headers, exchange: Exchange, upstream: Headers) -> None
     headers.append((b"x-llm-request-id", request_id))
     if leg is not None:
         headers += leg.returned.passing(upstream)
+    if exchange.plan is not None and exchange.plan.tells:
+        headers.append((b"x-llm-route", tell_route(exchange)))
+    if exchange.tab is not None:
+        _add_standings(headers, exchange)
     if exchange.warnings:
         said = ", ".join(f"{warned.field};{warned.action}" for warned in exchange.warnings)
         headers.append((b"x-llm-warnings", said.encode("ascii", "replace")))
     if leg is None or leg.mode == "translated":
         headers.append((b"request-id" if exchange.dialect.name == "messages" else b"x-request-id", request_id))
+
+
+def _add_standings(headers: Headers, exchange: Exchange) -> None:
+    """How the caller's quotas stand, in place of how the gateway's own stand upstream."""
+    tab = exchange.tab
+    assert tab is not None  # noqa: S101  # asked by the caller
+    standings = rate_headers(exchange.dialect.name, tab.standings, tab.began)
+    if standings:
+        prefix = PREFIXES[exchange.dialect.name]
+        headers[:] = [pair for pair in headers if not pair[0].startswith(prefix)] + standings

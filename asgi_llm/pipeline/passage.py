@@ -5,7 +5,7 @@ Sans-I/O: ``feed`` takes what was read and gives what to send; usage, finish and
 
 from typing import Protocol
 
-from asgi_llm.dialects.interface import Answer, StreamFilter, StreamForm
+from asgi_llm.dialects.interface import Answer, StreamDecoder, StreamFilter, StreamForm
 from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Exchange
@@ -77,8 +77,10 @@ def cutter_for(exchange: Exchange, reply: Reply) -> Cutter | None:
     return Cutter(stops, asked or 1)
 
 
-def open_passage(exchange: Exchange, reply: Reply, leg: Leg) -> "Passage":
-    passage = Translation(exchange, reply, leg) if reply.outgoing.translated else Verbatim(exchange, reply, leg)
+def open_passage(exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> "Passage":
+    """``decoder`` reads the upstream's stream in place of its dialect's own."""
+    translated = reply.outgoing.translated
+    passage = Translation(exchange, reply, leg, decoder) if translated else Verbatim(exchange, reply, leg)
     return passage if exchange.dialect.form is None else Formed(passage, exchange.dialect.form())
 
 
@@ -151,8 +153,8 @@ class Translation:
 
     __slots__ = ("_cutter", "_decoder", "_encoder", "failure", "finish", "over", "usage")
 
-    def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
-        self._decoder = leg.dialect.stream_decoder(reply.outgoing.restore)
+    def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
+        self._decoder = decoder or leg.dialect.stream_decoder(reply.outgoing.restore)
         self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
         self.usage: Usage | None = None
         self.finish: str | None = None

@@ -10,15 +10,17 @@ from asgi_llm.dialects.forwarded import Forwarded
 from asgi_llm.dialects.forwarded.embeddings import Adapter
 from asgi_llm.dialects.interface import Dialect, Patcher, Profile
 from asgi_llm.dialects.registry import DIALECTS
-from asgi_llm.errors import ClientError, Kind, PolicyError
-from asgi_llm.exchange import Caller, Exchange, Forward
+from asgi_llm.errors import Kind, PolicyError
+from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.fleet import Crew
 from asgi_llm.identity import TARGET_KEY
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.providers.headers import Allowed, returned_headers
-from asgi_llm.routing.resolve import Resolution
+from asgi_llm.routing.resolve import On, Resolution
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
+
+from .serving import names_model, not_served, pinned_target, serves
 
 __all__ = ["Leg", "Mode", "Plan", "choose_dialect", "leg_path", "make_plan", "patcher_for"]
 
@@ -37,6 +39,7 @@ class Leg(Struct, frozen=True, eq=False):
     translation where there is one, ``patcher`` what adapts the caller's bytes. ``path`` and ``stream_path`` stand
     behind the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent
     none of that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
+    ``number`` is its place in the route, from 1; ``on`` says after which failures it is tried.
     ``forwarded`` is the endpoint where it is no dialect's, ``adapter`` what turns it into one that this target has.
     """
 
@@ -52,13 +55,18 @@ class Leg(Struct, frozen=True, eq=False):
     defaults: Headers
     allowed: Allowed
     returned: Allowed
+    number: int = 1
+    on: On = "failure"
     forwarded: Forwarded | None = None
     adapter: Adapter | None = None
 
 
 class Plan(Struct, frozen=True, eq=False):
+    """``tells``: whether the way is told in ``x-llm-route``."""
+
     resolution: Resolution
     legs: tuple[Leg, ...]
+    tells: bool = False
 
 
 def make_plan(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
@@ -74,7 +82,7 @@ def make_plan(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     forward = exchange.forward
     name: str = exchange.dialect.name
     if forward is not None:
-        name, named = forward.endpoint.name, _pinned(forward, named)
+        name, named = forward.endpoint.name, pinned_target(forward, named)
     key = (name, exchange.envelope.model, named)
     plan = runtime.plans.get(key)
     if plan is None:
@@ -86,22 +94,24 @@ def make_plan(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
 
 
 def _plan(runtime: Runtime, exchange: Exchange, model: str, named: str | None) -> Plan:
-    resolution = runtime.blueprint.ladder.resolve(model, named)
+    blueprint = runtime.blueprint
+    resolution = blueprint.ladder.resolve(model, named)
     forwarded = exchange.forward.endpoint if exchange.forward is not None else None
     legs = []
-    for position, name in enumerate(resolution.targets):
-        crew = runtime.fleet.crews[name]
-        upstream_model = crew.target.upstream_model(model)
-        if forwarded is not None and not _serves(runtime, crew, forwarded):
-            continue
-        if forwarded is not None and (forwarded.model == "none" or not model):
-            _check_unnamed(crew, forwarded)
-            legs.append(_forwarded_leg(crew, "", forwarded))
-        elif crew.target.catalog.permits(upstream_model):
+    for position, way in enumerate(resolution.ways):
+        crew = runtime.fleet.crews[way.target]
+        upstream_model = crew.target.upstream_model(way.model or model)
+        if forwarded is not None:
+            if not serves(blueprint, crew.target, forwarded):
+                continue
+            if not names_model(crew.target, forwarded, model):
+                legs.append(_forwarded_leg(crew, "", forwarded, position + 1, way.on))
+                continue
+        if crew.target.catalog.permits(upstream_model):
             if forwarded is not None:
-                legs.append(_forwarded_leg(crew, upstream_model, forwarded))
+                legs.append(_forwarded_leg(crew, upstream_model, forwarded, position + 1, way.on))
             else:
-                legs.append(_leg(crew, upstream_model, exchange.dialect.name))
+                legs.append(_leg(crew, upstream_model, exchange.dialect.name, position + 1, way.on))
         elif position == 0:
             raise PolicyError(
                 f'the model "{model[:200]}" is not permitted here',
@@ -110,51 +120,15 @@ def _plan(runtime: Runtime, exchange: Exchange, model: str, named: str | None) -
                 param="model",
             )
     if forwarded is not None and not legs:
-        raise ClientError(
-            f'the target "{resolution.targets[0]}" does not serve {forwarded.path}',
-            code="endpoint_not_supported",
-            kind=Kind.NOT_FOUND,
-        )
-    return Plan(resolution, tuple(legs))
+        raise not_served(resolution.ways[0].target, forwarded)
+    return Plan(resolution, tuple(legs), blueprint.settings.routing.header)
 
 
-def _pinned(forward: Forward, named: str | None) -> str | None:
-    """The target that an id leads to, or else the one that the host named."""
-    if forward.pin is None:
-        return named
-    if named is not None and named != forward.pin.target:
-        raise ClientError("there is no such thing at this target", code="not_found", param="id", kind=Kind.NOT_FOUND)
-    return forward.pin.target
-
-
-def _serves(runtime: Runtime, crew: Crew, forwarded: Forwarded) -> bool:
-    """Whether the target has the endpoint, and, where ids are to be given out, can sign them."""
-    if forwarded.name not in crew.target.endpoints:
-        return False
-    return forwarded.pin is None or runtime.blueprint.pins.signs(crew.target.name)
-
-
-def _check_unnamed(crew: Crew, forwarded: Forwarded) -> None:
-    """A request that names no model, or hides many in a file, must not get round the catalog."""
-    settings = crew.target.settings
-    if not (settings.allow or settings.deny):
-        return
-    if forwarded.model == "optional":
-        raise ClientError("model is missing; this target permits certain models", code="model_required", param="model")
-    if forwarded.name == "batches":
-        raise PolicyError(
-            "batches are not permitted here, since the models in them could not be looked at",
-            kind=Kind.PERMISSION,
-            code="batches_not_permitted",
-        )
-
-
-def _forwarded_leg(crew: Crew, model: str, forwarded: Forwarded) -> Leg:
+def _forwarded_leg(crew: Crew, model: str, forwarded: Forwarded, number: int, on: On) -> Leg:
     target, name = crew.target, forwarded.name
     adapter = None if name in target.settings.endpoints else target.provider.adapters.get(name)
     spoken = forwarded.dialect.name if forwarded.dialect.name in target.headers else target.dialects[0]
     path = leg_path(target.endpoints[name], model)
-    fixed = tuple(pair for pair in target.headers[spoken] if forwarded.body == "json" or pair[0] != b"content-type")
     return Leg(
         crew,
         model,
@@ -164,16 +138,19 @@ def _forwarded_leg(crew: Crew, model: str, forwarded: Forwarded) -> Leg:
         patcher=None,
         path=path,
         stream_path=path,
-        fixed=fixed,
+        # Forms say their own type, and what has no body has none.
+        fixed=tuple(pair for pair in target.headers[spoken] if forwarded.body == "json" or pair[0] != b"content-type"),
         defaults=target.provider.fixed_headers.get(spoken, []),
         allowed=target.forwarded[spoken] if adapter is None else target.forwarded_foreign,
         returned=returned_headers(spoken if adapter is None else None),
+        number=number,
+        on=on,
         forwarded=forwarded,
         adapter=adapter,
     )
 
 
-def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
+def _leg(crew: Crew, model: str, dialect: DialectName, number: int, on: On) -> Leg:
     target = crew.target
     provider = target.provider
     spoken, mode = choose_dialect(target.dialects, dialect)
@@ -193,6 +170,8 @@ def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
         defaults=provider.fixed_headers.get(spoken, []),
         allowed=target.forwarded[spoken] if own else target.forwarded_foreign,
         returned=returned_headers(spoken if own else None),
+        number=number,
+        on=on,
     )
 
 

@@ -5,6 +5,7 @@ answer is folded or unfolded, so that every caller gets what it asked for.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -25,6 +26,7 @@ from .heartbeat import Heartbeat
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
 from .refuse import in_form
+from .rounds import Rounds, open_rounds
 
 __all__ = ["relay"]
 
@@ -41,22 +43,28 @@ async def relay(
     assert leg is not None  # noqa: S101  # attempt() filled in both
     assert worker is not None  # noqa: S101
     exchange.status = reply.response.status
+    rounds: Rounds | None = None
     try:
+        rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
         if leg.forwarded is not None:
             await _relay_forwarded(runtime, exchange, caller, reply, heartbeat)
         elif heartbeat is None:
-            whole = await _fold(reply, leg, exchange) if reply.stream else reply.whole
+            whole = await _fold(reply, leg, exchange, rounds) if reply.stream else reply.whole
+            if rounds is not None and reply.whole is not None:
+                whole = await rounds.complete(reply.whole)
             body = _whole_body(exchange, leg, reply, whole)
             await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
         elif reply.stream:
-            await _send_stream(runtime, exchange, caller, reply, heartbeat)
+            await _send_stream(runtime, exchange, caller, reply, heartbeat, rounds)
         else:
-            await _send_unfolded(exchange, caller, reply, heartbeat, leg)
+            await _send_unfolded(exchange, caller, reply, heartbeat, leg, rounds)
     except UpstreamError as error:
         _broke_off(runtime, exchange, worker, error)
         raise
     finally:
         reply.response.close()
+        if rounds is not None:
+            rounds.close()
     if exchange.worker is worker:
         exchange.worker = None
         worker.succeeded(exchange.facts, exchange.probe)
@@ -70,7 +78,7 @@ async def _relay_forwarded(
     if reply.stream:
         beating = heartbeat or Heartbeat(runtime, exchange, caller)
         try:
-            await _send_stream(runtime, exchange, caller, reply, beating)
+            await _send_stream(runtime, exchange, caller, reply, beating, None)
         finally:
             beating.stop()
         return
@@ -138,9 +146,13 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
     return _renamed(body, leg.dialect.answer_model, exchange.envelope.model)
 
 
-async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg) -> None:
+async def _send_unfolded(
+    exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg, rounds: Rounds | None
+) -> None:
     """The caller asked for a stream and the upstream gave the whole answer at once."""
     response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
+    if rounds is not None:
+        response = await rounds.complete(response)
     exchange.usage = response.usage
     await _begin(exchange, caller, reply, heartbeat)
     stream = exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response))
@@ -148,14 +160,15 @@ async def _send_unfolded(exchange: Exchange, caller: Caller, reply: Reply, heart
 
 
 async def _send_stream(
-    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat
+    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, rounds: Rounds | None
 ) -> None:
     leg, worker = exchange.leg, exchange.worker
     assert leg is not None  # noqa: S101  # relay() checked both
     assert worker is not None  # noqa: S101
-    passage = open_passage(exchange, reply, leg)
+    passage = open_passage(exchange, reply, leg, rounds)
+    read = reply.response.read if rounds is None else rounds.read
     try:
-        last = await _pump(exchange, caller, reply, heartbeat, passage)
+        last = await _pump(exchange, caller, reply, heartbeat, passage, read)
         if passage.failure is not None:
             _broke_off(runtime, exchange, worker, passage.failure)
         await caller.finish(last)
@@ -168,9 +181,16 @@ async def _send_stream(
         exchange.usage, exchange.finish = passage.usage, passage.finish
 
 
-async def _pump(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, passage: Passage) -> bytes:
+async def _pump(
+    exchange: Exchange,
+    caller: Caller,
+    reply: Reply,
+    heartbeat: Heartbeat,
+    passage: Passage,
+    read: Callable[[], Awaitable[bytes]],
+) -> bytes:
     """Sends all but the last bytes of the stream, which it returns."""
-    read, send = reply.response.read, caller.send
+    send = caller.send
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -202,9 +222,10 @@ async def _begin(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: He
         await caller.start(exchange.status, stream_head(exchange, reply.response.headers))
 
 
-async def _fold(reply: Reply, leg: Leg, exchange: Exchange) -> Response:
+async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: Rounds | None) -> Response:
     """The whole answer out of a stream that the caller did not ask for."""
-    decoder, folder = leg.dialect.stream_decoder(reply.outgoing.restore), Folder()
+    decoder, folder = rounds or leg.dialect.stream_decoder(reply.outgoing.restore), Folder()
+    read = reply.response.read if rounds is None else rounds.read
     cutter = cutter_for(exchange, reply)
     data = reply.first
     try:
@@ -214,7 +235,7 @@ async def _fold(reply: Reply, leg: Leg, exchange: Exchange) -> Response:
                 folder.feed(event)
             if cutter is not None and cutter.over:
                 return folder.response()
-            data = await reply.response.read()
+            data = await read()
         events = decoder.end()
         for event in events if cutter is None else cutter.feed(events):
             folder.feed(event)

@@ -5,15 +5,19 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
-from .admin import AdminSettings, StateSettings
+from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
 from .problems import literal_secrets
-from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .quotas import QuotaMatch, QuotaSettings
+from .routing import FallbackSettings, RouteSettings, RoutingSettings
+from .serving import EndpointSettings, LimitSettings, StreamSettings
+from .state import StateSettings
 from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
     BreakerSettings,
+    HedgeSettings,
     PoolSettings,
     ProviderName,
     RetrySettings,
@@ -32,13 +36,18 @@ __all__ = [
     "AuthSettings",
     "BreakerSettings",
     "EndpointSettings",
+    "FallbackSettings",
     "HealthSettings",
+    "HedgeSettings",
     "KeySettings",
     "LimitSettings",
     "PoolSettings",
     "ProviderName",
+    "QuotaMatch",
+    "QuotaSettings",
     "RetrySettings",
     "RouteSettings",
+    "RoutingSettings",
     "Secret",
     "Settings",
     "StateSettings",

@@ -10,10 +10,13 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
-from .admin import AdminSettings, StateSettings
+from .admin import AdminSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
-from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .quotas import QuotaSettings
+from .routing import RouteSettings, RoutingSettings
+from .serving import EndpointSettings, LimitSettings, StreamSettings
+from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
 from .values import Model, Name
@@ -31,13 +34,15 @@ class Settings(Model):
     targets: Annotated[dict[Name, TargetSettings], Field(min_length=1), PlainSerializer(_plain_targets)]
     default_target: str | None = None
     routes: tuple[RouteSettings, ...] = ()
+    routing: RoutingSettings = RoutingSettings()
     auth: AuthSettings = AuthSettings()
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
     admin: AdminSettings = AdminSettings()
-    state: StateSettings = StateSettings()
     store: StoreSettings = StoreSettings()
+    state: StateSettings = StateSettings()
+    quotas: tuple[QuotaSettings, ...] = ()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

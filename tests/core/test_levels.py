@@ -35,6 +35,7 @@ LEVELS = {
     "providers": 4,
     "upstream": 4,
     "fleet": 5,
+    "quotas": 5,
     "lookout": 5,
     "exchange": 6,
     "pipeline": 6,

@@ -12,6 +12,7 @@ from .encode_stream import KEEPALIVE, ChatStreamEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .hide import UsageFilter
 from .losses import LOSSES
+from .own import without_own_details
 from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
@@ -37,5 +38,6 @@ CHAT = Dialect(
     keepalive=KEEPALIVE,
     losses=LOSSES,
     hide_usage=UsageFilter,
+    clean=without_own_details,
     patcher=patcher,
 )

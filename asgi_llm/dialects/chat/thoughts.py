@@ -16,9 +16,9 @@ from asgi_llm.neutral.request import Carrier, Reasoning
 
 from .wire import given
 
-__all__ = ["Detail", "call_carriers", "detail", "detail_text", "extra_content", "read_details", "read_thoughts"]
+__all__ = ["OURS", "Detail", "call_carriers", "detail", "detail_text", "extra_content", "read_details", "read_thoughts"]
 
-_OURS = "asgi-llm/"
+OURS = "asgi-llm/"
 _KINDS: frozenset[str] = frozenset(get_args(get_type_hints(Carrier)["kind"]))
 
 
@@ -83,7 +83,7 @@ def detail(carrier: Carrier, index: int, start: int, end: int) -> Detail | Raw:
     return Detail(
         type="reasoning.text" if signed else "reasoning.encrypted",
         index=index,
-        format=_OURS + carrier.kind,
+        format=OURS + carrier.kind,
         signature=carrier.data if signed else None,
         data=None if signed else carrier.data,
         id=carrier.item_id,
@@ -124,8 +124,8 @@ def carrier_of(entry: Detail, raw: Raw) -> Carrier | None:
     blob = entry.signature or entry.data
     if not blob:
         return None
-    kind = (entry.format or "").removeprefix(_OURS)
-    if entry.format and entry.format.startswith(_OURS) and kind in _KINDS:
+    kind = (entry.format or "").removeprefix(OURS)
+    if entry.format and entry.format.startswith(OURS) and kind in _KINDS:
         made = {"kind": kind, "data": blob, "provider": entry.provider, "model": entry.model, "item_id": entry.id}
         return msgspec.convert(made, Carrier)
     return Carrier("openrouter.detail", bytes(raw).decode())

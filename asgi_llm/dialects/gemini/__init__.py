@@ -16,8 +16,10 @@ from .encode_request import encode_request
 from .encode_stream import KEEPALIVE, GeminiEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
+from .own import without_own_signatures
 from .request import decode_request
 from .response import decode_response, encode_response
+from .resume import resume
 from .stream import GeminiDecoder
 from .usage import decode_usage
 from .watch import GeminiWatcher
@@ -39,6 +41,8 @@ GEMINI = Dialect(
     encode_failure=encode_failure,
     keepalive=KEEPALIVE,
     losses=LOSSES,
+    clean=without_own_signatures,
+    resume=resume,
     names_model=False,
     answer_model="modelVersion",
 )

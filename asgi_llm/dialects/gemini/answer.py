@@ -26,6 +26,7 @@ class WireCandidate(Struct, rename="camel"):
     grounding_metadata: Raw = NULL
     citation_metadata: Raw = NULL
     logprobs_result: Raw = NULL
+    continuation_token: Any = None
 
 
 class WireFeedback(Struct, rename="camel"):

@@ -5,7 +5,7 @@ A pure function: the same request gives the same bytes, and a longer conversatio
 one. Spec: Gemini API, "GenerateContentRequest", "GenerationConfig".
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -47,9 +47,9 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     if config := _generation(request, model, report):
         body["generationConfig"] = config
     _rest(request, body, report)
-    return Encoded(
-        msgspec.json.encode(body), report.warnings, restore=Restore(tools.shapes, stops=request.stop[_STOPS:])
-    )
+    pauses: Literal["token"] | None = "token" if request.dialect != "gemini" and request.n in (None, 1) else None
+    restore = Restore(tools.shapes, stops=request.stop[_STOPS:], pauses=pauses)
+    return Encoded(msgspec.json.encode(body), report.warnings, restore=restore)
 
 
 def _refuse(request: Request, report: Report) -> None:

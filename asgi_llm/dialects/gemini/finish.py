@@ -3,6 +3,8 @@
 Spec: Gemini API, "FinishReason", "BlockReason".
 """
 
+from typing import Any
+
 from asgi_llm.neutral.response import Finish, FinishReason
 
 __all__ = ["blocked", "finish_of", "finish_word"]
@@ -21,7 +23,7 @@ _OTHERS = frozenset(
 )
 
 
-def finish_of(word: str, message: str | None = None, *, calls: bool) -> Finish:
+def finish_of(word: str, message: str | None = None, token: Any = None, *, calls: bool) -> Finish:
     """``calls``: the answer holds tool calls for the caller to run, for which the API's word is STOP too."""
     word = word.upper()
     if word == "MAX_TOKENS":
@@ -31,7 +33,7 @@ def finish_of(word: str, message: str | None = None, *, calls: bool) -> Finish:
     if word in _MALFORMED:
         return Finish("malformed_call", category=word, detail=message)
     if word == "CONTINUATION":
-        return Finish("pause", category=word, detail=message)
+        return Finish("pause", category=word, detail=message, token=token if isinstance(token, str) else None)
     if calls:
         return Finish("tool_calls")
     return Finish("end") if word in ("STOP", "") else Finish("other", category=word, detail=message)

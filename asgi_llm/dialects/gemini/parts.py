@@ -133,6 +133,7 @@ _WHOLE = msgspec.json.Decoder(_Whole)
 _MEMBERS: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 _READ = frozenset({"text", "inlineData", "fileData", "functionCall", "functionResponse"})
 """What is understood elsewhere: kept as it came, it would hand on what could not be read."""
+_FILES = frozenset({"inlineData", "fileData"})
 _MODIFIERS = frozenset({"thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata"})
 
 
@@ -155,7 +156,8 @@ def raw_part(raw: Raw) -> Part | None:
         return ServerResult("gemini", _kind(run), _text(run.id), raw=raw)
     members = [name for name, value in _MEMBERS.decode(raw).items() if given(value) is not None]
     kind = next((name for name in members if name not in _MODIFIERS), None)
-    return None if kind is None or kind in _READ else Opaque("gemini", kind, raw)
+    cut = kind in _FILES and "videoMetadata" in members
+    return None if kind is None or (kind in _READ and not cut) else Opaque("gemini", kind, raw)
 
 
 _RUN_KINDS = {"GOOGLE_SEARCH_WEB": "web_search", "URL_CONTEXT": "web_fetch", "FILE_SEARCH": "file_search"}

@@ -127,7 +127,7 @@ def _candidate(wire: WireCandidate, position: int, raw: RawParts, restore: Resto
     message = wire.finish_message if isinstance(wire.finish_message, str) else None
     return Candidate(
         tuple(parts),
-        finish_of(wire.finish_reason or "", message, calls=calls),
+        finish_of(wire.finish_reason or "", message, wire.continuation_token, calls=calls),
         wire.index if wire.index is not None and wire.index >= 0 else position,
         read_logprobs(wire.logprobs_result),
     )

@@ -17,7 +17,7 @@ from asgi_llm.neutral.request import Carrier, Reasoning
 
 from .spelling import is_base64, standard_base64
 
-__all__ = ["SENTINEL", "Envelope", "Held", "carriers_of", "envelope", "google_signature", "is_ours", "seal"]
+__all__ = ["PREFIX", "SENTINEL", "Envelope", "Held", "carriers_of", "envelope", "google_signature", "is_ours", "seal"]
 
 SENTINEL = "skip_thought_signature_validator"
 """What the API takes in place of a signature on calls that another model made."""
@@ -25,7 +25,7 @@ SENTINEL = "skip_thought_signature_validator"
 _STAND_INS = frozenset(map(standard_base64, (SENTINEL, "context_engineering_is_the_way_to_go")))
 
 _MARK = b"asgi-llm.v1."  # twelve bytes, so that their base64 has a length of its own: sixteen letters
-_PREFIX = b64encode(_MARK).decode()
+PREFIX = b64encode(_MARK).decode()
 
 
 class Held(Struct, frozen=True, omit_defaults=True):
@@ -48,7 +48,7 @@ _DECODER = msgspec.json.Decoder(Envelope)
 
 def is_ours(signature: str) -> bool:
     """Whether the signature was made here."""
-    return signature.startswith(_PREFIX)
+    return signature.startswith(PREFIX)
 
 
 def seal(thoughts: Iterable[Held] = (), carriers: Iterable[Carrier] = ()) -> str:
@@ -57,9 +57,9 @@ def seal(thoughts: Iterable[Held] = (), carriers: Iterable[Carrier] = ()) -> str
 
 
 def envelope(signature: str) -> Envelope:
-    """What a signature of ours holds; nothing, where it was cut or forged."""
+    """What a signature of ours holds, whichever base64 the client made of it; nothing, where it was cut or forged."""
     try:
-        return _DECODER.decode(b64decode(signature, validate=True)[len(_MARK) :])
+        return _DECODER.decode(b64decode(standard_base64(signature), validate=True)[len(_MARK) :])
     except (binascii.Error, ValueError, RecursionError):
         return Envelope()
 

@@ -6,6 +6,8 @@ stream in which a candidate has no such reason is truncated, whatever came befor
 Spec: Gemini API, "streamGenerateContent".
 """
 
+from typing import Any
+
 import msgspec
 from msgspec import Raw
 
@@ -53,7 +55,7 @@ _EVERY = 8
 class _Candidate:
     """One answer in the making. The open text is kept, because citations count its bytes."""
 
-    __slots__ = ("calls", "index", "kind", "message", "number", "signed", "sources", "texts", "word")
+    __slots__ = ("calls", "index", "kind", "message", "number", "signed", "sources", "texts", "token", "word")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -68,6 +70,7 @@ class _Candidate:
         self.calls = False
         self.word: str | None = None
         self.message: str | None = None
+        self.token: Any = None
 
     def part(self, wire: WirePart, restore: Restore, events: list[Event]) -> bool:
         """Take a part; False where its raw bytes are needed."""
@@ -135,7 +138,7 @@ class _Candidate:
         self.kind, self.signed, self.texts = "", False, []
 
     def finish(self) -> Finish:
-        return finish_of(self.word or "", self.message, calls=self.calls)
+        return finish_of(self.word or "", self.message, self.token, calls=self.calls)
 
 
 class GeminiDecoder:
@@ -237,7 +240,7 @@ class GeminiDecoder:
         if wire.grounding_metadata != NULL or wire.citation_metadata != NULL:
             candidate.sources = read_sources(wire.grounding_metadata, wire.citation_metadata) or candidate.sources
         if wire.finish_reason and wire.finish_reason != "FINISH_REASON_UNSPECIFIED":
-            candidate.word = wire.finish_reason
+            candidate.word, candidate.token = wire.finish_reason, wire.continuation_token
             candidate.message = wire.finish_message if isinstance(wire.finish_message, str) else None
 
     def _finish(self, events: list[Event]) -> None:

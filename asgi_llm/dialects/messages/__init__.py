@@ -18,6 +18,7 @@ from .own import without_own_thoughts
 from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
+from .resume import resume
 from .stream import MessagesDecoder
 from .usage import read_usage
 from .watch import MessagesWatcher
@@ -40,6 +41,7 @@ MESSAGES = Dialect(
     keepalive=KEEPALIVE,
     losses=LOSSES,
     clean=without_own_thoughts,
+    resume=resume,
     patcher=patcher,
 )
 MESSAGES_COUNT = replace(

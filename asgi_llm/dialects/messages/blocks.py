@@ -180,20 +180,22 @@ def _open_result(raw: Raw, path: str) -> ToolResult:
 
 
 class _Carried(Struct, frozen=True):
-    """Not a part: carriers, kept in a thinking block, that belong to the tool call beside it."""
+    """Not a part: carriers, kept in a thinking block, that belong to the tool call or the text beside it."""
 
     carriers: tuple[Carrier, ...]
     to: str
 
 
 def join(parts: "Iterable[Part | _Carried]") -> tuple[Part, ...]:
-    """The parts, with carriers put on the tool calls they belong to."""
+    """The parts, with carriers put on the tool calls and texts they belong to."""
     joined: list[Part] = []
     waiting: tuple[Carrier, ...] = ()
     for part in parts:
         if isinstance(part, _Carried):
             if part.to == "next":
                 waiting = part.carriers
+            elif part.to == "text":
+                _sign_text(joined, part.carriers)
             elif joined and isinstance(joined[-1], ToolCall):
                 joined[-1] = msgspec.structs.replace(joined[-1], carriers=part.carriers)
             continue
@@ -201,6 +203,14 @@ def join(parts: "Iterable[Part | _Carried]") -> tuple[Part, ...]:
             part, waiting = msgspec.structs.replace(part, carriers=waiting), ()
         joined.append(part)
     return tuple(joined)
+
+
+def _sign_text(parts: list[Part], carriers: tuple[Carrier, ...]) -> None:
+    """Put the carriers on the text they stand behind; where there is none, they came with an empty one."""
+    if parts and isinstance(last := parts[-1], Text) and not last.carriers:
+        parts[-1] = msgspec.structs.replace(last, carriers=carriers)
+    elif carriers:
+        parts.append(Text("", carriers=carriers))
 
 
 def _inside(place: str, error: msgspec.ValidationError) -> msgspec.ValidationError:

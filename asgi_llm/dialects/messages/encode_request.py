@@ -92,7 +92,10 @@ class _Draft:
         if self.request.stream.on:
             body["stream"] = True
         shapes, unwrap = self.tools.shapes, self.unwrap
-        restore = Restore(shapes, unwrap) if shapes or unwrap else _NOTHING
+        pauses = self.tools.hosted and self.request.dialect != "messages"
+        restore = _NOTHING
+        if shapes or unwrap or pauses:
+            restore = Restore(shapes, unwrap, pauses="content" if pauses else None)
         return Encoded(msgspec.json.encode(body), self.report.warnings, self._headers(), restore)
 
     def _body(self, form: dict[str, Any] | None) -> dict[str, Any]:

@@ -48,7 +48,7 @@ from asgi_llm.neutral.usage import Usage, merge
 from .errors import encode_failure
 from .names import call_id, flat_name
 from .response import citation_block, message_id, signature_of
-from .signatures import seal
+from .signatures import Place, seal
 from .stops import stop_of
 from .usage import encode_usage
 
@@ -188,6 +188,7 @@ class MessagesEncoder:
             case Text() | Refusal() | Compaction():
                 self._block = _Block("text")
                 if isinstance(part, Text):
+                    self._block.carriers = part.carriers
                     for said in part.citations:
                         self._candidate(CitationAdd(event.index, said), out)
                 self._text(part.text, out)
@@ -303,9 +304,10 @@ class MessagesEncoder:
             self._begin_block(block, header, b"", b"", out)
         if block.index >= 0:
             out.append(_block_stop(block.index))
-        if block.kind in ("call", "free") and block.carriers:
-            # Known too late to go before the call it belongs to.
-            self._whole({"type": "thinking", "thinking": "", "signature": ""}, out, seal(block.carriers, "previous"))
+        if block.carriers and block.kind in ("call", "free", "text"):
+            # Known too late to go before the call or the text it belongs to.
+            place: Place = "text" if block.kind == "text" else "previous"
+            self._whole({"type": "thinking", "thinking": "", "signature": ""}, out, seal(block.carriers, place))
         return True
 
     def _sign(self, block: _Block, out: list[bytes]) -> None:

@@ -46,10 +46,11 @@ _TYPED_SCHEMAS["local_shell"] = _TYPED_SCHEMAS["shell"]
 
 
 class WireTools(Struct):
-    """The tools as they go out, and what they were by their name on the wire."""
+    """The tools as they go out, and what they were by their name on the wire. ``hosted``: the provider runs one."""
 
     tools: list[Block] = []
     shapes: dict[str, ToolShape] = {}
+    hosted: bool = False
 
 
 class _Location(Struct):
@@ -102,6 +103,7 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
             case HostedTool():
                 if (hosted := _hosted(tool, native=native)) is not None:
                     wire.tools.append(hosted)
+                    wire.hosted = True
                 elif merely_offered(tool, request, profile):
                     report.lose("tools.offered")
                 else:

@@ -40,7 +40,7 @@ from .raws import NULL, given
 from .restore import free_text, restored
 from .schemas import object_text
 from .signatures import seal
-from .stops import StopDetails, finish_of, stop_of
+from .stops import Container, StopDetails, finish_of, stop_of
 from .usage import WrittenUsage, decode_usage, encode_usage, to_neutral
 from .wire import Known
 
@@ -113,14 +113,24 @@ def decode_response(body: bytes, restore: Restore) -> Response:
         calls = _calls(parts)
     counts = decode_usage(wire.usage)
     tier = counts.service_tier if counts else None
+    finish = finish_of(wire.stop_reason, wire.stop_sequence, wire.stop_details, _container(wire), calls=calls)
     return Response(
         id=wire.id if isinstance(wire.id, str) else "",
         model=wire.model if isinstance(wire.model, str) else "",
-        candidates=(Candidate(parts, finish_of(wire.stop_reason, wire.stop_sequence, wire.stop_details, calls=calls)),),
+        candidates=(Candidate(parts, finish),),
         usage=to_neutral(counts),
         service_tier=tier if isinstance(tier, str) else None,
         ext={} if given(wire.container) is None else {"container": wire.container},
     )
+
+
+def _container(wire: _Head) -> Container | None:
+    if given(wire.container) is None:
+        return None
+    try:
+        return msgspec.json.decode(wire.container, type=Container)
+    except msgspec.ValidationError:
+        return None
 
 
 def _any_answer(body: bytes) -> tuple[_Head, tuple[Part, ...]]:
@@ -190,6 +200,8 @@ def _content(parts: Iterable[Part], mint: Callable[[str], str]) -> list[Any]:
             case Text():
                 if part.text:
                     content += _texts(part)
+                if part.carriers:
+                    content.append({"type": "thinking", "thinking": "", "signature": seal(part.carriers, "text")})
             case Refusal() | Compaction():
                 if part.text:
                     content.append({"type": "text", "text": part.text})

@@ -13,17 +13,18 @@ import msgspec
 
 from asgi_llm.neutral.request import Carrier
 
-__all__ = ["PREFIX", "Envelope", "envelope", "is_ours", "seal"]
+__all__ = ["PREFIX", "Envelope", "Place", "envelope", "is_ours", "seal"]
 
 PREFIX = "asgi-llm.v1."
+Place = Literal["thought", "next", "previous", "text"]
 
 
 class Envelope(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one of our signatures holds. ``to`` says which part the carriers belong to: the thought itself, or the tool
-    call that follows or precedes it."""
+    """What one of our signatures holds. ``to`` says which part the carriers belong to: the thought itself, the tool
+    call that follows or precedes it, or the text before it."""
 
     carriers: tuple[Carrier, ...] = ()
-    to: Literal["thought", "next", "previous"] = "thought"
+    to: Place = "thought"
 
 
 _DECODER = msgspec.json.Decoder(Envelope)
@@ -34,7 +35,7 @@ def is_ours(signature: str) -> bool:
     return signature.startswith(PREFIX)
 
 
-def seal(carriers: Sequence[Carrier], to: Literal["thought", "next", "previous"] = "thought") -> str:
+def seal(carriers: Sequence[Carrier], to: Place = "thought") -> str:
     """A signature that holds the carriers. Never empty."""
     return PREFIX + urlsafe_b64encode(msgspec.json.encode(Envelope(tuple(carriers), to))).decode().rstrip("=")
 

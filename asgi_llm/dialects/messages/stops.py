@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from asgi_llm.neutral.response import Finish, FinishReason
 
-__all__ = ["StopDetails", "finish_of", "stop_of"]
+__all__ = ["Container", "StopDetails", "finish_of", "stop_of"]
 
 _REASONS: dict[str, FinishReason] = {
     "end_turn": "end",
@@ -30,10 +30,18 @@ class StopDetails(Struct):
     explanation: Any = None
 
 
-def finish_of(word: Any, sequence: Any, details: StopDetails | None, *, calls: bool) -> Finish:
+class Container(Struct):
+    """Where the provider's own tools ran."""
+
+    id: Any = None
+
+
+def finish_of(
+    word: Any, sequence: Any, details: StopDetails | None, container: Container | None = None, *, calls: bool
+) -> Finish:
     """``calls``: the answer holds tool calls for the caller to run."""
     reason = _REASONS.get(word, "other") if isinstance(word, str) and word else "end"
-    if calls and reason in ("end", "other", "stop_sequence"):
+    if calls and reason in ("end", "other", "pause", "stop_sequence"):
         reason = "tool_calls"
     elif reason == "tool_calls" and not calls:
         reason = "end"
@@ -42,6 +50,7 @@ def finish_of(word: Any, sequence: Any, details: StopDetails | None, *, calls: b
         stop_sequence=sequence if isinstance(sequence, str) else None,
         category=details.category if details and isinstance(details.category, str) else None,
         detail=details.explanation if details and isinstance(details.explanation, str) else None,
+        token=container.id if reason == "pause" and container and isinstance(container.id, str) else None,
     )
 
 

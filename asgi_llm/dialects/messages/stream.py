@@ -339,7 +339,7 @@ class MessagesDecoder:
         self._begin(events)
         self._close(events)
         stop = self._stop
-        finish = finish_of(stop.stop_reason, stop.stop_sequence, stop.stop_details, calls=self._calls)
+        finish = finish_of(stop.stop_reason, stop.stop_sequence, stop.stop_details, stop.container, calls=self._calls)
         events.append(Finished(finish))
         self._over = True
 

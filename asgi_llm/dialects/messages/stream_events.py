@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from .raws import NULL
-from .stops import StopDetails
+from .stops import Container, StopDetails
 
 __all__ = [
     "EVENT",
@@ -88,6 +88,7 @@ class WireStop(Struct):
     stop_reason: Any = None
     stop_sequence: Any = None
     stop_details: StopDetails | None = None
+    container: Container | None = None
 
 
 class WireMessageDelta(WireEvent, tag="message_delta"):

@@ -14,6 +14,7 @@ from .encode import encode_request
 from .encoder import Encoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
+from .own import without_own_proofs
 from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
@@ -38,6 +39,7 @@ RESPONSES = Dialect(
     break_off=break_off,
     keepalive=b": keep-alive\n\n",
     losses=LOSSES,
+    clean=without_own_proofs,
     patcher=patcher,
 )
 RESPONSES_COUNT = replace(

@@ -29,6 +29,7 @@ from asgi_llm.neutral.events import (
     UsageUpdate,
 )
 from asgi_llm.neutral.request import (
+    Carrier,
     Compaction,
     Image,
     Inline,
@@ -48,7 +49,7 @@ from .blocks import CallBlock, Items, Ladder, MediaBlock, MessageBlock, Reasonin
 from .echo import ResponseObject
 from .errors import stream_error
 from .ids import legal_item_id
-from .outputs import Ids, compaction_item, is_typed, outcome
+from .outputs import Ids, compaction_item, is_typed, outcome, reasoning_item, text_carriers
 
 __all__ = ["Encoder"]
 
@@ -60,7 +61,10 @@ _Block = MessageBlock | ReasoningBlock | CallBlock | SearchBlock | MediaBlock
 class Encoder:
     """See ``StreamEncoder``."""
 
-    __slots__ = ("_answer", "_block", "_ended", "_ids", "_ladder", "_message", "_object", "_refused", "_usage", "final")
+    __slots__ = (
+        "_answer", "_block", "_ended", "_ids", "_ladder", "_message", "_object", "_refused", "_signed", "_unsaid",
+        "_usage", "final",
+    )  # fmt: skip
 
     def __init__(self, answer: Answer, ladder: Ladder | None = None) -> None:
         self._answer = answer
@@ -74,6 +78,10 @@ class Encoder:
         self._block: _Block | None = None
         """What the block that is open goes to."""
         self._usage: Usage | None = None
+        self._unsaid: Text | None = None
+        """A text that has begun and has said nothing yet."""
+        self._signed: tuple[Carrier, ...] = ()
+        """The proof of the thoughts behind the open text."""
         self._refused = False
         self._ended = False
 
@@ -94,8 +102,8 @@ class Encoder:
     def _take(self, event: Event) -> None:
         match event:
             case TextDelta():
-                if event.candidate == 0 and isinstance(self._block, MessageBlock):
-                    self._block.delta(event.text, event.logprobs)
+                if event.candidate == 0:
+                    self._speak(event)
             case ArgumentsDelta():
                 if event.candidate == 0 and isinstance(self._block, CallBlock | SearchBlock):
                     self._block.delta(event.text)
@@ -112,9 +120,13 @@ class Encoder:
             case CarrierSet():
                 if event.candidate == 0 and isinstance(self._block, ReasoningBlock | CallBlock):
                     self._block.carriers += (event.carrier,)
+                elif event.candidate == 0 and (self._unsaid is not None or isinstance(self._block, MessageBlock)):
+                    self._signed += (event.carrier,)
             case CitationAdd():
-                if event.candidate == 0 and isinstance(self._block, MessageBlock):
-                    self._block.cite(event.citation)
+                if event.candidate == 0:
+                    self._begin_text()
+                    if isinstance(self._block, MessageBlock):
+                        self._block.cite(event.citation)
             case MediaDelta():
                 if event.candidate == 0 and isinstance(self._block, MediaBlock):
                     self._block.data.append(event.data)
@@ -178,7 +190,12 @@ class Encoder:
 
     def _open(self, part: Part) -> None:
         self._close_block()
+        if isinstance(part, Text) and not (part.text or part.citations):
+            # It may stay empty, and be there for its signature alone.
+            self._unsaid, self._signed = part, part.carriers
+            return
         if isinstance(part, Text | Refusal):
+            self._signed = part.carriers if isinstance(part, Text) else ()
             self._say(part)
             return
         self._close_message("completed")
@@ -197,6 +214,18 @@ class Encoder:
                 # No item of this API holds it (audio, video, documents, media by reference).
                 self._block = None
 
+    def _speak(self, event: TextDelta) -> None:
+        if self._unsaid is not None and event.text:
+            self._begin_text()
+        if isinstance(self._block, MessageBlock):
+            self._block.delta(event.text, event.logprobs)
+
+    def _begin_text(self) -> None:
+        """Go on with a text that was announced and has said nothing yet."""
+        if self._unsaid is not None:
+            part, self._unsaid = self._unsaid, None
+            self._say(part)
+
     def _say(self, part: Text | Refusal) -> None:
         if self._message is None:
             self._message = MessageBlock(self._ladder, self._ids)
@@ -212,6 +241,9 @@ class Encoder:
             self._block = SearchBlock(self._ladder, part, self._ids)
 
     def _close_block(self) -> None:
+        if self._unsaid is not None and not self._signed:
+            self._begin_text()
+        self._unsaid = None
         block, self._block = self._block, None
         match block:
             case None:
@@ -220,6 +252,14 @@ class Encoder:
                 block.stop()
             case _:
                 block.close()
+        if self._signed:
+            self._sign_text()
+
+    def _sign_text(self) -> None:
+        """The proof that came with a text, in an item of its own behind the message, which clients send back."""
+        carriers, self._signed = self._signed, ()
+        self._close_message("completed")
+        self._ladder.whole(reasoning_item(self._ids.item("rs_"), [], text_carriers(carriers)))
 
     def _close_message(self, status: str) -> None:
         message, self._message = self._message, None

@@ -17,19 +17,20 @@ from msgspec import Struct
 
 from asgi_llm.neutral.request import Carrier
 
-__all__ = ["Envelope", "is_envelope", "pack", "unpack"]
+__all__ = ["PREFIX", "Envelope", "is_envelope", "pack", "unpack"]
 
-_PREFIX = "asgi-llm.1."
+PREFIX = "asgi-llm.1."
 
 
 class Envelope(Struct, frozen=True, omit_defaults=True):
-    """``call`` is the id of the tool call that the carriers belong to, where they belong to one; ``raw_text`` says
-    that the summary beside the envelope is the thought itself."""
+    """``call`` is the id of the tool call that the carriers belong to, where they belong to one; ``text`` says that
+    they belong to the text before it, ``raw_text`` that the summary beside the envelope is the thought itself."""
 
     carriers: tuple[Carrier, ...]
     call: str | None = None
     raw_text: bool = False
     redacted: bool = False
+    text: bool = False
 
 
 _decoder = msgspec.json.Decoder(Envelope)
@@ -37,16 +38,16 @@ _decoder = msgspec.json.Decoder(Envelope)
 
 def pack(envelope: Envelope) -> str:
     payload = base64.urlsafe_b64encode(msgspec.json.encode(envelope)).decode().rstrip("=")
-    return f"{_PREFIX}{payload}.{_checksum(payload)}"
+    return f"{PREFIX}{payload}.{_checksum(payload)}"
 
 
 def is_envelope(text: str) -> bool:
-    return text.startswith(_PREFIX)
+    return text.startswith(PREFIX)
 
 
 def unpack(text: str) -> Envelope | None:
     """What was packed; None when the text is not an envelope or is a damaged one."""
-    payload, _, checksum = text.removeprefix(_PREFIX).rpartition(".")
+    payload, _, checksum = text.removeprefix(PREFIX).rpartition(".")
     if not is_envelope(text) or checksum != _checksum(payload):
         return None
     try:

@@ -158,14 +158,14 @@ def thought(item: wire.Item, path: str) -> Reasoning:
 
 def reasoning(item: wire.Item, path: str) -> tuple[Reasoning, Envelope | None]:
     """A reasoning item as a caller sends it back, out of its envelope where it is in one. An envelope with the
-    carriers of a tool call is returned with them, since they belong to the call and not to the thought."""
+    carriers of a tool call or a text is returned with them, since they belong to that and not to a thought."""
     part = thought(item, path)
     data = item.encrypted_content or ""
     envelope = unpack(data)
     if envelope is None and is_envelope(data):
         # Damaged on the way: nobody could read it, and nobody would take it.
         return msgspec.structs.replace(part, carriers=()), None
-    if envelope is None or envelope.call is not None:
+    if envelope is None or envelope.call is not None or envelope.text:
         return part, envelope
     text, summary = part.text, part.summary
     if envelope.raw_text:

@@ -32,6 +32,7 @@ __all__ = [
     "proof",
     "reasoning_item",
     "search_item",
+    "text_carriers",
     "typed_item",
 ]
 
@@ -120,6 +121,11 @@ def proof(carriers: tuple[Carrier, ...], *, raw_text: bool, redacted: bool) -> s
 def call_carriers(carriers: tuple[Carrier, ...], call_id: str) -> str:
     """``encrypted_content`` of the reasoning item that keeps a tool call's carriers for it."""
     return pack(Envelope(carriers, call=call_id))
+
+
+def text_carriers(carriers: tuple[Carrier, ...]) -> str:
+    """``encrypted_content`` of the reasoning item that keeps the carriers of the text before it."""
+    return pack(Envelope(carriers, text=True))
 
 
 def call_kind(call: ToolCall) -> tuple[str, str, str]:

@@ -279,6 +279,9 @@ class _Grouping:
     def _reasoning(self, item: wire.Item, path: str) -> None:
         part, envelope = items.reasoning(item, path)
         group = self._group("assistant")
+        if envelope is not None and envelope.text:
+            _sign_text(group.parts, envelope.carriers)
+            return
         if envelope is None or envelope.call is None:
             group.parts.append(part)
             return
@@ -306,6 +309,14 @@ class _Grouping:
             self.close()
             self.open = _Open(role)
         return self.open
+
+
+def _sign_text(parts: list[Part], carriers: tuple[Carrier, ...]) -> None:
+    """Put the carriers on the text they stand behind; where there is none, they came with an empty one."""
+    if parts and isinstance(last := parts[-1], Text) and not last.carriers:
+        parts[-1] = msgspec.structs.replace(last, carriers=carriers)
+    else:
+        parts.append(Text("", carriers=carriers))
 
 
 def _last_said(parts: list[Part]) -> Part | None:

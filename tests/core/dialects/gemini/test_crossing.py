@@ -8,11 +8,12 @@ import pytest
 
 from asgi_llm.dialects.chat import CHAT
 from asgi_llm.dialects.gemini import GEMINI
+from asgi_llm.dialects.gemini.signatures import Held, envelope, seal
 from asgi_llm.dialects.interface import Answer, Dialect, Profile, Restore
 from asgi_llm.dialects.messages import MESSAGES
 from asgi_llm.dialects.responses import RESPONSES
 from asgi_llm.neutral.fold import unfold
-from asgi_llm.neutral.request import Request
+from asgi_llm.neutral.request import Carrier, Reasoning, Request
 from asgi_llm.neutral.response import Response
 
 ANSWER = Answer(model="m", now=lambda: 0.0)
@@ -188,3 +189,12 @@ def test_a_gemini_callers_request_in_every_other_dialect(upstream: Dialect) -> N
     assert kinds == ["Text", "Image", "Text", "ToolCall", "ToolResult", "Text"]
     assert again.max_output == 100
     assert [tool.name for tool in again.tools] == ["look"]
+
+
+def test_an_envelope_survives_a_client_that_spells_base64_for_addresses() -> None:
+    """Google's Python client decodes signatures and writes them anew, URL-safe and with or without padding."""
+    held = Held(Reasoning("Hm ☃? ~~~ ÿÿÿ", carriers=(Carrier("anthropic.signature", "c2ln"),)))
+    sealed = seal([held])
+    spelled = sealed.replace("+", "-").replace("/", "_").rstrip("=")
+    assert spelled != sealed
+    assert envelope(spelled).thoughts == (held,)

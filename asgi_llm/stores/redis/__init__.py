@@ -1,0 +1,1 @@
+"""Stores on a Redis, shared by all processes; the extra ``redis``."""
