@@ -19,6 +19,7 @@ from .ask import Reply, ask
 from .course import Course
 from .forward import may_try_again
 from .hedge import ask_two
+from .media import inline_media
 from .plan import Leg
 from .prepare import prepare
 from .reserve import reserve_leg
@@ -43,6 +44,8 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
         if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):
             continue
         crew, restraint = leg.crew, leg.crew.restraint
+        if runtime.media is not None:
+            await inline_media(runtime.media, exchange, leg)
         outgoing = prepare(exchange, leg, caller)
         exchange.leg, exchange.warnings = leg, outgoing.warnings
         exchange.facts = _facts(exchange, leg, caller) if crew.reads else None
