@@ -12,9 +12,9 @@ from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.settings import EndpointSettings
 
-__all__ = ["ENDPOINTS", "Endpoint", "EndpointKind", "Table"]
+__all__ = ["ENDPOINTS", "STORED", "Endpoint", "EndpointKind", "Table"]
 
-EndpointKind = Literal["admin", "call", "count", "forward", "models", "health", "ready", "root"]
+EndpointKind = Literal["admin", "call", "count", "forward", "stored", "models", "health", "ready", "root"]
 
 
 class Endpoint(Struct, frozen=True):
@@ -83,6 +83,48 @@ ENDPOINTS = (
     Endpoint("root", "/", _READ, "root", "Answers clients that look whether anything is here"),
 )
 
+_READ_DELETE = frozenset({"GET", "HEAD", "DELETE"})
+_READ_POST = frozenset({"GET", "HEAD", "POST"})
+
+STORED = (
+    Endpoint("response", "/v1/responses/{id}", _READ_DELETE, "stored", "A kept response", "responses"),
+    Endpoint("response_cancel", "/v1/responses/{id}/cancel", _POST, "stored", "Cancel a response", "responses"),
+    Endpoint(
+        "response_input_items",
+        "/v1/responses/{id}/input_items",
+        _READ,
+        "stored",
+        "The input of a response",
+        "responses",
+    ),
+    Endpoint("conversations", "/v1/conversations", _POST, "stored", "Create a conversation", "responses"),
+    Endpoint(
+        "conversation",
+        "/v1/conversations/{id}",
+        _READ_DELETE | _POST,
+        "stored",
+        "A conversation",
+        "responses",
+    ),
+    Endpoint(
+        "conversation_items",
+        "/v1/conversations/{id}/items",
+        _READ_POST,
+        "stored",
+        "The items of a conversation",
+        "responses",
+    ),
+    Endpoint(
+        "conversation_item",
+        "/v1/conversations/{id}/items/{item}",
+        _READ_DELETE,
+        "stored",
+        "An item of a conversation",
+        "responses",
+    ),
+)
+"""What there is besides where responses are kept; ``{id}`` and ``{item}`` stand for one segment each."""
+
 _ALWAYS = frozenset({"ready", "root"})
 
 
@@ -92,11 +134,12 @@ _COLLECTIONS = ("/models", "/publishers/google/models")
 
 
 class Table:
-    """Finds the endpoint of a path: the canonical one, without its ``/v1``, or behind one of the prefixes."""
+    """Finds the endpoint of a path: the canonical one, without its ``/v1``, or behind one of the prefixes. With
+    ``stored``, those of what is kept, too."""
 
-    __slots__ = ("_collections", "_kept", "_paths", "_verbs", "served")
+    __slots__ = ("_collections", "_kept", "_paths", "_stored", "_verbs", "served")
 
-    def __init__(self, settings: EndpointSettings) -> None:
+    def __init__(self, settings: EndpointSettings, *, stored: bool = False) -> None:
         """
         Raises:
             ConfigError: ``disable`` names what is no endpoint, or one that is always there.
@@ -119,6 +162,10 @@ class Table:
             for path in _spellings(endpoint):
                 for prefix in prefixes:
                     self._paths[prefix + path if path != "/" else prefix or "/"] = endpoint
+        self._stored: dict[tuple[str, ...], Endpoint] = {}
+        if stored and "responses" not in disabled:
+            below = [prefix + version for prefix in prefixes for version in ("", "/v1")]
+            self._stored = {_shape(start + item.path[3:]): item for start in below for item in STORED}
 
     def find(self, path: str) -> tuple[Endpoint, str] | None:
         """The endpoint at ``path`` and the name of the model, or the id, in it; empty where there is none."""
@@ -128,7 +175,7 @@ class Table:
         for prefix in self._collections:
             if path.startswith(prefix):
                 return self._in_collection(prefix, path[len(prefix) :])
-        return self._with_id(path)
+        return self._with_id(path) or (self._find_stored(path) if self._stored else None)
 
     def _with_id(self, path: str) -> tuple[Endpoint, str] | None:
         for before, tails in self._kept.items():
@@ -138,6 +185,19 @@ class Table:
                 return None if endpoint is None or not name else (endpoint, name)
         return None
 
+    def _find_stored(self, path: str) -> tuple[Endpoint, str] | None:
+        segments = path.split("/")
+        if "" in segments[1:]:
+            return None
+        # Ids stand behind the name of a collection, wherever that stands itself.
+        for place, segment in enumerate(segments):
+            if segment in ("responses", "conversations"):
+                shape = segments.copy()
+                shape[place + 1 :: 2] = ["*"] * len(segments[place + 1 :: 2])
+                if (endpoint := self._stored.get(tuple(shape))) is not None:
+                    return endpoint, "/".join(segments[place + 1 :: 2])
+        return None
+
     def _in_collection(self, prefix: str, rest: str) -> tuple[Endpoint, str] | None:
         # Names of models may hold colons themselves, so only what is known to be a verb is one.
         model, _, verb = rest.rpartition(":")
@@ -145,6 +205,10 @@ class Table:
             return endpoint, model
         listing = self._paths.get(prefix[:-1])
         return None if listing is None else (listing, rest)
+
+
+def _shape(path: str) -> tuple[str, ...]:
+    return tuple("*" if segment.startswith("{") else segment for segment in path.split("/"))
 
 
 def _spellings(endpoint: Endpoint) -> tuple[str, ...]:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
 
-__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "Forward", "HostRefusal", "Outcome", "Why"]
+__all__ = [
+    "Attempt", "Caller", "CallerGone", "Exchange", "Fitting", "Forward", "HostRefusal", "Outcome", "Why",
+]  # fmt: skip
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
 """How an exchange ended. ``upstream_error``: no answer could be had. ``interrupted``: an answer broke off.
@@ -58,10 +60,18 @@ class Caller(Protocol):
     scope: Scope
     headers: Headers
     fields: dict[bytes, bytes]
-    started: bool
-    gone: bool
-    missed: bool
-    """Whether something was said after it had gone."""
+
+    @property
+    def started(self) -> bool: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def missed(self) -> bool:
+        """Whether something was said after it had gone."""
+        ...
+
     queued: bool
     """Set while its request waits for a place: then its leaving ends that at once, whatever the settings say, for there
     is no work yet that could be drained."""
@@ -107,6 +117,17 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     key: int | None = None
 
 
+class Fitting(Protocol):
+    """What makes the body of an exchange what a leg is to be asked, where that is more than what the caller sent."""
+
+    def fit(self, exchange: "Exchange", leg: "Leg") -> None:
+        """
+        Raises:
+            TranslationError: the leg cannot be asked for it.
+        """
+        ...
+
+
 class Forward(Struct, eq=False):
     """What is known of an exchange whose endpoint is forwarded, beside what every exchange has.
 
@@ -138,6 +159,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     envelope: Envelope | None = None
     stream: bool = False
     request: Request | None = None
+    continuation: Fitting | None = None
     fetched: bool = False
     forward: Forward | None = None
     plan: "Plan | None" = None

@@ -19,6 +19,7 @@ from .caller import ASGICaller
 from .lifespan import Running, serve_lifespan
 from .paths import local_path
 from .plain import answer_plain
+from .stored import answer_stored
 from .websocket import refuse_websocket
 
 __all__ = ["GatewayApp"]
@@ -55,12 +56,15 @@ class GatewayApp:
             return
         endpoint, rest = found
         if scope["method"] not in endpoint.methods:
-            if rest and endpoint.kind != "admin":  # below a model there is nothing but its verbs
+            if rest and endpoint.kind not in ("admin", "stored"):  # below a model there is nothing but its verbs
                 await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
                 return
             await self._refuse_method(runtime, caller, endpoint, path or "")
             return
         dialect = _dialect(endpoint, caller, path or "")
+        if endpoint.kind == "stored":
+            await answer_stored(runtime, caller, endpoint, rest, dialect)
+            return
         if endpoint.kind not in ("call", "count", "forward"):
             await answer_plain(runtime, caller, endpoint, rest, dialect)
             return

@@ -44,6 +44,8 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
         if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):
             continue
         crew, restraint = leg.crew, leg.crew.restraint
+        if exchange.continuation is not None:
+            exchange.continuation.fit(exchange, leg)
         if runtime.media is not None:
             await inline_media(runtime.media, exchange, leg)
         outgoing = prepare(exchange, leg, caller)
