@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
+from asgi_llm.dialects.forwarded import Forwarded
 from asgi_llm.dialects.interface import Dialect, Warned
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
@@ -11,15 +12,19 @@ from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.balance.interface import Facts
+from asgi_llm.routing.pins import Pin
 from asgi_llm.types import Headers, Scope
 
 if TYPE_CHECKING:
     from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
     from asgi_llm.pipeline.plan import Leg, Plan
+    from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
 
-__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "Fitting", "HostRefusal", "Outcome", "Why"]
+__all__ = [
+    "Attempt", "Caller", "CallerGone", "Exchange", "Fitting", "Forward", "HostRefusal", "Outcome", "Why",
+]  # fmt: skip
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
 """How an exchange ended. ``upstream_error``: no answer could be had. ``interrupted``: an answer broke off.
@@ -82,6 +87,14 @@ class Caller(Protocol):
         """
         ...
 
+    async def piece(self) -> tuple[bytes, bool]:
+        """The next piece of the body and whether more will come; in place of ``body``, and not after the last one.
+
+        Raises:
+            CallerGone, HostRefusal: as ``body``.
+        """
+        ...
+
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """``start`` and ``finish`` in one."""
         ...
@@ -116,6 +129,18 @@ class Fitting(Protocol):
         ...
 
 
+class Forward(Struct, eq=False):
+    """What is known of an exchange whose endpoint is forwarded, beside what every exchange has.
+
+    ``upload`` is the form that it sends, ``pin`` what an id in its path or body stands for.
+    """
+
+    endpoint: Forwarded
+    method: bytes = b"POST"
+    upload: "Upload | None" = None
+    pin: Pin | None = None
+
+
 class Exchange(Struct, kw_only=True, eq=False):
     """One request on its way. Steps of the pipeline fill it in; nobody else keeps it.
 
@@ -138,6 +163,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     request: Request | None = None
     continuation: Fitting | None = None
     fetched: bool = False
+    forward: Forward | None = None
     plan: "Plan | None" = None
     leg: "Leg | None" = None
     worker: "Worker | None" = None

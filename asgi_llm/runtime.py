@@ -7,6 +7,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from asgi_llm.fleet.fleet import Fleet
@@ -18,6 +19,7 @@ from asgi_llm.lookout import Lookout
 from asgi_llm.metering.prices import Prices
 from asgi_llm.quotas.book import Book
 from asgi_llm.quotas.rules import Rule
+from asgi_llm.routing.pins import Pins
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
@@ -46,7 +48,7 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_ledger", "open_quotas",
+        "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_ledger", "open_quotas", "pins",
         "prices", "roster", "rules", "settings", "sinks", "targets",
     )  # fmt: skip
 
@@ -76,6 +78,7 @@ class Blueprint:
         self.prices = prices
         self.open_database = open_database
         self.open_ledger = open_ledger
+        self.pins = Pins({name: _pin_key(settings, name) for name in targets})
         self.rules = rules
         self.open_quotas = open_quotas
         self.roster = Roster(targets)
@@ -83,6 +86,14 @@ class Blueprint:
         self.open_boards = boards_opener(settings.state, boards)
         self.roster.follow(boards.board(BOARD))
         self.open_history = open_history
+
+
+def _pin_key(settings: Settings, target: str) -> bytes | None:
+    """What ids of things that ``target`` keeps are signed with: the same in every process, and known to nobody else."""
+    if settings.endpoints.id_key is not None:
+        return settings.endpoints.id_key.get_secret_value().encode()
+    key = settings.targets[target].api_key
+    return None if key is None else sha256(b"asgi-llm ids\0" + key.get_secret_value().encode()).digest()
 
 
 class Runtime:
