@@ -100,6 +100,9 @@ class Keeper:
     async def body(self, limit: int) -> bytes:
         return await self._caller.body(limit)
 
+    async def piece(self) -> tuple[bytes, bool]:
+        return await self._caller.piece()
+
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         if 200 <= status < 300:
             body = await self._end(body)
