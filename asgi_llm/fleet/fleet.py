@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 
-from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts
+from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts, Policy
+from asgi_llm.routing.balance.least_load import LeastLoad
 from asgi_llm.routing.balance.registry import POLICIES, build
 from asgi_llm.settings import HealthSettings, LimitSettings
 from asgi_llm.stores.boards import Boards
 from asgi_llm.stores.memory.boards import MemoryBoards
 
 from .member import Member
+from .pair import Pair, blamed
 from .probes import keep_probing
 from .restraint import Restraint
 from .roster import BOARD, Change, Roster
@@ -42,15 +44,15 @@ class Crew:
         reads: whether choosing among them takes more than their number: facts of the request.
         stations: by key, in the order in which they came.
         workers: all of all stations.
-        policy: how one is chosen.
+        policy: how one is chosen; of pairs the prefill worker, whose cache is the one that counts.
         restraint: what holds requests back.
         health: how they are probed; None where they are not.
         discovers: whether they are asked which models they have.
     """
 
     __slots__ = (
-        "_clock", "_index", "_uneven", "discovers", "health", "policy", "reads", "restraint", "stations", "target",
-        "warmth", "workers",
+        "_clock", "_decoding", "_index", "_paired", "_uneven", "discovers", "health", "policy", "reads", "restraint",
+        "stations", "target", "warmth", "workers",
     )  # fmt: skip
 
     def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
@@ -60,6 +62,7 @@ class Crew:
         settings = target.settings
         options = POLICIES[settings.balance].options(**settings.balance_options)
         self.policy = build(settings.balance, options, clock=clock, random=random.random)
+        self._decoding: Policy = LeastLoad()
         self.health = _health(target, len(target.members))
         slow_start = (self.health or HealthSettings()).slow_start
         self.warmth = Warmth(slow_start, random.random)
@@ -94,7 +97,7 @@ class Crew:
         station.refit()
         for worker in station.workers:
             self.warmth.forget(worker)
-            self.policy.left(worker)
+            worker.left()
         self.changed()
         return station
 
@@ -129,6 +132,7 @@ class Crew:
         self.workers = [worker for station in self.stations.values() for worker in station.workers]
         knows = any(station.models is not None for station in self.stations.values())
         self._uneven = knows or bool(self.warmth)
+        self._paired = any(station.role != "regular" for station in self.stations.values())
         self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
 
     def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None, model: str = "") -> Worker | None:
@@ -139,6 +143,8 @@ class Crew:
         """
         workers = self.workers
         restraint = self.restraint
+        if self._paired:
+            return self._pick_pair(tried, now, facts or NO_FACTS, model)
         if restraint.cooldown or restraint.keys is not None:
             workers = restraint.rested(workers, now, model)
         if len(workers) == 1 and workers is self.workers:
@@ -150,6 +156,16 @@ class Crew:
         if self._uneven:
             fit = self._narrowed(fit, now, model)
         return self.policy.pick(fit, facts or NO_FACTS) if fit else None
+
+    def _pick_pair(self, tried: Collection[Worker], now: float, facts: Facts, model: str) -> Worker | None:
+        failed = blamed(tried)
+        rested = self.restraint.rested(self.workers, now, model)
+        fit = [worker for worker in rested if worker.fit and worker not in failed and worker.breaker.admits(now)]
+        prefill = self._narrowed([worker for worker in fit if worker.station.role == "prefill"], now, model)
+        decode = self._narrowed([worker for worker in fit if worker.station.role == "decode"], now, model)
+        if not prefill or not decode:
+            return None
+        return Pair(self.policy.pick(prefill, facts), self._decoding.pick(decode, facts))
 
     def _narrowed(self, fit: list[Worker], now: float, model: str) -> list[Worker]:
         if model:
@@ -165,7 +181,8 @@ class Crew:
         return any(station.has(model) for station in self.stations.values()) or not self.stations
 
     def _put(self, member: Member, *, known: bool) -> Station:
-        station = Station(self.target, member, self._index, self.policy, self.health, known=known)
+        policy = self._decoding if member.settings.role == "decode" else self.policy
+        station = Station(self.target, member, self._index, policy, self.health, known=known)
         self._index += 1
         self.stations[station.key] = station
         return station
@@ -174,7 +191,7 @@ class Crew:
         now = self._clock()
         for worker in station.workers:
             self.warmth.begin(worker, now)
-            self.policy.joined(worker)
+            worker.joined()
 
 
 def _health(target: Target, workers: int) -> HealthSettings | None:

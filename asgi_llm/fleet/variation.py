@@ -57,7 +57,7 @@ def variation_of(member: Member, provider: Provider, rank: int | None = None) ->
     field = None
     if rank is not None and provider.rank_header is not None:
         own += ((provider.rank_header, b"%d" % rank),)
-    elif rank is not None:
+    elif rank is not None and member.settings.role == "regular":  # a pair has its own words for ranks
         field = provider.rank_field
     if not own and not member.own_timeouts and field is None:
         return None
