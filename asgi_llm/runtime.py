@@ -22,6 +22,7 @@ from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.opening import boards_opener
+from asgi_llm.upstream.download import Downloader
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
@@ -83,6 +84,7 @@ class Runtime:
             is used.
         lookout: tells callers that they wait for long.
         quotas: what limits callers; None where nothing does.
+        media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
@@ -102,6 +104,7 @@ class Runtime:
         "listing",
         "lookout",
         "loop",
+        "media",
         "plans",
         "quotas",
         "stopping",
@@ -124,6 +127,8 @@ class Runtime:
         self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
+        media = blueprint.settings.media
+        self.media = Downloader(media, self.loop.time) if media.hosts else None
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.active = 0
         self.stopping = False

@@ -8,6 +8,7 @@ references and never shown again. No I/O but reading those references and the TO
 from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
+from .media import MediaSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
@@ -41,6 +42,7 @@ __all__ = [
     "HedgeSettings",
     "KeySettings",
     "LimitSettings",
+    "MediaSettings",
     "PoolSettings",
     "ProviderName",
     "QuotaMatch",

@@ -12,6 +12,7 @@ from asgi_llm.errors import ConfigError, Problem
 
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .media import MediaSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
 from .routing import RouteSettings, RoutingSettings
@@ -39,6 +40,7 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
     state: StateSettings = StateSettings()
