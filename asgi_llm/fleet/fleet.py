@@ -15,6 +15,7 @@ from asgi_llm.settings import HealthSettings, LimitSettings
 from asgi_llm.stores.boards import Boards
 from asgi_llm.stores.memory.boards import MemoryBoards
 
+from .discovery import learn
 from .member import Member
 from .pair import Pair, blamed
 from .probes import keep_probing
@@ -48,11 +49,13 @@ class Crew:
         restraint: what holds requests back.
         health: how they are probed; None where they are not.
         discovers: whether they are asked which models they have.
+        knows: whether of any of them it is known which models it has.
+        looking, looked: the look that is being had for a model that nobody is known to have, and when the last began.
     """
 
     __slots__ = (
-        "_clock", "_decoding", "_index", "_paired", "_uneven", "discovers", "health", "policy", "reads", "restraint",
-        "stations", "target", "warmth", "workers",
+        "_clock", "_decoding", "_index", "_paired", "_uneven", "discovers", "health", "knows", "looked", "looking",
+        "policy", "reads", "restraint", "stations", "target", "warmth", "workers",
     )  # fmt: skip
 
     def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
@@ -71,6 +74,8 @@ class Crew:
         self.stations: dict[str, Station] = {}
         self.workers: list[Worker] = []
         self._index = 0
+        self.looking: asyncio.Future[None] | None = None
+        self.looked = float("-inf")
         for member in target.members:
             self._put(member, known=True)
         self.changed()
@@ -130,8 +135,8 @@ class Crew:
     def changed(self) -> None:
         """Works out what picking must look at. To be called whenever a station has changed."""
         self.workers = [worker for station in self.stations.values() for worker in station.workers]
-        knows = any(station.models is not None for station in self.stations.values())
-        self._uneven = knows or bool(self.warmth)
+        self.knows = any(station.models is not None for station in self.stations.values())
+        self._uneven = self.knows or bool(self.warmth)
         self._paired = any(station.role != "regular" for station in self.stations.values())
         self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
 
@@ -228,7 +233,7 @@ class Fleet:
         self._grace = grace
         self._interval = interval
         self._spawn: Spawn | None = None
-        self._tasks: dict[Station, list[asyncio.Task[None]]] = {}
+        self._tasks: dict[Station, dict[str, asyncio.Task[None]]] = {}
         self._leaving: set[Station] = set()
         self._watch: asyncio.Task[None] | None = None
         self.crews = {name: Crew(target, clock, limits) for name, target in targets.items()}
@@ -274,8 +279,11 @@ class Fleet:
         self.roster.forget(asyncio.get_running_loop())
         if self._watch is not None:
             self._watch.cancel()
+        for crew in self.crews.values():
+            if crew.looking is not None:
+                crew.looking.cancel()
         tasks, self._tasks = self._tasks, {}
-        for task in (task for several in tasks.values() for task in several):
+        for task in (task for several in tasks.values() for task in several.values()):
             task.cancel()
 
     def add(self, target: str, member: Member) -> Station:
@@ -296,7 +304,7 @@ class Fleet:
             KeyError: there is no such target or worker.
         """
         station = self.crews[target].remove(key)
-        for task in self._tasks.pop(station, ()):
+        for task in self._tasks.pop(station, {}).values():
             task.cancel()
         self._leaving.add(station)
         if self._spawn is not None:
@@ -311,11 +319,14 @@ class Fleet:
 
     def _tend(self, crew: Crew) -> None:
         """Begins to look after the stations of ``crew`` that nobody looks after yet."""
-        if self._spawn is None or crew.health is None:
+        if self._spawn is None or crew.target.provider.embedded:
             return
         for station in crew.stations.values():
-            if station not in self._tasks:
-                self._tasks[station] = [self._spawn(keep_probing(crew, station, crew.health), "probe")]
+            tasks = self._tasks.setdefault(station, {})
+            if crew.health is not None and "probe" not in tasks:
+                tasks["probe"] = self._spawn(keep_probing(crew, station, crew.health), "probe")
+            if crew.discovers and "models" not in tasks:
+                tasks["models"] = self._spawn(learn(crew, station), "question for models")
 
     async def _see_off(self, station: Station) -> None:
         try:
