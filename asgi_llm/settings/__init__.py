@@ -11,6 +11,7 @@ from .health import HealthSettings
 from .media import MediaSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
+from .responses import ResponseSettings
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
@@ -47,6 +48,7 @@ __all__ = [
     "ProviderName",
     "QuotaMatch",
     "QuotaSettings",
+    "ResponseSettings",
     "RetrySettings",
     "RouteSettings",
     "RoutingSettings",
