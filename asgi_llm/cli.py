@@ -26,7 +26,7 @@ from asgi_llm.gateway import Gateway
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
 from asgi_llm.serving import bind, installed, missing, on_hangup, run
-from asgi_llm.settings import Settings, literal_secrets
+from asgi_llm.settings import FallbackSettings, Settings, literal_secrets
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["main", "outline", "reachable", "told"]
@@ -236,10 +236,18 @@ def outline(settings: Settings) -> list[str]:
     for name, target in settings.targets.items():
         dialects = target.dialects or PROVIDERS[target.provider].dialects
         lines.append(f"  {name}: {target.provider}, speaks {', '.join(dialects)}")
-    lines += [f"  {route.model} -> {' -> '.join((route.target, *route.fallback))}" for route in settings.routes]
+    lines += [
+        f"  {route.model} -> {' -> '.join((route.target, *map(_told_fallback, route.fallback)))}"
+        for route in settings.routes
+    ]
     if settings.default_target or len(settings.targets) == 1:
         lines.append(f"  everything else -> {settings.default_target or next(iter(settings.targets))}")
     return lines
+
+
+def _told_fallback(leg: FallbackSettings) -> str:
+    told = leg.target if leg.model is None else f"{leg.target} as {leg.model}"
+    return told if leg.on == "failure" else f"{told} (on {leg.on})"
 
 
 def _count(number: int, noun: str) -> str:
@@ -278,9 +286,18 @@ def told(explanation: Explanation) -> list[str]:
     return lines
 
 
+_USES = {
+    "first": "",
+    "fallback": " (fallback)",
+    "overflow": " (overflow: for requests that are too long for those before)",
+    "any": " (fallback and overflow)",
+    "never": " (never asked)",
+}
+
+
 def _told_leg(number: int, leg: ExplainedLeg) -> list[str]:
     how = "the caller's bytes pass as they are" if leg.mode == "verbatim" else f"translated to {leg.dialect}"
-    state = {"first": "", "fallback": " (fallback)", "never": " (never asked)"}[leg.use]
+    state = _USES[leg.use]
     lines = [f"  {number}. {leg.target}{state}: {leg.provider}, as {leg.model}, {how}"]
     if leg.denied is not None:
         lines.append(f"     not permitted: {leg.denied}")

@@ -205,6 +205,7 @@ class UpstreamError(AsgiLLMError):
         upstream_status: the HTTP status the upstream answered with, or None.
         body: the upstream's own error body, forwarded as it is when the dialects match, or None.
         content_type: the content type of ``body``, or None.
+        should_retry: what the upstream said of asking again (``x-should-retry``), or None.
     """
 
     def __init__(
@@ -225,3 +226,4 @@ class UpstreamError(AsgiLLMError):
         self.upstream_status = upstream_status
         self.body = body
         self.content_type = content_type
+        self.should_retry: bool | None = None

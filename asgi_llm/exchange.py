@@ -13,15 +13,20 @@ from asgi_llm.routing.balance.interface import Facts
 from asgi_llm.types import Headers, Scope
 
 if TYPE_CHECKING:
+    from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
     from asgi_llm.pipeline.plan import Leg, Plan
     from asgi_llm.quotas.tab import Tab
 
-__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "HostRefusal", "Outcome"]
+__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "HostRefusal", "Outcome", "Why"]
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
 """How an exchange ended. ``upstream_error``: no answer could be had. ``interrupted``: an answer broke off.
 ``disconnected``: the caller left."""
+
+Why = Literal["first", "retry", "fallback", "overflow", "hedge"]
+"""Why it is this worker of this leg: the first choice; another after a failed one; another leg after failures, or
+because the request was too long for those before; the quicker of two."""
 
 
 class CallerGone(Exception):  # noqa: N818  # an event, not an error of anybody's
@@ -54,6 +59,9 @@ class Caller(Protocol):
     gone: bool
     missed: bool
     """Whether something was said after it had gone."""
+    queued: bool
+    """Set while its request waits for a place: then its leaving ends that at once, whatever the settings say, for there
+    is no work yet that could be drained."""
 
     async def body(self, limit: int) -> bytes:
         """The whole body.
@@ -77,13 +85,15 @@ class Caller(Protocol):
 
 
 class Attempt(Struct, frozen=True, omit_defaults=True):
-    """One request to one worker and what came of it: ``ok``, or the cause of its failure. ``seconds`` it took."""
+    """One request to one worker and what came of it: ``ok``, or the cause of its failure. ``seconds`` it took. ``key``
+    is the number of the API key, where the target has several."""
 
     target: str
     worker: str
     result: str
     seconds: float
     status: int | None = None
+    key: int | None = None
 
 
 class Exchange(Struct, kw_only=True, eq=False):
@@ -91,6 +101,7 @@ class Exchange(Struct, kw_only=True, eq=False):
 
     ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
+    ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     """
 
     id: str
@@ -110,6 +121,8 @@ class Exchange(Struct, kw_only=True, eq=False):
     probe: bool = False
     facts: Facts | None = None
     attempts: tuple[Attempt, ...] = ()
+    gates: "tuple[Gate, ...]" = ()
+    why: Why = "first"
     warnings: tuple[Warned, ...] = ()
     status: int = 0
     outcome: Outcome | None = None

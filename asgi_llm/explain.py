@@ -10,11 +10,12 @@ from asgi_llm.fleet.target import Target
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.pipeline.plan import Mode, choose_dialect, patcher_for
 from asgi_llm.routing.catalog import compile_glob
-from asgi_llm.routing.resolve import Ladder
+from asgi_llm.routing.resolve import Ladder, Way
 
 __all__ = ["ExplainedLeg", "Explanation", "explain"]
 
-Use = Literal["first", "fallback", "never"]
+Use = Literal["first", "fallback", "overflow", "any", "never"]
+"""When: first, after failures, when the request is too long for those before, after either, or not at all."""
 
 
 class ExplainedLeg(Struct, frozen=True):
@@ -57,10 +58,11 @@ def explain(
         resolution = ladder.resolve(model, named)
     except AsgiLLMError as error:
         return Explanation(model, dialect, None, None, (), error.status, error.code, error.message)
-    denials = [_denial(targets[name], model) for name in resolution.targets]
+    ways = resolution.ways
+    denials = [_denial(targets[way.target], way.model or model) for way in ways]
     legs = tuple(
-        _leg(targets[name], model, dialect, _use(position, denials), denials[position])
-        for position, name in enumerate(resolution.targets)
+        _leg(targets[way.target], way.model or model, dialect, _use(position, way, denials), denials[position])
+        for position, way in enumerate(ways)
     )
     found = Explanation(model, dialect, resolution.rung, resolution.route, legs)
     if denials[0] is None:
@@ -69,10 +71,12 @@ def explain(
     return Explanation(model, dialect, found.rung, found.route, legs, kind.status, "model_not_permitted", message)
 
 
-def _use(position: int, denials: list[str | None]) -> Use:
+def _use(position: int, way: Way, denials: list[str | None]) -> Use:
     if denials[0] is not None or denials[position] is not None:
         return "never"
-    return "fallback" if position else "first"
+    if not position:
+        return "first"
+    return "fallback" if way.on == "failure" else way.on
 
 
 def _leg(target: Target, model: str, dialect: DialectName, use: Use, denied: str | None) -> ExplainedLeg:

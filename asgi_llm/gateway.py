@@ -17,7 +17,7 @@ from asgi_llm.fleet.target import compile_targets
 from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.quotas.rules import compile_rules
-from asgi_llm.routing.resolve import Ladder, Route
+from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
@@ -68,7 +68,10 @@ class Gateway:
         self.asgi = GatewayApp(Table(self.settings.endpoints), self.runtime, self.running)
 
     def _compile(self, settings: Settings) -> Blueprint:
-        routes = [Route(route.model, route.target, route.fallback) for route in settings.routes]
+        routes = [
+            Route(route.model, route.target, tuple(Way(leg.target, leg.model, leg.on) for leg in route.fallback))
+            for route in settings.routes
+        ]
         return Blueprint(
             settings=settings,
             targets=compile_targets(settings, self._transports),

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from typing import TYPE_CHECKING, Any
 
 from asgi_llm.fleet.fleet import Fleet
+from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
@@ -65,6 +66,7 @@ class Runtime:
 
     Attributes:
         active: exchanges in flight.
+        gate: keeps to ``limits.concurrency``, or None.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
         lookout: tells callers that they wait for long.
@@ -84,6 +86,7 @@ class Runtime:
         "blueprint",
         "database",
         "fleet",
+        "gate",
         "listing",
         "lookout",
         "loop",
@@ -96,7 +99,9 @@ class Runtime:
     def __init__(self, blueprint: Blueprint) -> None:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
-        self.fleet = Fleet(blueprint.targets, self.loop.time)
+        limits = blueprint.settings.limits
+        self.fleet = Fleet(blueprint.targets, self.loop.time, limits)
+        self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
         self.database = blueprint.open_database() if blueprint.open_database is not None else None

@@ -38,6 +38,7 @@ class ASGICaller:
         "gone",
         "headers",
         "missed",
+        "queued",
         "scope",
         "started",
     )
@@ -54,6 +55,7 @@ class ASGICaller:
         self.started = False
         self.gone = False
         self.missed = False
+        self.queued = False
         self._sending = False
         self._breaking_off = False
 
@@ -158,7 +160,7 @@ class ASGICaller:
             await asyncio.sleep(_PAUSE)
         self.gone = True
         stream = self._runtime.blueprint.settings.stream
-        if stream.on_disconnect == "drain":
+        if stream.on_disconnect == "drain" and not self.queued:
             self._breaking_off = self._sending
             if self._sending:
                 self._cancel()

@@ -8,10 +8,11 @@ from typing import Any
 
 from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts
 from asgi_llm.routing.balance.registry import POLICIES, build
-from asgi_llm.settings import HealthSettings
+from asgi_llm.settings import HealthSettings, LimitSettings
 
 from .member import Member
 from .probes import keep_probing
+from .restraint import Restraint
 from .station import Station
 from .target import Target
 from .warmth import Warmth
@@ -36,17 +37,19 @@ class Crew:
         stations: by key, in the order in which they came.
         workers: all of all stations.
         policy: how one is chosen.
+        restraint: what holds requests back.
         health: how they are probed; None where they are not.
         discovers: whether they are asked which models they have.
     """
 
     __slots__ = (
-        "_clock", "_index", "_uneven", "discovers", "health", "policy", "reads", "stations", "target", "warmth",
-        "workers",
+        "_clock", "_index", "_uneven", "discovers", "health", "policy", "reads", "restraint", "stations", "target",
+        "warmth", "workers",
     )  # fmt: skip
 
-    def __init__(self, target: Target, clock: Clock) -> None:
+    def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
         self.target = target
+        self.restraint = Restraint(target, clock, limits)
         self._clock = clock
         settings = target.settings
         options = POLICIES[settings.balance].options(**settings.balance_options)
@@ -120,13 +123,17 @@ class Crew:
         sees = self.target.settings.balance not in _BLIND
         self.reads = len(self.workers) > 1 and (sees or knows)
 
-    def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None) -> Worker | None:
-        """The worker for the next attempt: one that was not tried and whose breaker admits it; None if there is none.
+    def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None, model: str = "") -> Worker | None:
+        """The worker for the next attempt: one that was not tried, whose breaker admits it and that is not cooling
+        down for ``model``; None if there is none.
 
         ``now`` is seconds of the loop's clock.
         """
         workers = self.workers
-        if len(workers) == 1:
+        restraint = self.restraint
+        if restraint.cooldown or restraint.keys is not None:
+            workers = restraint.rested(workers, now, model)
+        if len(workers) == 1 and workers is self.workers:
             worker = workers[0]
             if worker in tried or not worker.fit or (worker.breaker.troubled and not worker.breaker.admits(now)):
                 return None
@@ -177,12 +184,12 @@ class Fleet:
 
     __slots__ = ("_clock", "_leaving", "_spawn", "_tasks", "crews")
 
-    def __init__(self, targets: Mapping[str, Target], clock: Clock) -> None:
+    def __init__(self, targets: Mapping[str, Target], clock: Clock, limits: LimitSettings) -> None:
         self._clock = clock
         self._spawn: Spawn | None = None
         self._tasks: dict[Station, list[asyncio.Task[None]]] = {}
         self._leaving: set[Station] = set()
-        self.crews = {name: Crew(target, clock) for name, target in targets.items()}
+        self.crews = {name: Crew(target, clock, limits) for name, target in targets.items()}
 
     def start(self, spawn: Spawn) -> None:
         """Begins to look after the workers: probes, questions about their models and load."""

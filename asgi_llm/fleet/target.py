@@ -33,6 +33,7 @@ class Target:
         forwarded_foreign: which pass when the caller speaks another dialect.
         members: its workers as the settings have them.
         transport: the user's own httpx transport, or None.
+        keys: the header of each key, where there are several; ``headers`` have the first.
         stream_timeouts, answer_timeouts: for streams, and for answers that come whole.
     """
 
@@ -49,6 +50,7 @@ class Target:
     stream_timeouts: Timeouts
     answer_timeouts: Timeouts
     transport: Any = None
+    keys: tuple[Headers, ...] = ()
 
     def upstream_model(self, model: str) -> str:
         """The upstream's name of the caller's ``model``."""
@@ -101,6 +103,7 @@ def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any
         stream_timeouts=streams,
         answer_timeouts=answers,
         transport=transport,
+        keys=_keys(item, provider),
     )
 
 
@@ -131,10 +134,17 @@ def _headers(item: TargetSettings, provider: Provider, dialect: DialectName) -> 
         # Compressed answers could not be watched for usage, and compressed events would arrive late.
         (b"accept-encoding", b"identity"),
     ]
-    if item.api_key is not None:
-        headers += provider.credentials(item.api_key.get_secret_value())
+    key = item.api_keys[0] if item.api_keys else item.api_key
+    if key is not None:
+        headers += provider.credentials(key.get_secret_value())
     headers += [
         (name.lower().encode("latin-1"), value.get_secret_value().encode("latin-1"))
         for name, value in item.headers.items()
     ]
     return headers
+
+
+def _keys(item: TargetSettings, provider: Provider) -> tuple[Headers, ...]:
+    if len(item.api_keys) < 2:
+        return ()
+    return tuple(provider.credentials(key.get_secret_value()) for key in item.api_keys)

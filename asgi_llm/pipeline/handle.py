@@ -17,6 +17,7 @@ from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError
 from asgi_llm.exchange import Caller, CallerGone, Exchange, HostRefusal, Outcome
 from asgi_llm.runtime import Runtime
 
+from .admission import take_place
 from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
@@ -41,6 +42,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
+        if runtime.gate is not None:
+            await take_place(runtime.gate, exchange, caller)
         if counting:
             await count(runtime, exchange, caller)
             return

@@ -4,6 +4,8 @@ from asgi_llm.exchange import Exchange
 from asgi_llm.quotas.headers import PREFIXES, rate_headers
 from asgi_llm.types import Headers
 
+from .route_header import tell_route
+
 __all__ = ["stream_head", "whole_head"]
 
 
@@ -32,6 +34,8 @@ def _add_common(headers: Headers, exchange: Exchange, upstream: Headers) -> None
     headers.append((b"x-llm-request-id", request_id))
     if leg is not None:
         headers += leg.returned.passing(upstream)
+    if exchange.plan is not None and exchange.plan.tells:
+        headers.append((b"x-llm-route", tell_route(exchange)))
     if exchange.tab is not None:
         _add_standings(headers, exchange)
     if exchange.warnings:

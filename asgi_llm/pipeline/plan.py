@@ -14,7 +14,7 @@ from asgi_llm.fleet.fleet import Crew
 from asgi_llm.identity import TARGET_KEY
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.providers.headers import Allowed, returned_headers
-from asgi_llm.routing.resolve import Resolution
+from asgi_llm.routing.resolve import On, Resolution
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 
@@ -35,6 +35,7 @@ class Leg(Struct, frozen=True, eq=False):
     translation where there is one, ``patcher`` what adapts the caller's bytes. ``path`` and ``stream_path`` stand
     behind the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent
     none of that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
+    ``number`` is its place in the route, from 1; ``on`` says after which failures it is tried.
     """
 
     crew: Crew
@@ -49,11 +50,16 @@ class Leg(Struct, frozen=True, eq=False):
     defaults: Headers
     allowed: Allowed
     returned: Allowed
+    number: int = 1
+    on: On = "failure"
 
 
 class Plan(Struct, frozen=True, eq=False):
+    """``tells``: whether the way is told in ``x-llm-route``."""
+
     resolution: Resolution
     legs: tuple[Leg, ...]
+    tells: bool = False
 
 
 def make_plan(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
@@ -77,13 +83,14 @@ def make_plan(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
 
 
 def _plan(runtime: Runtime, dialect: DialectName, model: str, named: str | None) -> Plan:
-    resolution = runtime.blueprint.ladder.resolve(model, named)
+    blueprint = runtime.blueprint
+    resolution = blueprint.ladder.resolve(model, named)
     legs = []
-    for position, name in enumerate(resolution.targets):
-        crew = runtime.fleet.crews[name]
-        upstream_model = crew.target.upstream_model(model)
+    for position, way in enumerate(resolution.ways):
+        crew = runtime.fleet.crews[way.target]
+        upstream_model = crew.target.upstream_model(way.model or model)
         if crew.target.catalog.permits(upstream_model):
-            legs.append(_leg(crew, upstream_model, dialect))
+            legs.append(_leg(crew, upstream_model, dialect, position + 1, way.on))
         elif position == 0:
             raise PolicyError(
                 f'the model "{model[:200]}" is not permitted here',
@@ -91,10 +98,10 @@ def _plan(runtime: Runtime, dialect: DialectName, model: str, named: str | None)
                 code="model_not_permitted",
                 param="model",
             )
-    return Plan(resolution, tuple(legs))
+    return Plan(resolution, tuple(legs), blueprint.settings.routing.header)
 
 
-def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
+def _leg(crew: Crew, model: str, dialect: DialectName, number: int, on: On) -> Leg:
     target = crew.target
     provider = target.provider
     spoken, mode = choose_dialect(target.dialects, dialect)
@@ -114,6 +121,8 @@ def _leg(crew: Crew, model: str, dialect: DialectName) -> Leg:
         defaults=provider.fixed_headers.get(spoken, []),
         allowed=target.forwarded[spoken] if own else target.forwarded_foreign,
         returned=returned_headers(spoken if own else None),
+        number=number,
+        on=on,
     )
 
 

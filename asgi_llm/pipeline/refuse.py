@@ -1,5 +1,7 @@
 """Tells the caller that it did not work, in its own dialect: with a status, or in-band once the status is out."""
 
+from math import ceil
+
 import msgspec
 
 from asgi_llm.dialects.interface import Dialect
@@ -8,6 +10,8 @@ from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.quotas.book import QuotaError
 from asgi_llm.types import Headers
+
+from .route_header import tell_route
 
 __all__ = ["in_form", "problem", "refuse"]
 
@@ -26,8 +30,9 @@ async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: 
         (b"x-llm-error-code", error.code.encode("ascii", "replace")),
         *(more or ()),
     ]
-    if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    headers += _when_again(exchange, error)
+    if exchange.plan is not None and exchange.plan.tells:
+        headers.append((b"x-llm-route", tell_route(exchange)))
     if isinstance(error, QuotaError):
         headers += error.headers(exchange.dialect.name)
     if error.kind is Kind.AUTHENTICATION and isinstance(error, PolicyError):
@@ -36,6 +41,23 @@ async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: 
         headers.append((b"request-id", exchange.id.encode("ascii")))
     exchange.status = status
     await caller.answer(status, headers, body)
+
+
+def _when_again(exchange: Exchange, error: AsgiLLMError) -> Headers:
+    """Whether the caller should ask again, and when. The official SDKs do so on their own account; where this gateway
+    has done so for them, that would multiply."""
+    headers: Headers = []
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after))))
+        if error.retry_after % 1:
+            headers.append((b"retry-after-ms", b"%d" % ceil(1000 * error.retry_after)))
+    if isinstance(error, UpstreamError):
+        should = error.should_retry
+        if should is None and len(exchange.attempts) > 1 and error.retry_after is None:
+            should = False
+        if should is not None:
+            headers.append((b"x-should-retry", b"true" if should else b"false"))
+    return headers
 
 
 def in_form(dialect: Dialect, data: bytes) -> bytes:

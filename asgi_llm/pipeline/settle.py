@@ -7,6 +7,7 @@ import logging
 from asgi_llm.exchange import Exchange
 from asgi_llm.runtime import Runtime
 
+from .admission import give_back
 from .reserve import charge
 
 __all__ = ["settle"]
@@ -23,6 +24,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
     if exchange.worker is not None:
         exchange.worker.abandoned(exchange.facts, exchange.probe)
         exchange.worker = None
+    if exchange.gates:
+        give_back(exchange)
     if runtime.quotas is not None:
         charge(runtime.quotas, exchange)
     if logger.isEnabledFor(logging.INFO):

@@ -37,9 +37,13 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """Whether a request may be sent now; ``enter`` must follow if it is."""
-        if self._opened is None:
+        if not self.troubled or self._opened is None:
             return True
         return now >= self._opened + self._open_for and self._probing < self._probes
+
+    def opens(self, now: float) -> float:
+        """When the next request may be sent; ``now`` if one may be, or as soon as a probe ends."""
+        return now if self._opened is None else max(now, self._opened + self._open_for)
 
     def enter(self) -> bool:
         """A request is being sent; whether it is a probe, which must be told when it ends."""

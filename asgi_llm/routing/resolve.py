@@ -13,23 +13,40 @@ from asgi_llm.errors import ClientError, Kind, PolicyError
 
 from .catalog import compile_glob
 
-__all__ = ["Ladder", "Resolution", "Route", "Rung"]
+__all__ = ["Ladder", "On", "Resolution", "Route", "Rung", "Way"]
 
 Rung = Literal["host", "route", "default", "single"]
+
+
+On = Literal["failure", "overflow", "any"]
+"""After which failures a fallback is tried: broken attempts, a request too long for the models before, or both."""
+
+
+class Way(NamedTuple):
+    """One target of a chain; ``model`` is what it is asked for in place of the caller's name, if it is."""
+
+    target: str
+    model: str | None = None
+    on: On = "failure"
 
 
 class Route(NamedTuple):
     pattern: str
     target: str
-    fallback: tuple[str, ...] = ()
+    fallback: tuple[Way, ...] = ()
 
 
 class Resolution(NamedTuple):
-    """``targets`` is the chain: the target and its fallbacks. ``route`` is the pattern that matched, if one did."""
+    """``ways`` is the chain: the target and its fallbacks. ``route`` is the pattern that matched, if one did."""
 
     rung: Rung
-    targets: tuple[str, ...]
+    ways: tuple[Way, ...]
     route: str | None = None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the targets in the chain."""
+        return tuple(way.target for way in self.ways)
 
 
 class Ladder:
@@ -45,9 +62,9 @@ class Ladder:
         ]
         self._default: Resolution | None = None
         if default is not None:
-            self._default = Resolution("default", (default,))
+            self._default = Resolution("default", (Way(default),))
         elif len(names) == 1:
-            self._default = Resolution("single", names)
+            self._default = Resolution("single", (Way(names[0]),))
 
     def resolve(self, model: str, named: str | None = None) -> Resolution:
         """The chain of targets for ``model``.
@@ -63,7 +80,7 @@ class Ladder:
                     kind=Kind.SERVER,
                     code="unknown_target",
                 )
-            return Resolution("host", (named,))
+            return Resolution("host", (Way(named),))
         for matches, resolution in self._routes:
             if matches(model):
                 return resolution
@@ -72,5 +89,9 @@ class Ladder:
         return self._default
 
 
-def _chain(route: Route) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((route.target, *route.fallback)))
+def _chain(route: Route) -> tuple[Way, ...]:
+    """A target is in the chain once for each model that it is asked for."""
+    ways: dict[tuple[str, str | None], Way] = {}
+    for way in (Way(route.target), *route.fallback):
+        ways.setdefault((way.target, way.model), way)
+    return tuple(ways.values())

@@ -10,12 +10,14 @@ from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
-from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .routing import FallbackSettings, RouteSettings, RoutingSettings
+from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
 from .store import StoreSettings
 from .target import (
     BASE_URL_OPTIONAL,
     BreakerSettings,
+    HedgeSettings,
     PoolSettings,
     ProviderName,
     RetrySettings,
@@ -34,7 +36,9 @@ __all__ = [
     "AuthSettings",
     "BreakerSettings",
     "EndpointSettings",
+    "FallbackSettings",
     "HealthSettings",
+    "HedgeSettings",
     "KeySettings",
     "LimitSettings",
     "PoolSettings",
@@ -43,6 +47,7 @@ __all__ = [
     "QuotaSettings",
     "RetrySettings",
     "RouteSettings",
+    "RoutingSettings",
     "Secret",
     "Settings",
     "StateSettings",

@@ -24,6 +24,9 @@ def literal_secrets(tree: Mapping[str, Any]) -> list[str]:
 def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, target in _items(tree.get("targets")):
         yield f"targets.{name}.api_key", target.get("api_key")
+        keys = target.get("api_keys")
+        for position, key in enumerate(keys if isinstance(keys, list | tuple) else ()):
+            yield f"targets.{name}.api_keys[{position}]", key
         if isinstance(tls := target.get("tls"), Mapping):
             yield f"targets.{name}.tls.key", tls.get("key")
         for index, worker in enumerate(_maps(target.get("workers"))):
@@ -88,8 +91,12 @@ def _references(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for index, route in enumerate(_maps(tree.get("routes"))):
         yield f"routes[{index}].target", route.get("target")
         legs = route.get("fallback")
-        for position, name in enumerate(legs if isinstance(legs, list | tuple) else ()):
-            yield f"routes[{index}].fallback[{position}]", name
+        for position, leg in enumerate(legs if isinstance(legs, list | tuple) else ()):
+            path = f"routes[{index}].fallback[{position}]"
+            if isinstance(leg, Mapping):
+                yield f"{path}.target", leg.get("target")
+            else:
+                yield path, leg
 
 
 def _items(value: Any) -> list[tuple[str, Mapping[str, Any]]]:

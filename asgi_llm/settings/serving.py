@@ -1,20 +1,12 @@
-"""Settings of the way a request is served: routes, streams, limits, endpoints."""
+"""Settings of the way a request is served: streams, limits, endpoints."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .values import Glob, Model, Prefix, Seconds
+from .values import Model, Prefix, Seconds
 
-__all__ = ["EndpointSettings", "LimitSettings", "RouteSettings", "StreamSettings"]
-
-
-class RouteSettings(Model):
-    """Model names that match ``model`` go to ``target``; when it fails before the first byte, to the fallbacks."""
-
-    model: Glob
-    target: str
-    fallback: tuple[str, ...] = ()
+__all__ = ["EndpointSettings", "LimitSettings", "StreamSettings"]
 
 
 class StreamSettings(Model):
@@ -29,12 +21,21 @@ class StreamSettings(Model):
 
 class LimitSettings(Model):
     """``body`` and ``answer`` are bytes; ``shutdown_grace`` is seconds that running streams get at shutdown.
+
+    ``concurrency``: most requests that are served at a time, until the end of their answers; 0 means no limit. Others
+    wait in order: at most ``queue`` of them, each for at most ``queue_timeout`` seconds. Each target's own
+    ``concurrency`` has a queue of the same measures.
+
     ``continuations`` is how often an answer that its provider paused is gone on with, for a caller whose dialect knows
-    no pause; each is a call of its own, with the same limit on output. 0: such an answer ends where it paused."""
+    no pause; each is a call of its own, with the same limit on output. 0: such an answer ends where it paused.
+    """
 
     body: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
     answer: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     shutdown_grace: Seconds = 30
+    concurrency: Annotated[int, Field(ge=0)] = 0
+    queue: Annotated[int, Field(ge=0)] = 0
+    queue_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30
     continuations: Annotated[int, Field(ge=0, le=100)] = 10
 
 

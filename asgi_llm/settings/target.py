@@ -11,8 +11,8 @@ from .health import HealthSettings
 from .values import Glob, HeaderName, HeaderSecret, HeaderValue, HTTPAddress, Model, Seconds, Secret
 
 __all__ = [
-    "BASE_URL_OPTIONAL", "BreakerSettings", "PoolSettings", "ProviderName", "RetrySettings", "TLSSettings",
-    "TargetSettings", "TimeoutSettings", "WorkerSettings", "wrong_workers",
+    "BASE_URL_OPTIONAL", "BreakerSettings", "HedgeSettings", "PoolSettings", "ProviderName", "RetrySettings",
+    "TLSSettings", "TargetSettings", "TimeoutSettings", "WorkerSettings", "wrong_workers",
 ]  # fmt: skip
 
 ProviderName = Literal[
@@ -50,14 +50,46 @@ class TimeoutSettings(Model):
 
 
 class RetrySettings(Model):
-    """Before the first forwarded byte only. ``attempts`` counts the first one; the wait before attempt n is
-    ``base * factor ** (n - 2)`` seconds, at most ``cap``, spread by ``jitter`` (0 to 1) of itself."""
+    """Before the first forwarded byte only.
+
+    Attributes:
+        attempts: most attempts at this target for one request, the first one included.
+        base, factor, cap: the wait before attempt n is ``base * factor ** (n - 2)`` seconds, at most ``cap``. Where an
+            upstream says how long to wait and there is nobody else to ask, that is waited for, unless it is longer
+            than ``cap``.
+        jitter: the share of the wait that is left to chance.
+        budget: how many retries there may be for each request, on average over all of them; beyond this are ten a
+            second, and a hundred at once. 0 means no retries.
+        cooldown: most seconds for which a worker or key is passed over because it said for how long it wants to be.
+    """
 
     attempts: Annotated[int, Field(ge=1, le=20)] = 3
     base: Seconds = 0.05
     factor: Annotated[float, Field(ge=1, le=10)] = 1.5
     cap: Seconds = 5
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.2
+    jitter: Annotated[float, Field(ge=0, le=1)] = 1
+    budget: Annotated[float, Field(ge=0, le=20)] = 0.2
+    cooldown: Seconds = 60
+
+
+class HedgeSettings(Model):
+    """A second attempt beside the first, at another worker, when the first is slow to begin its answer. Whichever
+    begins first serves the request, the other is broken off. It costs work, and counts as a retry.
+
+    Attributes:
+        after: seconds after which the second attempt is made.
+        percentile: after as long as so many of a hundred recent answers took to begin, once there are twenty; until
+            then ``after`` says, if it does.
+    """
+
+    after: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    percentile: Annotated[float, Field(ge=50, lt=100)] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.after is None and self.percentile is None:
+            raise ValueError("give after or percentile")
+        return self
 
 
 class BreakerSettings(Model):
@@ -139,6 +171,10 @@ class TargetSettings(Model):
     """A named upstream.
 
     Attributes:
+        api_key: its key. ``api_keys`` are several instead, used by turns; one that is at its limit, or refused, is
+            passed over for a while.
+        concurrency: most requests that it works on at a time, until the end of their answers; others wait as
+            ``limits`` has it. 0 means no limit.
         provider: what kind of upstream it is; decides dialects, authentication and quirks.
         dialects: the dialects it speaks; by default those of the provider.
         allow: globs of the model names it may be asked for (upstream's names); empty means all.
@@ -162,6 +198,7 @@ class TargetSettings(Model):
 
     provider: ProviderName
     api_key: HeaderSecret | None = None
+    api_keys: tuple[HeaderSecret, ...] = ()
     base_url: HTTPAddress | None = None
     workers: tuple[WorkerSettings, ...] = ()
     dialects: tuple[DialectName, ...] = ()
@@ -174,6 +211,8 @@ class TargetSettings(Model):
     timeouts: TimeoutSettings = TimeoutSettings()
     retry: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
+    hedge: HedgeSettings | None = None
+    concurrency: Annotated[int, Field(ge=0)] = 0
     pool: PoolSettings = PoolSettings()
     tls: TLSSettings | None = None
     proxy: Secret | None = None
@@ -196,4 +235,13 @@ class TargetSettings(Model):
             raise ValueError("workers has the same url twice")
         if said := wrong_workers(self.provider, self.workers):
             raise ValueError(said)
+        return self
+
+    @model_validator(mode="after")
+    def _keyed(self) -> Self:
+        if self.api_key is not None and self.api_keys:
+            raise ValueError("give api_key or api_keys, not both")
+        keys = [key.get_secret_value() for key in self.api_keys]
+        if len(set(keys)) != len(keys):
+            raise ValueError("api_keys has the same key twice")
         return self

@@ -14,7 +14,8 @@ from .admin import AdminSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
-from .serving import EndpointSettings, LimitSettings, RouteSettings, StreamSettings
+from .routing import RouteSettings, RoutingSettings
+from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
@@ -33,6 +34,7 @@ class Settings(Model):
     targets: Annotated[dict[Name, TargetSettings], Field(min_length=1), PlainSerializer(_plain_targets)]
     default_target: str | None = None
     routes: tuple[RouteSettings, ...] = ()
+    routing: RoutingSettings = RoutingSettings()
     auth: AuthSettings = AuthSettings()
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asgi_llm.errors import ConfigError
 from asgi_llm.fleet.health import Health
 from asgi_llm.fleet.probes import probe
-from asgi_llm.settings import HealthSettings, Settings
+from asgi_llm.settings import HealthSettings, LimitSettings, Settings
 from asgi_llm.testing import Answer, no_leaks
 
 RULES = HealthSettings(failures=3, successes=2)
@@ -183,7 +183,7 @@ def test_who_is_probed(target: dict[str, Any], probed: bool) -> None:
     from asgi_llm.fleet.target import compile_targets
 
     compiled = compile_targets(Settings.load({"targets": {"t": target}}), {})["t"]
-    crew = Crew(compiled, itertools.count().__next__)
+    crew = Crew(compiled, itertools.count().__next__, LimitSettings())
     assert (crew.health is not None) is probed
 
 

@@ -144,7 +144,7 @@ async def test_another_worker_and_another_target_are_asked() -> None:
 
 
 async def test_a_fallback_that_cannot_count_has_its_turn_estimated() -> None:
-    async with ScriptedUpstream([messages_error(500, "It broke.")]) as bad, ScriptedUpstream() as other:
+    async with ScriptedUpstream(messages_error(500, "It broke.")) as bad, ScriptedUpstream() as other:
         gate = gateway([], target(bad, "anthropic"), target(other, "openai_compatible"))
         status, headers, _ = await ask(gate, "messages")
         assert other.requests == []

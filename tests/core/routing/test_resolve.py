@@ -3,11 +3,11 @@
 import pytest
 
 from asgi_llm.errors import ClientError, Kind, PolicyError
-from asgi_llm.routing.resolve import Ladder, Resolution, Route
+from asgi_llm.routing.resolve import Ladder, Resolution, Route, Way
 
 TARGETS = ("openai", "anthropic", "fleet")
 ROUTES = (
-    Route("claude-*", "anthropic", ("openai", "fleet")),
+    Route("claude-*", "anthropic", (Way("openai"), Way("fleet"))),
     Route("claude-local", "fleet"),
     Route("org/*", "fleet"),
     Route("o[1-4]*", "openai"),
@@ -17,14 +17,14 @@ ROUTES = (
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        ("claude-x", Resolution("route", ("anthropic", "openai", "fleet"), "claude-*")),
-        ("claude-local", Resolution("route", ("anthropic", "openai", "fleet"), "claude-*")),
-        ("org/team/model", Resolution("route", ("fleet",), "org/*")),
-        ("o3-mini", Resolution("route", ("openai",), "o[1-4]*")),
-        ("o5", Resolution("default", ("openai",))),
-        ("Claude-x", Resolution("default", ("openai",))),
-        ("my-claude-x", Resolution("default", ("openai",))),
-        ("claude-x\n", Resolution("route", ("anthropic", "openai", "fleet"), "claude-*")),
+        ("claude-x", Resolution("route", (Way("anthropic"), Way("openai"), Way("fleet")), "claude-*")),
+        ("claude-local", Resolution("route", (Way("anthropic"), Way("openai"), Way("fleet")), "claude-*")),
+        ("org/team/model", Resolution("route", (Way("fleet"),), "org/*")),
+        ("o3-mini", Resolution("route", (Way("openai"),), "o[1-4]*")),
+        ("o5", Resolution("default", (Way("openai"),))),
+        ("Claude-x", Resolution("default", (Way("openai"),))),
+        ("my-claude-x", Resolution("default", (Way("openai"),))),
+        ("claude-x\n", Resolution("route", (Way("anthropic"), Way("openai"), Way("fleet")), "claude-*")),
     ],
 )
 def test_the_first_matching_route_wins_and_else_the_default(model: str, expected: Resolution) -> None:
@@ -32,7 +32,7 @@ def test_the_first_matching_route_wins_and_else_the_default(model: str, expected
 
 
 def test_the_target_that_the_host_named_stands_above_every_route() -> None:
-    assert Ladder(TARGETS, ROUTES, "openai").resolve("claude-x", "fleet") == Resolution("host", ("fleet",))
+    assert Ladder(TARGETS, ROUTES, "openai").resolve("claude-x", "fleet") == Resolution("host", (Way("fleet"),))
 
 
 @pytest.mark.parametrize("named", ["nowhere", "", "Fleet"])
@@ -43,11 +43,11 @@ def test_an_unknown_name_of_the_host_fails_closed(named: str) -> None:
 
 
 def test_a_single_target_needs_no_default() -> None:
-    assert Ladder(["only"]).resolve("anything") == Resolution("single", ("only",))
+    assert Ladder(["only"]).resolve("anything") == Resolution("single", (Way("only"),))
 
 
 def test_a_single_target_that_is_also_the_default_is_called_that() -> None:
-    assert Ladder(["only"], default="only").resolve("anything") == Resolution("default", ("only",))
+    assert Ladder(["only"], default="only").resolve("anything") == Resolution("default", (Way("only"),))
 
 
 def test_no_rung_left_is_the_callers_mistake() -> None:
@@ -64,5 +64,11 @@ def test_a_model_name_of_any_length_makes_a_short_message() -> None:
 
 
 def test_a_fallback_to_a_target_already_in_the_chain_is_no_second_leg() -> None:
-    ladder = Ladder(TARGETS, [Route("*", "openai", ("anthropic", "openai", "anthropic"))])
+    ladder = Ladder(TARGETS, [Route("*", "openai", (Way("anthropic"), Way("openai"), Way("anthropic")))])
     assert ladder.resolve("m").targets == ("openai", "anthropic")
+
+
+def test_a_target_is_another_leg_for_each_model_it_is_asked_for() -> None:
+    ways = (Way("openai", "gpt-long", "overflow"), Way("openai"), Way("openai", "gpt-long"))
+    found = Ladder(TARGETS, [Route("*", "openai", ways)]).resolve("m")
+    assert found.ways == (Way("openai"), Way("openai", "gpt-long", "overflow"))

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llm.errors import Cause, Kind, UpstreamError
-from asgi_llm.routing.retry import Verdict, blames_worker, delay, judge
+from asgi_llm.routing.retry import Verdict, blames_worker, cooling, delay, judge, rule_of
 
-RETRY, NEXT, FINAL = Verdict.RETRY, Verdict.NEXT_LEG, Verdict.FINAL
+RETRY, NEXT, LARGER, FINAL = Verdict.RETRY, Verdict.NEXT_LEG, Verdict.LARGER, Verdict.FINAL
 
 
 def answered(status: int) -> UpstreamError:
@@ -37,6 +37,8 @@ def answered(status: int) -> UpstreamError:
         (502, RETRY, True),
         (503, RETRY, True),
         (504, RETRY, True),
+        (521, RETRY, True),
+        (524, RETRY, True),
         (529, RETRY, True),
         (599, RETRY, False),
     ],
@@ -83,7 +85,7 @@ def test_every_cause_is_in_one_of_the_tables() -> None:
         (Kind.AUTHENTICATION, NEXT, False),
         (Kind.NOT_FOUND, NEXT, False),
         (Kind.BAD_REQUEST, FINAL, False),
-        (Kind.CONTEXT_LENGTH, FINAL, False),
+        (Kind.CONTEXT_LENGTH, LARGER, False),
     ],
 )
 def test_an_error_inside_a_good_answer_counts_by_its_kind_not_by_the_200(
@@ -91,6 +93,92 @@ def test_an_error_inside_a_good_answer_counts_by_its_kind_not_by_the_200(
 ) -> None:
     error = UpstreamError("in a 200", cause=Cause.IN_BAND, kind=kind, upstream_status=200)
     assert (judge(error), blames_worker(error)) == (verdict, blamed)
+
+
+@pytest.mark.parametrize(
+    ("cause", "again"),
+    [
+        (Cause.CONNECT, True),
+        (Cause.TLS, False),
+        (Cause.CONNECT_TIMEOUT, True),
+        (Cause.POOL_TIMEOUT, False),
+        (Cause.FIRST_BYTE_TIMEOUT, False),
+        (Cause.IDLE_TIMEOUT, False),
+        (Cause.TOTAL_TIMEOUT, False),
+        (Cause.RESET, True),
+        (Cause.PROTOCOL, True),
+        (Cause.CONTENT, False),
+        (Cause.TRUNCATED, True),
+        (Cause.UNAVAILABLE, False),
+    ],
+)
+def test_the_only_worker_is_asked_again_where_that_helps(cause: Cause, again: bool) -> None:
+    assert rule_of(UpstreamError("it broke", cause=cause)).again == again
+
+
+@pytest.mark.parametrize(
+    ("status", "again", "key"),
+    [
+        (401, False, True), (402, False, True), (403, False, True), (404, False, False), (408, True, False),
+        (429, True, True), (500, True, False), (501, False, False), (503, True, False), (504, False, False),
+        (529, True, False),
+    ],
+)  # fmt: skip
+def test_which_statuses_another_time_or_another_key_can_mend(status: int, again: bool, key: bool) -> None:
+    assert (rule_of(answered(status)).again, rule_of(answered(status)).key) == (again, key)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_request_too_long_for_one_model_may_go_to_a_larger_one(status: int) -> None:
+    error = UpstreamError("too long", cause=Cause.STATUS, kind=Kind.CONTEXT_LENGTH, upstream_status=status)
+    assert (judge(error), blames_worker(error)) == (LARGER, False)
+
+
+@pytest.mark.parametrize(("cause", "status"), [(Cause.STATUS, 429), (Cause.IN_BAND, 200)])
+def test_no_money_left_is_no_matter_of_waiting(cause: Cause, status: int) -> None:
+    error = UpstreamError("pay", cause=cause, kind=Kind.BILLING, upstream_status=status, retry_after=1)
+    assert (judge(error), rule_of(error).key, cooling(error)) == (NEXT, True, None)
+
+
+@pytest.mark.parametrize("cause", [Cause.STATUS, Cause.IN_BAND])
+def test_refused_credentials_are_found_by_their_code_whatever_the_status(cause: Cause) -> None:
+    error = UpstreamError("no", cause=cause, code="upstream_authentication", upstream_status=400)
+    assert (judge(error), rule_of(error).key) == (NEXT, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "verdict"),
+    [
+        (429, False, NEXT), (500, False, NEXT), (500, True, RETRY), (400, True, RETRY), (400, False, FINAL),
+        (404, True, RETRY), (404, False, NEXT),
+    ],
+)  # fmt: skip
+def test_the_upstreams_own_word_stands_above_the_table(status: int, said: bool, verdict: Verdict) -> None:
+    error = answered(status)
+    error.should_retry = said
+    assert judge(error) is verdict
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "retry_after", "seconds"),
+    [
+        (429, Kind.RATE_LIMIT, 3.0, 3.0),
+        (429, Kind.RATE_LIMIT, None, 0.0),
+        (503, Kind.OVERLOADED, 3.0, 3.0),
+        (503, Kind.OVERLOADED, None, None),
+        (529, Kind.OVERLOADED, 2.0, 2.0),
+        (529, Kind.OVERLOADED, None, None),
+        (500, Kind.SERVER, 3.0, None),
+        (400, Kind.BAD_REQUEST, 3.0, None),
+    ],
+)
+def test_who_wants_to_be_left_alone(status: int, kind: Kind, retry_after: float | None, seconds: float | None) -> None:
+    error = UpstreamError("no", cause=Cause.STATUS, kind=kind, upstream_status=status, retry_after=retry_after)
+    assert cooling(error) == seconds
+
+
+def test_a_broken_connection_asks_for_no_rest() -> None:
+    assert cooling(UpstreamError("reset", cause=Cause.RESET, retry_after=3)) is None
 
 
 WAITS = {"base": 0.05, "factor": 2.0, "cap": 1.0, "jitter": 0.0, "spread": 0.5}
@@ -104,7 +192,9 @@ WAITS = {"base": 0.05, "factor": 2.0, "cap": 1.0, "jitter": 0.0, "spread": 0.5}
         (4, {}, 0.2),
         (20, {}, 1.0),
         (2, {"jitter": 0.2, "spread": 0.0}, 0.04),
-        (2, {"jitter": 0.2, "spread": 1.0}, 0.06),
+        (2, {"jitter": 0.2, "spread": 1.0}, 0.05),
+        (2, {"jitter": 1.0, "spread": 0.0}, 0.0),
+        (3, {"jitter": 1.0, "spread": 0.5}, 0.05),
         (20, {"jitter": 0.2, "spread": 1.0}, 1.0),
         (20, {"jitter": 0.2, "spread": 0.0}, 0.8),
         (2, {"base": 0.0}, 0.0),

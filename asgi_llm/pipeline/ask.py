@@ -1,0 +1,183 @@
+"""One attempt: one request to one worker, until the first event of its answer, or all of one that is no stream."""
+
+from dataclasses import replace
+
+from msgspec import Struct, structs
+
+from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.exchange import Attempt, Exchange
+from asgi_llm.fleet.worker import Worker
+from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.stops import cut
+from asgi_llm.neutral.usage import Usage
+from asgi_llm.runtime import Runtime
+from asgi_llm.types import Headers
+from asgi_llm.upstream.interface import Timeouts, UpstreamResponse
+
+from .inspect import check_first, check_whole
+from .plan import Leg
+from .prepare import Outgoing
+
+__all__ = ["Reply", "ask"]
+
+
+class Reply(Struct, frozen=True):
+    """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``.
+
+    Of an answer that came whole, ``usage`` is what it used, ``whole`` is it decoded where it is to be translated, and
+    ``told`` is it translated where that was done by a short cut.
+    """
+
+    response: UpstreamResponse
+    outgoing: Outgoing
+    stream: bool
+    first: bytes
+    whole: Response | None = None
+    usage: Usage | None = None
+    told: bytes | None = None
+
+
+async def ask(
+    runtime: Runtime, exchange: Exchange, leg: Leg, worker: Worker, outgoing: Outgoing, left: float | None = None
+) -> Reply:
+    """Fills in worker, attempts and first byte. ``left`` is how many seconds the attempt has, where those before it
+    have used up some of the time that there is for all.
+
+    Raises:
+        UpstreamError: the attempt failed; the worker, and whatever chooses among workers, has been told.
+    """
+    begun = runtime.loop.time()
+    exchange.probe = worker.enter(exchange.facts)
+    exchange.worker = worker
+    request, key = outgoing.request, None
+    if (keys := leg.crew.restraint.keys) is not None:
+        key = keys.pick(begun, leg.model)
+        request = structs.replace(request, fixed=keys.dress(request.fixed, key))
+    if worker.variation is not None:
+        request = worker.variation.of(request)
+    if left is not None:
+        request = structs.replace(request, timeouts=replace(request.timeouts or Timeouts(), total=left))
+    if request is not outgoing.request:
+        outgoing = structs.replace(outgoing, request=request)
+    response: UpstreamResponse | None = None
+    try:
+        response = await worker.client.send(request)
+        reply = await _first(runtime, exchange, leg, response, outgoing)
+    except UpstreamError as error:
+        exchange.worker = None
+        _failed(exchange, leg, worker, key, error, begun, runtime.loop.time())
+        if response is not None:
+            response.close()
+        raise
+    except BaseException:
+        exchange.worker = None
+        worker.abandoned(exchange.facts, exchange.probe)
+        if response is not None:
+            response.close()
+        raise
+    exchange.first_byte = runtime.loop.time()
+    _note(exchange, worker, "ok", exchange.first_byte - begun, response.status, key)
+    return reply
+
+
+def _failed(
+    exchange: Exchange, leg: Leg, worker: Worker, key: int | None, error: UpstreamError, begun: float, now: float
+) -> None:
+    if error.cause is Cause.TOTAL_TIMEOUT and exchange.attempts:
+        # It got what others had left of the time, which says nothing about it.
+        worker.abandoned(exchange.facts, exchange.probe)
+    else:
+        worker.failed(error, now, exchange.facts, exchange.probe)
+    crew = leg.crew
+    crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
+    _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key)
+
+
+async def _first(
+    runtime: Runtime, exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing
+) -> Reply:
+    """The first piece of a good answer; a bad one is raised as what it is."""
+    if not 200 <= response.status < 300:
+        body = await _read_error(response)
+        error = leg.dialect.decode_error(response.status, response.headers, body)
+        error.should_retry = _should_retry(response.headers)
+        raise error
+    if _is_stream(response.headers):
+        first = await _first_event(response)
+        check_first(leg.dialect, first)
+        return Reply(response, outgoing, True, first)
+    body = await response.read()
+    if not response.ended:
+        body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
+    if not outgoing.translated:
+        usage = check_whole(leg.dialect, response.headers, body)
+        return Reply(response, outgoing, False, body, usage=usage)
+    if outgoing.direct is not None and not exchange.stream:
+        assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+        found = outgoing.direct.answer(body, exchange.envelope.model)
+        if found is not None:
+            return Reply(response, outgoing, False, body, told=found[0], usage=found[1])
+    whole = leg.dialect.decode_response(body, outgoing.restore)
+    if outgoing.restore.stops:
+        whole = cut(whole, outgoing.restore.stops)
+    return Reply(response, outgoing, False, body, whole=whole, usage=whole.usage)
+
+
+_PREFACE = 64 * 1024
+"""Bytes of comments before the first event that are kept."""
+
+
+async def _first_event(response: UpstreamResponse) -> bytes:
+    """The first bytes of a stream up to at least one line of data; comments are not yet an answer, though a flood of
+    them is let through rather than kept."""
+    first = await response.read()
+    while first and b"data:" not in first and len(first) < _PREFACE:
+        more = await response.read()
+        if not more:
+            break
+        first += more
+    return first
+
+
+async def _read_rest(response: UpstreamResponse, body: bytes, limit: int) -> bytes:
+    """The whole body; ``body`` is what has arrived of it."""
+    pieces, size = [body], len(body)
+    while more := await response.read():
+        pieces.append(more)
+        size += len(more)
+        if size > limit:
+            raise UpstreamError(f"the upstream's answer is larger than {limit} bytes", cause=Cause.CONTENT)
+    return b"".join(pieces)
+
+
+_ERROR_LIMIT = 256 * 1024
+
+
+async def _read_error(response: UpstreamResponse) -> bytes:
+    """The body of an error answer, as far as it can be had: its status is what counts."""
+    body = b""
+    try:
+        while len(body) < _ERROR_LIMIT and (more := await response.read()):
+            body += more
+    except UpstreamError:
+        return body
+    return body
+
+
+def _should_retry(headers: Headers) -> bool | None:
+    """The upstream's own word, as the official SDKs read it."""
+    for name, value in headers:
+        if name == b"x-should-retry":
+            return {b"true": True, b"false": False}.get(value.strip().lower())
+    return None
+
+
+def _is_stream(headers: Headers) -> bool:
+    for name, value in headers:
+        if name == b"content-type":
+            return value[:17].lower() == b"text/event-stream"
+    return False
+
+
+def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None, key: int | None) -> None:
+    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key),)

@@ -1,0 +1,167 @@
+"""What has been tried for one exchange, and what may be tried next: which worker, after which wait, by when.
+
+What a failure means is read from the table in ``routing.retry``; here it meets the workers that there are, the time
+that is left and the target's budget.
+"""
+
+import asyncio
+import random
+
+from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
+from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.fleet.gate import Gate
+from asgi_llm.fleet.worker import Worker
+from asgi_llm.routing.retry import Verdict, delay, judge, rule_of
+from asgi_llm.runtime import Runtime
+
+from .admission import take_place
+from .plan import Leg
+
+__all__ = ["Course"]
+
+
+class Course:
+    """Belongs to one exchange.
+
+    Attributes:
+        exchange: whose it is.
+        failure: the last one, or None as long as nothing failed.
+        tried: the workers that were asked on this leg, in order.
+    """
+
+    __slots__ = ("_begun", "_blamed", "_runtime", "_too_long", "exchange", "failure", "tried")
+
+    def __init__(self, runtime: Runtime, exchange: Exchange) -> None:
+        self._runtime = runtime
+        self._begun = runtime.loop.time()
+        self._too_long = False
+        self._blamed: list[Worker] | None = None
+        self.exchange = exchange
+        self.failure: AsgiLLMError | None = None
+        self.tried: list[Worker] = []
+
+    def leads_to(self, leg: Leg) -> bool:
+        """Whether ``leg`` is tried after the failure: it is meant for such, and there is time for it."""
+        if leg.on != "any" and (leg.on == "overflow") != self._too_long:
+            return False
+        if self._left(leg) <= 0:
+            return False
+        self.exchange.why = "overflow" if self._too_long else "fallback"
+        return True
+
+    async def enter(self, gate: Gate, caller: Caller) -> bool:
+        """Takes a place at the target; whether one could be had.
+
+        Raises:
+            CallerGone: it left meanwhile.
+        """
+        try:
+            await take_place(gate, self.exchange, caller)
+        except PolicyError as full:
+            self._failed(full)
+            return False
+        return True
+
+    def first_worker(self, leg: Leg) -> Worker | None:
+        """Whom to ask first on ``leg``; None, with the failure saying why, if there is nobody."""
+        crew, now = leg.crew, self._runtime.loop.time()
+        # A target may be on two legs, with two models. A worker that broke on one is not asked on the other.
+        tried = self._blamed if self._blamed is not None and len(crew.workers) > 1 else ()
+        worker = crew.pick(tried, now, self.exchange.facts, leg.model)
+        if worker is None:
+            self._failed(crew.restraint.unavailable(crew.workers, now, leg.model))
+            return None
+        crew.restraint.budget.requests += 1
+        self.tried = [worker]
+        return worker
+
+    async def next_worker(self, leg: Leg, error: UpstreamError) -> Worker | None:
+        """Whom to ask after ``error``, once the time for it has come; None if nobody on this leg can help.
+
+        Raises:
+            UpstreamError: ``error``, if nobody on any leg can.
+        """
+        self.failure = error
+        verdict = judge(error)
+        if verdict is Verdict.FINAL:
+            raise error
+        rule = rule_of(error)
+        if rule.blames:
+            self._blamed = [*(self._blamed or ()), *self.tried]
+        if verdict is Verdict.LARGER:
+            self._too_long = True
+            return None
+        other_key = rule.key and leg.crew.restraint.keys is not None
+        if (verdict is Verdict.NEXT_LEG and not other_key) or len(self.tried) >= self._most(leg):
+            return None
+        if len(leg.crew.workers) > 1:
+            excluded = [*self.tried, *(self._blamed or ())]
+        elif rule.again or other_key or error.should_retry:
+            excluded = []
+        else:
+            return None
+        return await self._after_pause(leg, error, excluded, other_key=other_key)
+
+    def left(self, leg: Leg) -> float | None:
+        """Seconds for an attempt at ``leg`` where there have been others, of what the target has for all of them; None
+        where it has all of it."""
+        if self.failure is None or not leg.crew.target.settings.timeouts.total:
+            return None
+        return max(0.001, self._left(leg))
+
+    async def _after_pause(
+        self, leg: Leg, error: UpstreamError, excluded: list[Worker], *, other_key: bool
+    ) -> Worker | None:
+        crew, now = leg.crew, self._runtime.loop.time()
+        ready = crew.restraint.ready(crew.workers, excluded, now, leg.model)
+        if ready is None:
+            self._tell_soonest(leg, error, now)
+            return None
+        pause = self._pause(leg, at_once=other_key and ready <= now)
+        asked_to_wait = max(ready - now, error.retry_after or 0.0 if not excluded and not other_key else 0.0)
+        if asked_to_wait > crew.target.settings.retry.cap:
+            self._tell_soonest(leg, error, now)
+            return None
+        pause += asked_to_wait
+        if pause >= self._left(leg) or not crew.restraint.budget.spend(now):
+            return None
+        await asyncio.sleep(pause)
+        worker = crew.pick(excluded, self._runtime.loop.time(), self.exchange.facts, leg.model)
+        if worker is not None:
+            self.tried.append(worker)
+            self.exchange.why = "retry"
+        return worker
+
+    def _pause(self, leg: Leg, *, at_once: bool) -> float:
+        """Seconds before the next attempt, besides what the upstream asks for."""
+        if at_once:
+            return 0.0
+        retry = leg.crew.target.settings.retry
+        return delay(
+            len(self.tried) + 1,
+            base=retry.base,
+            factor=retry.factor,
+            cap=retry.cap,
+            jitter=retry.jitter,
+            spread=random.random(),  # noqa: S311  # spreads load, keeps no secret
+        )
+
+    def _left(self, leg: Leg) -> float:
+        """Seconds that are left for attempts at ``leg``."""
+        total = leg.crew.target.settings.timeouts.total
+        return self._begun + total - self._runtime.loop.time() if total else float("inf")
+
+    def _most(self, leg: Leg) -> int:
+        return leg.crew.target.settings.retry.attempts
+
+    def _tell_soonest(self, leg: Leg, error: UpstreamError, now: float) -> None:
+        """The caller is told when the first of those at their limits can be asked again, not the last."""
+        ready = leg.crew.restraint.ready(leg.crew.workers, (), now, leg.model)
+        if error.kind is Kind.RATE_LIMIT and error.retry_after is not None and ready is not None and ready > now:
+            error.retry_after = min(error.retry_after, ready - now)
+
+    def _failed(self, failure: AsgiLLMError) -> None:
+        """Nobody could be asked. What an upstream said is the better answer, except that the request is too long for
+        one model when another has no time for it now."""
+        if self.failure is None or self._too_long:
+            self.failure = failure

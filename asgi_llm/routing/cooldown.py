@@ -1,0 +1,52 @@
+"""Who asked to be left alone, and until when: workers and keys that said 429, or that they are overloaded.
+
+Limits are told for one model, so a cooldown is for one model, too; others of the same worker or key go on. The clock
+is the caller's: seconds of a monotonic clock.
+"""
+
+__all__ = ["ANY_MODEL", "Cooldown"]
+
+ANY_MODEL = ""
+"""For a cooldown that is not about one model."""
+
+_MOST = 1024
+
+
+class Cooldown:
+    """Until when each is left alone, by name and model. Empty, and false, while nobody cools down."""
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, str], float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._until)
+
+    def begin(self, name: str, model: str, until: float, now: float) -> None:
+        """A later end stands: who was told of two limits keeps to both."""
+        if len(self._until) >= _MOST:
+            self._prune(now)
+        key = (name, model)
+        self._until[key] = max(until, self._until.get(key, 0.0))
+
+    def until(self, name: str, model: str, now: float) -> float:
+        """When ``name`` may be asked for ``model`` again; 0 if it may be now."""
+        return max(self._look(name, model, now), self._look(name, ANY_MODEL, now))
+
+    def entries(self, name: str, now: float) -> dict[str, float]:
+        """Seconds left by model."""
+        return {model: until - now for (who, model), until in self._until.items() if who == name and until > now}
+
+    def _look(self, name: str, model: str, now: float) -> float:
+        until = self._until.get((name, model), 0.0)
+        if until and until <= now:
+            del self._until[name, model]
+            return 0.0
+        return until
+
+    def _prune(self, now: float) -> None:
+        self._until = {key: until for key, until in self._until.items() if until > now}
+        if len(self._until) >= _MOST:
+            soonest = min(self._until, key=self._until.__getitem__)
+            del self._until[soonest]
