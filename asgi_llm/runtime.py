@@ -16,6 +16,7 @@ from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
 from asgi_llm.quotas.book import Book
 from asgi_llm.quotas.rules import Rule
+from asgi_llm.routing.access import Access
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
@@ -37,7 +38,18 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
-    __slots__ = ("keyed", "keys", "ladder", "open_database", "open_quotas", "rules", "settings", "sinks", "targets")
+    __slots__ = (
+        "access",
+        "keyed",
+        "keys",
+        "ladder",
+        "open_database",
+        "open_quotas",
+        "rules",
+        "settings",
+        "sinks",
+        "targets",
+    )
 
     def __init__(
         self,
@@ -58,6 +70,7 @@ class Blueprint:
         self.sinks = sinks
         self.open_database = open_database
         self.rules = rules
+        self.access = Access.of(settings.access)
         self.open_quotas = open_quotas
 
 

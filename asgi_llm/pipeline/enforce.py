@@ -6,16 +6,21 @@ import hashlib
 
 from msgspec import structs
 
+from asgi_llm.dialects.interface import Dialect
 from asgi_llm.dialects.users import named_users, overwrite_users, remove_users
 from asgi_llm.errors import Kind, PolicyError
 from asgi_llm.exchange import Exchange
+from asgi_llm.fleet.listing import Model
 from asgi_llm.identity import Identity
 from asgi_llm.routing.access import Access, Wish
 from asgi_llm.routing.features import features_of
+from asgi_llm.runtime import Runtime
 
 from .plan import Leg
 
-__all__ = ["bring_keys", "enforce", "pseudonym"]
+__all__ = ["bring_keys", "enforce", "permitted", "pseudonym", "with_credentials"]
+
+Fixed = tuple[tuple[bytes, bytes], ...]
 
 
 def enforce(access: Access, exchange: Exchange) -> None:
@@ -60,6 +65,34 @@ def bring_keys(exchange: Exchange) -> None:
     exchange.plan = structs.replace(plan, legs=tuple(legs))
 
 
+def permitted(runtime: Runtime, identity: Identity, dialect: Dialect, models: list[Model]) -> list[Model]:
+    """Those of ``models`` that the caller is told of.
+
+    Raises:
+        PolicyError: the list is not for this caller.
+    """
+    access = runtime.blueprint.access
+    if access is None:
+        return models
+    roles, targets = identity.roles, runtime.blueprint.targets
+    if not access.permits(roles, Wish("models", dialect.name, (), "")):
+        raise PolicyError("you may not list the models", kind=Kind.PERMISSION, code="not_permitted")
+    return [
+        model
+        for model in models
+        if access.lists(roles, (model.id, targets[model.target].upstream_model(model.id)), model.target)
+    ]
+
+
+def with_credentials(fixed: Fixed, credentials: Fixed) -> Fixed:
+    """``fixed`` headers with the caller's own credentials in place of any others."""
+    names = _CREDENTIALS | {name for name, _ in credentials}
+    return (*(pair for pair in fixed if pair[0] not in names), *credentials)
+
+
+_CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"})
+
+
 def _features(exchange: Exchange) -> frozenset[str]:
     request = exchange.request
     if request is None:
@@ -91,5 +124,3 @@ def pseudonym(identity: Identity) -> str:
     """Who calls, in a form that tells the provider nobody's name, and tells the same caller again."""
     digest = hashlib.sha256(f"{identity.tenant}\n{identity.subject}".encode()).hexdigest()
     return f"user_{digest[:32]}"
-
-

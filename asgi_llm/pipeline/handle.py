@@ -22,6 +22,7 @@ from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
 from .count import count
+from .enforce import bring_keys, enforce
 from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
@@ -44,6 +45,10 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
         make_plan(runtime, exchange, caller)
         if runtime.gate is not None:
             await take_place(runtime.gate, exchange, caller)
+        if runtime.blueprint.access is not None:
+            enforce(runtime.blueprint.access, exchange)
+        if exchange.identity.upstream_keys:
+            bring_keys(exchange)
         if counting:
             await count(runtime, exchange, caller)
             return

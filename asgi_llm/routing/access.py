@@ -32,6 +32,8 @@ class _Patterns:
         self._except = [compile_glob(pattern[1:]) for pattern in patterns if pattern.startswith("!")]
 
     def match(self, names: Iterable[str]) -> bool:
+        if not (self._of or self._except):
+            return True
         return any(self._matches(name) for name in names)
 
     def _matches(self, name: str) -> bool:
@@ -113,5 +115,3 @@ class Access:
         """The most tokens of an answer; None where there is no limit."""
         names = tuple(names)
         return min((cap.most for cap in self._caps if cap.concerns(roles, names, target)), default=None)
-
-

@@ -23,7 +23,8 @@ _KINDS = {Image: "images", Document: "documents", Audio: "audio", Video: "video"
 
 def features_of(request: Request) -> frozenset[str]:
     """By the words of ``settings.access.Feature``."""
-    found = set(_parts(part for said in (*request.instructions, *request.turns) for part in said.parts))
+    found = set(_parts(part for said in request.instructions for part in said.parts))
+    found.update(_parts(part for turn in request.turns for part in turn.parts))
     if request.tools:
         found.add("tools")
     if any(isinstance(tool, HostedTool) for tool in request.tools):

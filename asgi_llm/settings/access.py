@@ -11,7 +11,16 @@ from .values import Glob, Model
 __all__ = ["AccessSettings", "CapSettings", "Feature", "RuleSettings"]
 
 Feature = Literal[
-    "stream", "tools", "hosted_tools", "images", "documents", "audio", "video", "reasoning", "structured_output", "state"
+    "stream",
+    "tools",
+    "hosted_tools",
+    "images",
+    "documents",
+    "audio",
+    "video",
+    "reasoning",
+    "structured_output",
+    "state",
 ]
 """What a request can make use of. ``hosted_tools`` run at the provider, ``state`` is kept there."""
 
@@ -51,8 +60,8 @@ class RuleSettings(Model):
 
 
 class CapSettings(Model):
-    """Answers have at most ``max_output`` tokens, reasoning included: for who has one of ``roles``, of ``models`` and at
-    ``targets``, where they are given. Of several the least counts."""
+    """Answers have at most ``max_output`` tokens, reasoning included: for who has one of ``roles``, from ``models`` at
+    ``targets``, where these are given. Of several caps the least counts."""
 
     max_output: Annotated[int, Field(ge=1)]
     roles: tuple[str, ...] = ()

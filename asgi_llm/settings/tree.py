@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
+from .access import AccessSettings
 from .admin import AdminSettings
 from .auth import AuthSettings
 from .problems import cross_check, problems_of
@@ -42,6 +43,7 @@ class Settings(Model):
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
     state: StateSettings = StateSettings()
+    access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
 
     @classmethod
