@@ -9,7 +9,7 @@ from asgi_llm.settings import EndpointSettings
 
 __all__ = ["ENDPOINTS", "Endpoint", "EndpointKind", "Table"]
 
-EndpointKind = Literal["call", "count", "models", "health", "ready", "root"]
+EndpointKind = Literal["admin", "call", "count", "models", "health", "ready", "root"]
 
 
 class Endpoint(Struct, frozen=True):

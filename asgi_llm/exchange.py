@@ -101,6 +101,7 @@ class Exchange(Struct, kw_only=True, eq=False):
 
     ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
+    ``fetched``: ``request`` holds the content of media that the body gives by URL.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     """
 
@@ -114,6 +115,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     envelope: Envelope | None = None
     stream: bool = False
     request: Request | None = None
+    fetched: bool = False
     plan: "Plan | None" = None
     leg: "Leg | None" = None
     worker: "Worker | None" = None

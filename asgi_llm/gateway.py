@@ -8,11 +8,12 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from asgi_llm.asgi.admin import open_table
 from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.client.call import Door
 from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
-from asgi_llm.endpoints import Table
 from asgi_llm.explain import Explanation, explain
+from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
@@ -21,6 +22,7 @@ from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.memory.quotas import MemoryQuotas
 from asgi_llm.stores.opening import database_opener, quotas_opener
 
@@ -48,6 +50,7 @@ class Gateway:
 
     Attributes:
         asgi: the ASGI application to mount or to serve.
+        fleet: the workers: which there are and how they fare, and adding, draining and removing them at run time.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class Gateway:
         self._source = settings
         self._transports = transports or {}
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
+        self._boards = MemoryBoards()
         self.settings = Settings.load(settings)
         self._counted = MemoryQuotas()
         self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
+        self.fleet = FleetAdmin(lambda: self.runtime().fleet)
         self._retired: set[Runtime] = set()
-        self.asgi = GatewayApp(Table(self.settings.endpoints), self.runtime, self.running)
+        self.asgi = GatewayApp(open_table(self.settings), self.runtime, self.running)
 
     def _compile(self, settings: Settings) -> Blueprint:
         routes = [
@@ -79,6 +84,7 @@ class Gateway:
             keys=SettingsKeys(settings.auth.keys),
             sinks=self._sinks,
             open_database=database_opener(settings.store),
+            boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted),
         )
@@ -128,7 +134,7 @@ class Gateway:
         """
         source = self._source if settings is None else settings
         loaded = Settings.load(source)
-        blueprint, table = self._compile(loaded), Table(loaded.endpoints)
+        blueprint, table = self._compile(loaded), open_table(loaded)
         self._source, self.settings, self._blueprint, self.asgi.table = source, loaded, blueprint, table
         for loop in list(self._runtimes):
             if loop is _running_loop():

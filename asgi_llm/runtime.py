@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
+from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
 from asgi_llm.quotas.book import Book
@@ -20,6 +21,9 @@ from asgi_llm.routing.access import Access
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.memory.boards import MemoryBoards
+from asgi_llm.stores.opening import boards_opener
+from asgi_llm.upstream.download import Downloader
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
@@ -39,17 +43,9 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "access",
-        "keyed",
-        "keys",
-        "ladder",
-        "open_database",
-        "open_quotas",
-        "rules",
-        "settings",
-        "sinks",
-        "targets",
-    )
+        "access", "keyed", "keys", "ladder", "open_boards", "open_database", "open_quotas", "roster", "rules",
+        "settings", "sinks", "targets",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -61,7 +57,9 @@ class Blueprint:
         open_database: "Callable[[], Database] | None" = None,
         rules: tuple[Rule, ...] = (),
         open_quotas: "QuotasOpener | None" = None,
+        boards: MemoryBoards | None = None,
     ) -> None:
+        """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
         self.targets = targets
         self.ladder = ladder
@@ -72,6 +70,10 @@ class Blueprint:
         self.rules = rules
         self.access = Access.of(settings.access)
         self.open_quotas = open_quotas
+        self.roster = Roster(targets)
+        boards = boards or MemoryBoards()
+        self.open_boards = boards_opener(settings.state, boards)
+        self.roster.follow(boards.board(BOARD))
 
 
 class Runtime:
@@ -84,6 +86,7 @@ class Runtime:
             is used.
         lookout: tells callers that they wait for long.
         quotas: what limits callers; None where nothing does.
+        media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
@@ -103,6 +106,7 @@ class Runtime:
         "listing",
         "lookout",
         "loop",
+        "media",
         "plans",
         "quotas",
         "stopping",
@@ -113,10 +117,20 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
         limits = blueprint.settings.limits
-        self.fleet = Fleet(blueprint.targets, self.loop.time, limits)
+        self.fleet = Fleet(
+            blueprint.targets,
+            self.loop.time,
+            limits,
+            blueprint.roster,
+            blueprint.open_boards(),
+            interval=blueprint.settings.state.interval,
+            grace=blueprint.settings.admin.drain_timeout,
+        )
         self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
+        media = blueprint.settings.media
+        self.media = Downloader(media, self.loop.time) if media.hosts else None
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.active = 0
         self.stopping = False

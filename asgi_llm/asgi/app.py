@@ -55,7 +55,7 @@ class GatewayApp:
             return
         endpoint, rest = found
         if scope["method"] not in endpoint.methods:
-            if rest:  # below a model there is nothing but its verbs
+            if rest and endpoint.kind != "admin":  # below a model there is nothing but its verbs
                 await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
                 return
             await self._refuse_method(runtime, caller, endpoint, path or "")

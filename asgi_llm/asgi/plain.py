@@ -15,6 +15,7 @@ from asgi_llm.pipeline.enforce import permitted
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 
+from .admin import answer_admin, fleet_state, is_admin
 from .caller import ASGICaller
 
 __all__ = ["answer_plain"]
@@ -49,7 +50,10 @@ async def _answer(
         case "ready" if runtime.stopping:
             return 503, {"status": "stopping"}
         case "ready":
-            return 200, {"status": "ready"}
+            details = {"fleet": fleet_state(runtime.fleet)} if is_admin(runtime, caller) else {}
+            return 200, {"status": "ready"} | details
+        case "admin":
+            return await answer_admin(runtime, caller, rest)
         case "health":
             return 200, {"status": "ok"}
     return 200, {"service": "asgi-llm"}

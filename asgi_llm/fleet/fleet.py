@@ -6,14 +6,20 @@ import random
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
+import msgspec
+
 from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts
 from asgi_llm.routing.balance.registry import POLICIES, build
 from asgi_llm.settings import HealthSettings, LimitSettings
+from asgi_llm.stores.boards import Boards
+from asgi_llm.stores.memory.boards import MemoryBoards
 
 from .member import Member
 from .probes import keep_probing
 from .restraint import Restraint
+from .roster import BOARD, Change, Roster
 from .station import Station
+from .step import keep_in_step, sync
 from .target import Target
 from .warmth import Warmth
 from .worker import Worker
@@ -54,7 +60,7 @@ class Crew:
         settings = target.settings
         options = POLICIES[settings.balance].options(**settings.balance_options)
         self.policy = build(settings.balance, options, clock=clock, random=random.random)
-        self.health = _health(target)
+        self.health = _health(target, len(target.members))
         slow_start = (self.health or HealthSettings()).slow_start
         self.warmth = Warmth(slow_start, random.random)
         strict = target.provider.strict_models and len(target.members) > 1
@@ -68,6 +74,9 @@ class Crew:
 
     def add(self, member: Member) -> Station:
         """Takes in a worker. Where workers are probed it must first be seen to be well; then it starts slowly."""
+        self.health = self.health or _health(self.target, len(self.stations) + 1)
+        for other in self.stations.values():
+            other.is_probed_by(self.health)
         station = self._put(member, known=False)
         if station.state == "ready":
             self._welcome(station)
@@ -120,8 +129,7 @@ class Crew:
         self.workers = [worker for station in self.stations.values() for worker in station.workers]
         knows = any(station.models is not None for station in self.stations.values())
         self._uneven = knows or bool(self.warmth)
-        sees = self.target.settings.balance not in _BLIND
-        self.reads = len(self.workers) > 1 and (sees or knows)
+        self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
 
     def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None, model: str = "") -> Worker | None:
         """The worker for the next attempt: one that was not tried, whose breaker admits it and that is not cooling
@@ -140,12 +148,12 @@ class Crew:
             return worker
         fit = [worker for worker in workers if worker.fit and worker not in tried and worker.breaker.admits(now)]
         if self._uneven:
-            fit = self._narrowed(fit, now, facts)
+            fit = self._narrowed(fit, now, model)
         return self.policy.pick(fit, facts or NO_FACTS) if fit else None
 
-    def _narrowed(self, fit: list[Worker], now: float, facts: Facts | None) -> list[Worker]:
-        if facts is not None and facts.model:
-            fit = [worker for worker in fit if worker.station.has(facts.model)]
+    def _narrowed(self, fit: list[Worker], now: float, model: str) -> list[Worker]:
+        if model:
+            fit = [worker for worker in fit if worker.station.has(model)]
         if self.warmth:
             fit = self.warmth.let_through(fit, now)
             if not self.warmth:
@@ -169,11 +177,11 @@ class Crew:
             self.policy.joined(worker)
 
 
-def _health(target: Target) -> HealthSettings | None:
+def _health(target: Target, workers: int) -> HealthSettings | None:
     settings, provider = target.settings.health, target.provider
     if settings is None:
         # With one worker there is nobody to pass it over for.
-        return HealthSettings() if provider.health_path is not None and len(target.members) > 1 else None
+        return HealthSettings() if provider.health_path is not None and workers > 1 else None
     if not settings.interval or (settings.path is None and provider.health_path is None) or provider.embedded:
         return None
     return settings
@@ -182,25 +190,73 @@ def _health(target: Target) -> HealthSettings | None:
 class Fleet:
     """Every target's crew by name. Opening it opens no connection; what it does by itself begins with ``start``."""
 
-    __slots__ = ("_clock", "_leaving", "_spawn", "_tasks", "crews")
+    __slots__ = ("_grace", "_interval", "_leaving", "_spawn", "_tasks", "_watch", "boards", "clock", "crews", "roster")
 
-    def __init__(self, targets: Mapping[str, Target], clock: Clock, limits: LimitSettings) -> None:
-        self._clock = clock
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        clock: Clock,
+        limits: LimitSettings,
+        roster: Roster | None = None,
+        boards: Boards | None = None,
+        *,
+        interval: float = 1,
+        grace: float = 0,
+    ) -> None:
+        """``roster`` and ``boards`` say who comes and goes at run time; ``interval`` is the seconds between two looks
+        at boards that others share, ``grace`` those that exchanges get on a worker that goes, 0 for all they need."""
+        self.clock = clock
+        self.roster = roster or Roster(targets)
+        self.boards = boards or MemoryBoards()
+        self._grace = grace
+        self._interval = interval
         self._spawn: Spawn | None = None
         self._tasks: dict[Station, list[asyncio.Task[None]]] = {}
         self._leaving: set[Station] = set()
+        self._watch: asyncio.Task[None] | None = None
         self.crews = {name: Crew(target, clock, limits) for name, target in targets.items()}
 
     def start(self, spawn: Spawn) -> None:
         """Begins to look after the workers: probes, questions about their models and load."""
         self._spawn = spawn
+        self.roster.listen(asyncio.get_running_loop(), self.follow)
         for crew in self.crews.values():
-            for station in crew.stations.values():
-                self._tend(crew, station)
+            self._tend(crew)
+        self.follow()
+        if self.boards.shared:
+            self._watch = spawn(keep_in_step(self.roster, self.boards, self._interval), "watch of the shared state")
+
+    def follow(self) -> None:
+        """Makes the fleet what the roster says. Workers that stay as they were keep their connections and state."""
+        for name, crew in self.crews.items():
+            seats = self.roster.seats(crew.target)
+            for key, station in list(crew.stations.items()):
+                if key not in seats or seats[key].member.settings != station.member.settings:
+                    self.remove(name, key)
+            for key, seat in seats.items():
+                if key not in crew.stations:
+                    self.add(name, seat.member)
+                crew.drain(key, draining=seat.draining)
+
+    async def change(self, changes: Mapping[str, Change | None]) -> None:
+        """Changes who is wanted, by worker's id, here and in every other process.
+
+        Raises:
+            StoreError: it is not known whether the others will hear of it.
+        """
+        told = {name: None if change is None else msgspec.json.encode(change) for name, change in changes.items()}
+        await self.boards.write(BOARD, told)
+        await sync(self.roster, self.boards)
+        self.follow()
 
     def rest(self) -> None:
         """Stops what ``start`` began. Requests are served as before."""
+        if self._spawn is None:
+            return
         self._spawn = None
+        self.roster.forget(asyncio.get_running_loop())
+        if self._watch is not None:
+            self._watch.cancel()
         tasks, self._tasks = self._tasks, {}
         for task in (task for several in tasks.values() for task in several):
             task.cancel()
@@ -213,12 +269,11 @@ class Fleet:
         """
         crew = self.crews[target]
         station = crew.add(member)
-        self._tend(crew, station)
+        self._tend(crew)
         return station
 
-    def remove(self, target: str, key: str, grace: float) -> None:
-        """Lets a worker go. Its connections are closed when what runs on it has ended, after ``grace`` seconds at the
-        latest.
+    def remove(self, target: str, key: str) -> None:
+        """Lets a worker go. Its connections are closed when what runs on it has ended, or the grace is over.
 
         Raises:
             KeyError: there is no such target or worker.
@@ -228,24 +283,26 @@ class Fleet:
             task.cancel()
         self._leaving.add(station)
         if self._spawn is not None:
-            self._spawn(self._see_off(station, grace), "closing of a worker")
+            self._spawn(self._see_off(station), "closing of a worker")
 
     async def aclose(self) -> None:
         """Closes every worker's connections."""
         self.rest()
         stations = [*self._leaving, *(station for crew in self.crews.values() for station in crew.stations.values())]
         await asyncio.gather(*(station.client.aclose() for station in stations))
+        await self.boards.aclose()
 
-    def _tend(self, crew: Crew, station: Station) -> None:
-        if self._spawn is None:
+    def _tend(self, crew: Crew) -> None:
+        """Begins to look after the stations of ``crew`` that nobody looks after yet."""
+        if self._spawn is None or crew.health is None:
             return
-        tasks = self._tasks.setdefault(station, [])
-        if crew.health is not None:
-            tasks.append(self._spawn(keep_probing(crew, station, crew.health), "probe"))
+        for station in crew.stations.values():
+            if station not in self._tasks:
+                self._tasks[station] = [self._spawn(keep_probing(crew, station, crew.health), "probe")]
 
-    async def _see_off(self, station: Station, grace: float) -> None:
+    async def _see_off(self, station: Station) -> None:
         try:
-            await asyncio.wait_for(station.empty(), grace or None)
+            await asyncio.wait_for(station.empty(), self._grace or None)
         except TimeoutError:
             logger.warning("%s was removed and is closed with %d exchanges running", station, station.load)
         finally:

@@ -39,7 +39,8 @@ class Station:
         self.client: Client = (
             EchoClient() if target.provider.embedded else open_client(member.options, target.transport)
         )
-        self.health = Health(health, known=known) if health is not None else None
+        self.health: Health | None = None
+        self.is_probed_by(health, known=known)
         self.models: frozenset[str] | None = frozenset(member.settings.models) or None
         self.draining = False
         self._empty: asyncio.Event | None = None
@@ -61,6 +62,11 @@ class Station:
             rank=rank,
             variation=variation_of(self.member, self.target.provider, rank),
         )
+
+    def is_probed_by(self, health: HealthSettings | None, *, known: bool = True) -> None:
+        """From now on, if it was not before. ``known``: it is taken to be well until probes say otherwise."""
+        if self.health is None and health is not None:
+            self.health = Health(health, known=known)
 
     @property
     def state(self) -> str:

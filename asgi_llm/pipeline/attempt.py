@@ -17,6 +17,7 @@ from .admission import give_back
 from .ask import Reply, ask
 from .course import Course
 from .hedge import ask_two
+from .media import inline_media
 from .plan import Leg
 from .prepare import prepare
 from .reserve import reserve_leg
@@ -41,6 +42,8 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
         if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):
             continue
         crew, restraint = leg.crew, leg.crew.restraint
+        if runtime.media is not None:
+            await inline_media(runtime.media, exchange, leg)
         outgoing = prepare(exchange, leg, caller)
         exchange.leg, exchange.warnings = leg, outgoing.warnings
         exchange.facts = _facts(exchange, leg, caller) if crew.reads else None

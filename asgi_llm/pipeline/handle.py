@@ -43,12 +43,12 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
-        if runtime.gate is not None:
-            await take_place(runtime.gate, exchange, caller)
         if runtime.blueprint.access is not None:
             enforce(runtime.blueprint.access, exchange)
         if exchange.identity.upstream_keys:
             bring_keys(exchange)
+        if runtime.gate is not None:
+            await take_place(runtime.gate, exchange, caller)
         if counting:
             await count(runtime, exchange, caller)
             return

@@ -10,13 +10,13 @@ from asgi_llm.dialects.direct import Pair
 from asgi_llm.dialects.interface import Restore, Warned
 from asgi_llm.dialects.splice import ask_for_usage, set_model
 from asgi_llm.exchange import Caller, Exchange
-from asgi_llm.neutral.request import StreamOptions
+from asgi_llm.neutral.request import Request, StreamOptions
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamRequest
 
 from .plan import Leg
 
-__all__ = ["Outgoing", "prepare"]
+__all__ = ["Outgoing", "decoded", "prepare"]
 
 
 class Outgoing(Struct, frozen=True, gc=False):
@@ -44,7 +44,7 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
 
 
 def _prepared(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:
-    if leg.mode == "translated":
+    if leg.mode == "translated" or (exchange.fetched and leg.mode == "patched"):
         return _translated(exchange, leg, caller, body)
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     if leg.patcher is None or (leg.patcher.spares_plain and exchange.envelope.plain):
@@ -92,12 +92,7 @@ def _translated(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Ou
     if leg.direct is not None and (told := leg.direct.request(body, leg.model, profile)) is not None:
         request = _request(leg, leg.allowed.passing(caller.headers), told, envelope.stream)
         return Outgoing(request, translated=True, direct=leg.direct)
-    asked = exchange.request
-    if asked is None:
-        asked = exchange.dialect.decode_request(exchange.body)
-        if not exchange.dialect.names_model:
-            asked = structs.replace(asked, model=envelope.model, stream=StreamOptions(on=envelope.stream))
-        exchange.request = asked
+    asked = decoded(exchange)
     if leg.cap is not None:
         asked = structs.replace(asked, max_output=min(asked.max_output or leg.cap, leg.cap))
     if asked.model != leg.model:
@@ -108,6 +103,23 @@ def _translated(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Ou
     headers += [pair for pair in encoded.headers if pair[0] not in said]
     request = _request(leg, headers, encoded.body, asked.stream.on)
     return Outgoing(request, translated=True, warnings=encoded.warnings, restore=encoded.restore)
+
+
+def decoded(exchange: Exchange) -> Request:
+    """The caller's request in neutral form, decoded once.
+
+    Raises:
+        ClientError: the body is not what the caller's dialect says.
+    """
+    asked = exchange.request
+    if asked is None:
+        asked = exchange.dialect.decode_request(exchange.body)
+        if not exchange.dialect.names_model:
+            assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+            stream = StreamOptions(on=exchange.envelope.stream)
+            asked = structs.replace(asked, model=exchange.envelope.model, stream=stream)
+        exchange.request = asked
+    return asked
 
 
 def _request(leg: Leg, headers: Headers, body: bytes, stream: bool) -> UpstreamRequest:

@@ -9,6 +9,7 @@ from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
+from .media import MediaSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
@@ -44,6 +45,7 @@ __all__ = [
     "HedgeSettings",
     "KeySettings",
     "LimitSettings",
+    "MediaSettings",
     "PoolSettings",
     "ProviderName",
     "QuotaMatch",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .values import Glob, Model
+from .values import Glob, Model, Seconds
 
 __all__ = ["AdminSettings"]
 
@@ -17,8 +17,10 @@ class AdminSettings(Model):
         roles: an identity with one of these may use it; nobody else, and never an anonymous caller.
         references: globs of the ``env://`` and ``file://`` references that a request may name for secrets. None by
             default: whoever may add a worker could else have any variable of the process sent to it.
+        drain_timeout: seconds that running requests get on a worker that is removed; 0 means as long as they take.
     """
 
     enabled: bool = False
     roles: Annotated[tuple[str, ...], Field(min_length=1)] = ("admin",)
     references: tuple[Glob, ...] = ()
+    drain_timeout: Seconds = 600

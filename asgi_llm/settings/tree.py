@@ -13,6 +13,7 @@ from asgi_llm.errors import ConfigError, Problem
 from .access import AccessSettings
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .media import MediaSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
 from .routing import RouteSettings, RoutingSettings
@@ -40,6 +41,7 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
     state: StateSettings = StateSettings()

@@ -6,15 +6,16 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import ConfigError, Problem
-from asgi_llm.settings import Settings, StoreSettings
+from asgi_llm.settings import Settings, StateSettings, StoreSettings
 
+from .boards import Boards
 from .memory.quotas import MemoryQuotas
 from .quotas import QuotaStore
 
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
 
-__all__ = ["database_opener", "quotas_opener"]
+__all__ = ["boards_opener", "database_opener", "quotas_opener"]
 
 QuotasOpener = Callable[["Database | None"], QuotaStore]
 
@@ -41,6 +42,30 @@ def database_opener(settings: StoreSettings) -> "Callable[[], Database] | None":
     return partial(Database, settings.address, connections=settings.connections, timeout=settings.timeout)
 
 
+def boards_opener(settings: StateSettings, memory: Boards) -> Callable[[], Boards]:
+    """What opens the boards of ``[state]``, for one event loop; those in memory are ``memory``, for all loops.
+
+    Raises:
+        ConfigError: what it needs is not installed.
+    """
+    if settings.address == "memory:":
+        return lambda: memory
+    _need_redis()
+    return partial(_redis_boards, settings.address, settings.prefix)
+
+
+def _need_redis() -> None:
+    if find_spec("redis") is None:
+        raise ConfigError([Problem("state.url", 'a Redis needs an extra: pip install "asgi-llm[redis]"')])
+
+
+def _redis_boards(address: str, prefix: str) -> Boards:
+    from .redis.boards import RedisBoards
+    from .redis.client import open_redis
+
+    return RedisBoards(open_redis(address), prefix)
+
+
 def quotas_opener(settings: Settings, memory: MemoryQuotas) -> QuotasOpener:
     """What opens the store of quotas for one event loop, given its database: on the Redis of ``[state]`` where there is
     one, else in the database of ``[store]``, else in ``memory``, which outlives the settings.
@@ -50,8 +75,7 @@ def quotas_opener(settings: Settings, memory: MemoryQuotas) -> QuotasOpener:
     """
     address = settings.state.address
     if address != "memory:":
-        if find_spec("redis") is None:
-            raise ConfigError([Problem("state.url", 'a Redis needs an extra: pip install "asgi-llm[redis]"')])
+        _need_redis()
         return partial(_redis_quotas, address, settings.state.prefix)
     return partial(_local_quotas, memory)
 

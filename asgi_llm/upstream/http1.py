@@ -38,7 +38,7 @@ class Http1Client:
         self._options = options
         self._timeouts = options.timeouts
         self._head = RequestHead(address)
-        self._dialler = Dialler(address, options.tls)
+        self._dialler = Dialler(address, options.tls, options.resolve)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: Pool | None = None
         self._closed = False

@@ -3,7 +3,9 @@
 Both backends pass the same behaviour suite.
 """
 
+import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +13,12 @@ from msgspec import Struct
 
 from asgi_llm.types import Headers
 
-__all__ = ["Client", "ClientOptions", "Timeouts", "UpstreamRequest", "UpstreamResponse"]
+__all__ = ["AddressInfo", "Client", "ClientOptions", "Resolve", "Timeouts", "UpstreamRequest", "UpstreamResponse"]
+
+
+AddressInfo = tuple[socket.AddressFamily, tuple[object, ...]]
+"""A family and an address as ``socket.connect`` takes it."""
+Resolve = Callable[[str, int], Awaitable[list[AddressInfo]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,7 @@ class ClientOptions:
     ``base_url`` is scheme, host, port and an optional path prefix (no query). ``tls`` is used for https; None means
     the default context. ``keepalive`` is how long an idle connection is kept, in seconds. ``max_head`` is the limit
     on status line and headers of an answer, in bytes. ``proxy`` and ``http2`` are for the httpx backend only.
+    ``resolve`` finds the addresses of a host and port in place of the system, and may refuse; it is for the other one.
     """
 
     base_url: str
@@ -46,6 +54,7 @@ class ClientOptions:
     tls: ssl.SSLContext | None = None
     proxy: str | None = None
     http2: bool = False
+    resolve: Resolve | None = None
 
 
 class UpstreamRequest(Struct, eq=False, gc=False):
