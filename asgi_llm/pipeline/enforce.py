@@ -94,6 +94,8 @@ _CREDENTIALS = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-a
 
 
 def _features(exchange: Exchange) -> frozenset[str]:
+    if exchange.forward is not None:
+        return frozenset({"stream"} if exchange.stream else ())
     request = exchange.request
     if request is None:
         # Not kept: what is sent is decoded where it is known how.

@@ -47,6 +47,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
             enforce(runtime.blueprint.access, exchange)
         if exchange.identity.upstream_keys:
             bring_keys(exchange)
+        if runtime.history is not None:
+            caller = await runtime.history.open(runtime, exchange, caller, counting)
         if runtime.gate is not None:
             await take_place(runtime.gate, exchange, caller)
         if counting:

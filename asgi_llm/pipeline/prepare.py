@@ -3,6 +3,8 @@
 Where a patch of the caller's bytes is not enough, its dialect is translated to itself.
 """
 
+from urllib.parse import quote
+
 from msgspec import Struct, structs
 
 from asgi_llm.dialects.caps import clamp, read_cap
@@ -14,6 +16,7 @@ from asgi_llm.neutral.request import Request, StreamOptions
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamRequest
 
+from .forward import rename_contents, use_own_ids
 from .plan import Leg
 
 __all__ = ["Outgoing", "decoded", "prepare"]
@@ -38,12 +41,14 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         ClientError: the body is not what the caller's dialect says (found only when it must be translated), or the
             leg's dialect cannot express it.
     """
-    if leg.cap is not None:
+    if leg.cap is not None and (leg.forwarded is None or exchange.endpoint == "completions"):
         return _capped(exchange, leg, leg.cap, caller)
     return _prepared(exchange, leg, caller, exchange.body)
 
 
 def _prepared(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:
+    if leg.forwarded is not None:
+        return _forwarded(exchange, leg, caller, body)
     if leg.mode == "translated" or (exchange.fetched and leg.mode == "patched"):
         return _translated(exchange, leg, caller, body)
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
@@ -62,14 +67,36 @@ _CAPPED = Warned("max_output", "clamp", "The answer is limited to fewer tokens t
 def _capped(exchange: Exchange, leg: Leg, cap: int, caller: Caller) -> Outgoing:
     """With an answer of at most ``cap`` tokens. Where the request sets itself no limit, it gets that one."""
     dialect = exchange.dialect.name
-    translated = leg.mode == "translated"
-    chat = "max_completion_tokens" if translated else leg.crew.target.profile.max_tokens_field
+    chat = "max_completion_tokens" if leg.mode == "translated" else leg.crew.target.profile.max_tokens_field
+    if leg.forwarded is not None:
+        chat = "max_tokens"
     body = clamp(dialect, exchange.body, cap, _FIELDS.get(dialect, chat))
     outgoing = _prepared(exchange, leg, caller, body)
     asked = read_cap(dialect, exchange.body)
     if asked is not None and body != exchange.body:
         outgoing = structs.replace(outgoing, warnings=(*outgoing.warnings, _CAPPED))
     return outgoing
+
+
+def _forwarded(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:
+    forward, timeouts = exchange.forward, leg.crew.target.answer_timeouts
+    assert forward is not None  # noqa: S101  # there is no such leg without it
+    headers = leg.allowed.passing(caller.headers)
+    if (upload := forward.upload) is not None:
+        upload.rename(leg.model)
+        headers.append((b"content-type", upload.content_type))
+        return Outgoing(UpstreamRequest(b"POST", leg.path, headers, b"", timeouts, leg.fixed, upload))
+    if leg.adapter is not None:
+        return Outgoing(_request(leg, headers, leg.adapter.request(exchange.body, leg.model), False), translated=True)
+    pin = forward.pin
+    if forward.endpoint.body == "none":
+        path = leg.path if pin is None else leg.path.replace(b"{id}", quote(pin.id, safe="").encode("ascii"))
+        return Outgoing(UpstreamRequest(forward.method, path, headers, b"", timeouts, leg.fixed))
+    if pin is not None:
+        return Outgoing(_request(leg, headers, use_own_ids(exchange.body, pin), False))
+    if not leg.dialect.names_model:
+        return _verbatim(exchange, leg, caller, rename_contents(exchange.body, leg.model))
+    return _verbatim(exchange, leg, caller, body)
 
 
 def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warnings: tuple[Warned, ...] = ()) -> Outgoing:

@@ -20,7 +20,8 @@ from asgi_llm.runtime import Runtime
 
 from .attempt import Reply
 from .cancellation import forget_cancellation
-from .head import stream_head, whole_head
+from .forward import sign_ids
+from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
@@ -45,7 +46,9 @@ async def relay(
     rounds: Rounds | None = None
     try:
         rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
-        if heartbeat is None:
+        if leg.forwarded is not None:
+            await _relay_forwarded(runtime, exchange, caller, reply, heartbeat)
+        elif heartbeat is None:
             whole = await _fold(reply, leg, exchange, rounds) if reply.stream else reply.whole
             if rounds is not None and reply.whole is not None:
                 whole = await rounds.complete(reply.whole)
@@ -66,6 +69,59 @@ async def relay(
         exchange.worker = None
         worker.succeeded(exchange.facts, exchange.probe)
         exchange.outcome = "disconnected" if caller.missed else "ok"
+
+
+async def _relay_forwarded(
+    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat | None
+) -> None:
+    """The answer decides what it is: some endpoints stream although nobody could tell from the request."""
+    if reply.stream:
+        beating = heartbeat or Heartbeat(runtime, exchange, caller)
+        try:
+            await _send_stream(runtime, exchange, caller, reply, beating, None)
+        finally:
+            beating.stop()
+        return
+    if heartbeat is not None:
+        await heartbeat.pause()
+        heartbeat.stop()
+        if caller.started:
+            raise UpstreamError("the upstream did not answer with a stream", cause=Cause.CONTENT)
+    if reply.passes:
+        await _pass(runtime, exchange, caller, reply)
+        return
+    body = _forwarded_body(runtime, exchange, reply)
+    await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
+
+
+async def _pass(runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply) -> None:
+    """Piece by piece, as fast as the caller reads. What breaks off cannot be told inside it: servers break the
+    connection where an answer was begun and not ended."""
+    await caller.start(exchange.status, passing_head(exchange, reply.response.headers))
+    data = reply.first
+    while data:
+        await caller.send(data)
+        try:
+            data = await reply.response.read()
+        except UpstreamError as error:
+            assert exchange.worker is not None  # noqa: S101  # attempt() filled it in
+            _broke_off(runtime, exchange, exchange.worker, error)
+            return
+    await caller.finish()
+
+
+def _forwarded_body(runtime: Runtime, exchange: Exchange, reply: Reply) -> bytes:
+    forward, leg = exchange.forward, exchange.leg
+    assert forward is not None  # noqa: S101  # the steps before filled in all of them
+    assert leg is not None  # noqa: S101
+    assert exchange.envelope is not None  # noqa: S101
+    exchange.usage = reply.usage
+    body = reply.first if reply.told is None else reply.told
+    if forward.endpoint.pin is not None:
+        return sign_ids(runtime.blueprint.pins, body, leg.crew.target.name, exchange.identity.tenant)
+    if leg.adapter is None and leg.model != exchange.envelope.model:
+        return _renamed(body, leg.dialect.answer_model, exchange.envelope.model)
+    return body
 
 
 def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: UpstreamError) -> None:

@@ -34,6 +34,9 @@ AZURE = Provider(
     title="Azure OpenAI",
     dialects=OPENAI.dialects,
     paths=OPENAI.paths,
+    endpoints={
+        name: path for name, path in OPENAI.endpoints.items() if name not in ("moderations", "images_variations")
+    },
     credentials=_api_key,
     key_variable="AZURE_OPENAI_API_KEY",
     rebase=_rebase,

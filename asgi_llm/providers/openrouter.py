@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from .endpoints import paths_of
 from .openai_compatible import COMPATIBLE, COMPATIBLE_PATHS
 from .provider import Provider, bearer, versioned
 
@@ -13,6 +14,7 @@ OPENROUTER = Provider(
     base_url="https://openrouter.ai/api/v1",
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
+    endpoints=paths_of("completions", "embeddings"),
     credentials=bearer,
     key_variable="OPENROUTER_API_KEY",
     models=("*/*",),

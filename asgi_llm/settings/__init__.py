@@ -12,6 +12,7 @@ from .health import HealthSettings
 from .media import MediaSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
+from .responses import ResponseSettings
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
@@ -50,6 +51,7 @@ __all__ = [
     "ProviderName",
     "QuotaMatch",
     "QuotaSettings",
+    "ResponseSettings",
     "RetrySettings",
     "RouteSettings",
     "RoutingSettings",

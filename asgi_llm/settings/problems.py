@@ -38,6 +38,9 @@ def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{place}.url", url
     for index, key in enumerate(_maps(_member(tree.get("auth"), "keys"))):
         yield f"auth.keys[{index}].key", key.get("key")
+    keys = _member(tree.get("responses"), "encryption_keys")
+    for index, value in enumerate(keys if isinstance(keys, list | tuple) else ()):
+        yield f"responses.encryption_keys[{index}]", value
 
 
 def problems_of(error: ValidationError) -> list[Problem]:

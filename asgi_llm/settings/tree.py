@@ -16,6 +16,7 @@ from .auth import AuthSettings
 from .media import MediaSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
+from .responses import ResponseSettings
 from .routing import RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
@@ -41,6 +42,7 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    responses: ResponseSettings = ResponseSettings()
     media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
