@@ -8,6 +8,7 @@ from asgi_llm.dialects.forwarded import Forwarded
 from asgi_llm.dialects.interface import Dialect, Warned
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
+from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.balance.interface import Facts
@@ -106,8 +107,8 @@ class Caller(Protocol):
 
 
 class Attempt(Struct, frozen=True, omit_defaults=True):
-    """One request to one worker and what came of it: ``ok``, or the cause of its failure. ``seconds`` it took. ``key``
-    is the number of the API key, where the target has several."""
+    """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
+    not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several."""
 
     target: str
     worker: str
@@ -145,6 +146,7 @@ class Exchange(Struct, kw_only=True, eq=False):
 
     ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
+    ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     """
@@ -177,6 +179,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     error_code: str | None = None
     finish: str | None = None
     usage: Usage | None = None
+    answered: "Tally | bytes | None" = None
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False

@@ -77,6 +77,7 @@ async def ask(
     except BaseException:
         exchange.worker = None
         worker.abandoned(exchange.facts, exchange.probe)
+        _note(exchange, worker, "abandoned", runtime.loop.time() - begun, None, key)
         if response is not None:
             response.close()
         raise

@@ -13,6 +13,7 @@ from asgi_llm.dialects.splice import replace_member
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.worker import Worker
+from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.fold import Folder, unfold
 from asgi_llm.neutral.grammar import GrammarError
 from asgi_llm.neutral.response import Response
@@ -133,8 +134,9 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
 
 def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | None) -> bytes:
     """What is sent to a caller that asked for no stream: the answer translated, or the upstream's own bytes."""
+    exchange.answered = None if reply.stream else reply.first
     if whole is not None:
-        exchange.usage = whole.usage
+        exchange.usage, exchange.finish = whole.usage, _finish(whole)
         return exchange.dialect.encode_response(whole, answer_for(exchange))
     exchange.usage = reply.usage
     if reply.told is not None:
@@ -153,7 +155,7 @@ async def _send_unfolded(
     response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
     if rounds is not None:
         response = await rounds.complete(response)
-    exchange.usage = response.usage
+    exchange.usage, exchange.finish, exchange.answered = response.usage, _finish(response), reply.first
     await _begin(exchange, caller, reply, heartbeat)
     stream = exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response))
     await caller.finish(in_form(exchange.dialect, stream))
@@ -167,6 +169,8 @@ async def _send_stream(
     assert worker is not None  # noqa: S101
     passage = open_passage(exchange, reply, leg, rounds)
     read = reply.response.read if rounds is None else rounds.read
+    if runtime.ledger is not None:
+        exchange.answered = Tally()
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)
         if passage.failure is not None:
@@ -191,6 +195,9 @@ async def _pump(
 ) -> bytes:
     """Sends all but the last bytes of the stream, which it returns."""
     send = caller.send
+    tally = exchange.answered if isinstance(exchange.answered, Tally) else None
+    if tally is not None:
+        tally.feed(reply.first)
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -210,6 +217,8 @@ async def _pump(
         if not data:
             data = passage.end()
             break
+        if tally is not None:
+            tally.feed(data)
         data = passage.feed(data)
     await heartbeat.pause()
     return data
@@ -242,6 +251,12 @@ async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: Rounds | Non
         return folder.response()
     except GrammarError as error:
         raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
+    finally:
+        exchange.usage = folder.usage
+
+
+def _finish(response: Response) -> str | None:
+    return response.candidates[0].finish.reason if response.candidates else None
 
 
 def _renamed(body: bytes, member: str, model: str) -> bytes:

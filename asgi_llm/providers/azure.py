@@ -38,6 +38,7 @@ AZURE = Provider(
         name: path for name, path in OPENAI.endpoints.items() if name not in ("moderations", "images_variations")
     },
     credentials=_api_key,
+    listing="azure",
     key_variable="AZURE_OPENAI_API_KEY",
     rebase=_rebase,
     profile=replace(OPENAI.profile, provider="azure"),

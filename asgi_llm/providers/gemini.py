@@ -39,6 +39,7 @@ GEMINI = Provider(
     models_path=b"/models?pageSize=1000",
     models_dialect="gemini",
     credentials=_api_key,
+    listing="google",
     key_variable="GEMINI_API_KEY",
     models=("gemini-*",),
     rebase=_rebase,

@@ -16,6 +16,7 @@ GEMINI_CHAT = Provider(
     paths={"chat": b"/chat/completions"},
     endpoints=paths_of("embeddings", "images_generations"),
     credentials=bearer,
+    listing="google",
     key_variable="GEMINI_API_KEY",
     models=("gemini-*",),
     profile=replace(

@@ -22,6 +22,7 @@ GLM = Provider(
     models_path=b"/paas/v4/models",
     endpoints=paths_of("embeddings", "rerank", "images_generations", "audio_transcriptions", root=b"/paas/v4"),
     credentials=bearer,
+    listing="zai",
     key_variable="ZAI_API_KEY",
     models=("glm-*",),
     rebase=rooted("/paas/v4", "/anthropic/v1", "/anthropic"),

@@ -18,6 +18,7 @@ GROQ = Provider(
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
     endpoints=paths_of(*AUDIO, *FILES, *BATCHES),
     credentials=bearer,
+    listing="groq",
     key_variable="GROQ_API_KEY",
     models=("llama-*", "groq/*"),
     rebase=versioned,

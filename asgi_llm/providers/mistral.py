@@ -18,6 +18,7 @@ MISTRAL = Provider(
     paths={"chat": b"/chat/completions"},
     endpoints=paths_of("embeddings", "moderations", "audio_transcriptions"),
     credentials=bearer,
+    listing="mistral",
     key_variable="MISTRAL_API_KEY",
     models=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*"),
     rebase=versioned,

@@ -16,6 +16,7 @@ OPENAI = Provider(
     count_paths={"responses": b"/responses/input_tokens"},
     endpoints=paths_of("completions", "embeddings", "moderations", *IMAGES, *AUDIO, *FILES, *BATCHES),
     credentials=bearer,
+    listing="openai",
     key_variable="OPENAI_API_KEY",
     models=("gpt-*", "o[0-9]*"),
     rebase=versioned,

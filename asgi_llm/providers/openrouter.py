@@ -16,6 +16,7 @@ OPENROUTER = Provider(
     paths=COMPATIBLE_PATHS,
     endpoints=paths_of("completions", "embeddings"),
     credentials=bearer,
+    listing="openrouter",
     key_variable="OPENROUTER_API_KEY",
     models=("*/*",),
     rebase=versioned,

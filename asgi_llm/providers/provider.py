@@ -35,6 +35,7 @@ class Provider:
         rebase: completes a base URL that users commonly give without its version segment.
         profile: what it takes beyond its dialect.
         fixed_headers: dialect -> headers that every request of that dialect needs, unless the caller sent them.
+        listing: what genai-prices calls it, or None where it has no prices of its own (an engine, a gateway).
         embedded: runs in process; no HTTP client is opened.
         health_path: where it tells whether it is well, or None for hosts that are not probed.
         strict_models: refuses names of models that it does not list.
@@ -61,6 +62,7 @@ class Provider:
     rebase: Callable[[str], str] = str
     profile: Profile = field(default_factory=Profile)
     fixed_headers: Mapping[DialectName, Headers] = field(default_factory=dict)
+    listing: str | None = None
     embedded: bool = False
     health_path: bytes | None = None
     strict_models: bool = False

@@ -23,6 +23,7 @@ XAI = Provider(
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
     endpoints=paths_of("completions", "images_generations"),
     credentials=bearer,
+    listing="x-ai",
     key_variable="XAI_API_KEY",
     models=("grok-*",),
     rebase=versioned,

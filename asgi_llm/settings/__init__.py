@@ -9,7 +9,9 @@ from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
+from .ledger import LedgerSettings
 from .media import MediaSettings
+from .prices import PriceSettings, PricesSettings, RateSettings, TierSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
 from .responses import ResponseSettings
@@ -45,12 +47,16 @@ __all__ = [
     "HealthSettings",
     "HedgeSettings",
     "KeySettings",
+    "LedgerSettings",
     "LimitSettings",
     "MediaSettings",
     "PoolSettings",
+    "PriceSettings",
+    "PricesSettings",
     "ProviderName",
     "QuotaMatch",
     "QuotaSettings",
+    "RateSettings",
     "ResponseSettings",
     "RetrySettings",
     "RouteSettings",
@@ -63,6 +69,7 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
+    "TierSettings",
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",

@@ -13,7 +13,9 @@ from asgi_llm.errors import ConfigError, Problem
 from .access import AccessSettings
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .ledger import LedgerSettings
 from .media import MediaSettings
+from .prices import PricesSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
 from .responses import ResponseSettings
@@ -46,6 +48,8 @@ class Settings(Model):
     media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
+    ledger: LedgerSettings | None = None
+    prices: PricesSettings = PricesSettings()
     state: StateSettings = StateSettings()
     access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
