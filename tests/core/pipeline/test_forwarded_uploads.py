@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -94,7 +94,7 @@ class Listener:
         self.closed = asyncio.Event()
         self.writer: asyncio.StreamWriter | None = None
 
-    async def __aenter__(self) -> "Listener":
+    async def __aenter__(self) -> Self:
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1024)
         self.url = f"http://127.0.0.1:{self.server.sockets[0].getsockname()[1]}/v1"
         return self
