@@ -35,7 +35,10 @@ _REFERENCES = ("previous_response_id", "conversation")
 
 
 class Historian(Protocol):
-    """Looks at requests between the plan and the first attempt."""
+    """Looks at requests between the plan and the first attempt. ``history`` is what keeps responses, if that is done."""
+
+    @property
+    def history(self) -> "History | None": ...
 
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         """The caller that the answer is given to: the same one, or one that keeps the answer.
@@ -77,6 +80,10 @@ class History:
         self.vault = vault
         self.now = now
         self._purged = 0.0
+
+    @property
+    def history(self) -> "History":
+        return self
 
     def expires(self, now: float) -> float:
         return now + self.settings.retention if self.settings.retention else FOREVER

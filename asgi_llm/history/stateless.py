@@ -35,6 +35,10 @@ class Stateless:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
 
+    @property
+    def history(self) -> None:
+        return None
+
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.dialect.name != "responses":
             return caller
