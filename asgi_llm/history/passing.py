@@ -40,6 +40,9 @@ class PassingCaller:
     async def body(self, limit: int) -> bytes:
         return await self._caller.body(limit)
 
+    async def piece(self) -> tuple[bytes, bool]:
+        return await self._caller.piece()
+
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         await self._caller.answer(status, headers, body)
 
