@@ -34,7 +34,8 @@ async def test_embeddings(echo: Any) -> None:
     plain = await client.embeddings.create(
         model="echo", input=["a cat", "a dog"], dimensions=16, encoding_format="float"
     )
-    assert [item.embedding for item in packed.data] == pytest.approx([item.embedding for item in plain.data])
+    # Numbers of 32 bits in either form.
+    assert [item.embedding for item in packed.data] == [item.embedding for item in plain.data]
     assert [len(item.embedding) for item in plain.data] == [16, 16]
     assert plain.usage.total_tokens == 4
     exchange = await desk.ended()
@@ -57,6 +58,11 @@ async def test_moderations(echo: Any) -> None:
     assert [result.flagged for result in said.results] == [False, True]
 
 
+# The SDK calls what OpenAI is about to take away by that name; other servers have it.
+old = pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")
+
+
+@old
 async def test_images(echo: Any) -> None:
     client, desk = echo
     said = await client.images.generate(model="echo", prompt="a house")
@@ -70,6 +76,7 @@ async def test_images(echo: Any) -> None:
     assert varied.data[0].b64_json
 
 
+@old
 async def test_speech_and_what_is_heard_in_it(echo: Any) -> None:
     client, _ = echo
     async with client.audio.speech.with_streaming_response.create(model="echo", input="Hello", voice="alloy") as answer:
@@ -146,7 +153,7 @@ async def test_a_reranker_in_coheres_words(open_desk: Any) -> None:
     assert said == answer
     assert desk.upstream.requests[0].json == body
     exchange = await desk.ended()
-    assert json.loads(exchange.usage.raw)["billed_units"] == {"search_units": 1}
+    assert json.loads(bytes(exchange.usage.raw))["billed_units"] == {"search_units": 1}
 
 
 async def test_gemini_embeds_for_the_openai_sdk_and_for_its_own(open_desk: Any) -> None:
