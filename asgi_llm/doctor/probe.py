@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +19,8 @@ __all__ = ["Found", "examine"]
 _SIZES = (900_000, 2_000_000, 9_000_000)
 """Bytes. nginx takes no more than a megabyte by itself; a picture in base64 is a few."""
 _PATIENCE = 15.0
+_STAY = 1.0
+"""Seconds after which the doctor leaves a stream."""
 
 
 class Found(Struct):
@@ -120,9 +123,13 @@ async def _bodies(client: "httpx.AsyncClient", found: Found) -> None:
 
 async def _leave(client: "httpx.AsyncClient", found: Found) -> None:
     token = secrets.token_hex(8)
-    async with client.stream("GET", f"{found.url}/diagnose", params={"hold": token}) as answer:
-        async for _piece in answer.aiter_raw():
-            break
+    with suppress(TimeoutError):  # where streams are buffered, nothing comes before it is too late to leave
+        async with (
+            asyncio.timeout(_STAY),
+            client.stream("GET", f"{found.url}/diagnose", params={"hold": token}) as answer,
+        ):
+            async for _piece in answer.aiter_raw():
+                break
     for _ in range(8):
         await asyncio.sleep(0.15)
         said = (await client.get(f"{found.url}/diagnose", params={"left": token})).json().get("left")
