@@ -35,7 +35,7 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     """
     plan = exchange.plan
     assert plan is not None  # noqa: S101  # make_plan() filled it in
-    course = Course(runtime, exchange)
+    course = Course(runtime, exchange, runtime.loop.time())
     for leg in plan.legs:
         if course.failure is not None and not course.leads_to(leg):
             continue
@@ -55,7 +55,8 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
         while worker is not None:
             try:
                 if restraint.pace is None or not exchange.stream:
-                    return await ask(runtime, exchange, leg, worker, outgoing, course.left(leg))
+                    left = None if course.failure is None else course.left(leg)
+                    return await ask(runtime, exchange, leg, worker, outgoing, left)
                 facts = _facts(exchange, leg, caller) if crew.reads else None
                 return await ask_two(runtime, course, leg, worker, outgoing, facts)
             except UpstreamError as error:

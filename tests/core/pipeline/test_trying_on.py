@@ -1,5 +1,6 @@
 """What follows a failed attempt: who is asked next, when, how often, and what the caller hears in the end."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from asgi_llm.testing import (
     ASGIDriver,
     Recorded,
     ScriptedUpstream,
+    Wait,
     chat_error,
     chat_text,
     messages_error,
@@ -144,6 +146,49 @@ async def test_a_wait_that_would_outlast_the_time_is_not_begun(serve: Serve) -> 
     async with desk.gateway.running():
         status, headers, _ = await desk.ask()
     assert (status, headers["retry-after"], len(upstream.requests)) == (429, "2", 1)
+
+
+# whose fault it is
+
+
+async def test_what_callers_do_wrong_is_held_against_no_worker(serve: Serve) -> None:
+    upstream = await serve(chat_error(400))
+    desk = Desk({"up": target(upstream, breaker={"failures": 2})})
+    async with desk.gateway.running():
+        for _ in range(9):
+            assert (await desk.ask())[0] == 400
+    assert len(upstream.requests) == 9
+
+
+async def test_nor_is_that_they_leave(serve: Serve) -> None:
+    upstream = await serve(Answer.silence())
+    desk = Desk({"up": target(upstream, breaker={"failures": 1})})
+    async with no_leaks(), desk.gateway.running():
+        for number in range(3):
+            driver = ASGIDriver(desk.gateway.asgi)
+            body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            exchange = await driver.request("POST", PATHS["chat"], json=body)
+            await upstream.wait_request(number + 1)
+            exchange.disconnect()
+            await exchange.finished()
+        assert standing(desk.gateway.runtime().fleet.crews["up"], 0).workers[0].breaker == "closed"
+        assert desk.at_rest()
+
+
+async def test_one_request_at_a_time_tries_a_worker_that_was_out_of_order(serve: Serve) -> None:
+    go_on = asyncio.Event()
+    upstream = await serve(chat_error(500), Answer.raw([Wait(go_on), *chat_text("Hello!").steps]), chat_text("Hello!"))
+    breaker = {"failures": 1, "open_for": 0.05}
+    desk = Desk({"up": target(upstream, breaker=breaker, retry={"attempts": 1})})
+    async with desk.gateway.running():
+        assert (await desk.ask())[0] == 500
+        await asyncio.sleep(0.06)
+        probe = asyncio.create_task(desk.ask())
+        await upstream.wait_request(2)
+        assert [(await desk.ask())[0] for _ in range(3)] == [503] * 3
+        go_on.set()
+        assert (await probe)[0] == 200
+        assert (await desk.ask())[0] == 200
 
 
 # cooldown
@@ -296,6 +341,7 @@ async def test_all_keys_refused_is_no_fault_of_the_callers(serve: Serve) -> None
             status, headers, body = await desk.ask()
             assert (status, headers["x-llm-error-code"]) == (502, "upstream_authentication")
             assert b"sk-" not in body
+    assert keys_of(upstream) == ["sk-a", "sk-b", "sk-a"]  # once they are known to be refused, one is asked to be sure
 
 
 # legs
