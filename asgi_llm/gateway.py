@@ -18,12 +18,14 @@ from asgi_llm.fleet.target import compile_targets
 from asgi_llm.history.opening import history_opener
 from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
+from asgi_llm.pipeline.bookkeeping import compile_prices, ledger_opener
 from asgi_llm.quotas.rules import compile_rules
 from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
+from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.memory.quotas import MemoryQuotas
 from asgi_llm.stores.memory.responses import MemoryResponses
 from asgi_llm.stores.opening import database_opener, quotas_opener
@@ -68,6 +70,7 @@ class Gateway:
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
         self._boards = MemoryBoards()
         self.settings = Settings.load(settings)
+        self._ledger = MemoryLedger()
         self._counted = MemoryQuotas()
         self._kept = MemoryResponses()
         self._blueprint = self._compile(self.settings)
@@ -81,13 +84,17 @@ class Gateway:
             Route(route.model, route.target, tuple(Way(leg.target, leg.model, leg.on) for leg in route.fallback))
             for route in settings.routes
         ]
+        targets = compile_targets(settings, self._transports)
+        prices = compile_prices(settings, targets)
         return Blueprint(
             settings=settings,
-            targets=compile_targets(settings, self._transports),
+            targets=targets,
             ladder=Ladder(settings.targets, routes, settings.default_target),
             keys=SettingsKeys(settings.auth.keys),
             sinks=self._sinks,
+            prices=prices,
             open_database=database_opener(settings.store),
+            open_ledger=ledger_opener(settings, prices, self._ledger),
             boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted),

@@ -35,6 +35,8 @@ async def answer_plain(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint,
         (b"content-length", b"%d" % len(body)),
         (b"x-llm-request-id", request_id.encode("ascii")),
     ]
+    if endpoint.kind == "models" and (missing := runtime.listing.missing):
+        headers.append((b"x-llm-partial", ",".join(missing).encode("ascii")))
     await caller.answer(status, headers, b"" if caller.scope["method"] == "HEAD" else body)
 
 

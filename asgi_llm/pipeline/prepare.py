@@ -3,6 +3,8 @@
 Where a patch of the caller's bytes is not enough, its dialect is translated to itself.
 """
 
+from urllib.parse import quote
+
 from msgspec import Struct, structs
 
 from asgi_llm.dialects.direct import Pair
@@ -13,6 +15,7 @@ from asgi_llm.neutral.request import Request, StreamOptions
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamRequest
 
+from .forward import rename_contents, use_own_ids
 from .plan import Leg
 
 __all__ = ["Outgoing", "decoded", "prepare"]
@@ -37,6 +40,8 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         ClientError: the body is not what the caller's dialect says (found only when it must be translated), or the
             leg's dialect cannot express it.
     """
+    if leg.forwarded is not None:
+        return _forwarded(exchange, leg, caller)
     if leg.mode == "translated" or (exchange.fetched and leg.mode == "patched"):
         return _translated(exchange, leg, caller)
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
@@ -46,6 +51,27 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     if patched is None:
         return _translated(exchange, leg, caller)
     return _verbatim(exchange, leg, caller, patched.body, patched.warnings)
+
+
+def _forwarded(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
+    forward, timeouts = exchange.forward, leg.crew.target.answer_timeouts
+    assert forward is not None  # noqa: S101  # there is no such leg without it
+    headers = leg.allowed.passing(caller.headers)
+    if (upload := forward.upload) is not None:
+        upload.rename(leg.model)
+        headers.append((b"content-type", upload.content_type))
+        return Outgoing(UpstreamRequest(b"POST", leg.path, headers, b"", timeouts, leg.fixed, upload))
+    if leg.adapter is not None:
+        return Outgoing(_request(leg, headers, leg.adapter.request(exchange.body, leg.model), False), translated=True)
+    pin = forward.pin
+    if forward.endpoint.body == "none":
+        path = leg.path if pin is None else leg.path.replace(b"{id}", quote(pin.id, safe="").encode("ascii"))
+        return Outgoing(UpstreamRequest(forward.method, path, headers, b"", timeouts, leg.fixed))
+    if pin is not None:
+        return Outgoing(_request(leg, headers, use_own_ids(exchange.body, pin), False))
+    if not leg.dialect.names_model:
+        return _verbatim(exchange, leg, caller, rename_contents(exchange.body, leg.model))
+    return _verbatim(exchange, leg, caller, exchange.body)
 
 
 def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warnings: tuple[Warned, ...] = ()) -> Outgoing:

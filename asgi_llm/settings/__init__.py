@@ -8,7 +8,9 @@ references and never shown again. No I/O but reading those references and the TO
 from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
+from .ledger import LedgerSettings
 from .media import MediaSettings
+from .prices import PriceSettings, PricesSettings, RateSettings, TierSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
 from .responses import ResponseSettings
@@ -42,12 +44,16 @@ __all__ = [
     "HealthSettings",
     "HedgeSettings",
     "KeySettings",
+    "LedgerSettings",
     "LimitSettings",
     "MediaSettings",
     "PoolSettings",
+    "PriceSettings",
+    "PricesSettings",
     "ProviderName",
     "QuotaMatch",
     "QuotaSettings",
+    "RateSettings",
     "ResponseSettings",
     "RetrySettings",
     "RouteSettings",
@@ -59,6 +65,7 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
+    "TierSettings",
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",

@@ -12,7 +12,9 @@ from asgi_llm.errors import ConfigError, Problem
 
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .ledger import LedgerSettings
 from .media import MediaSettings
+from .prices import PricesSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
 from .responses import ResponseSettings
@@ -45,6 +47,8 @@ class Settings(Model):
     media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
+    ledger: LedgerSettings | None = None
+    prices: PricesSettings = PricesSettings()
     state: StateSettings = StateSettings()
     quotas: tuple[QuotaSettings, ...] = ()
 

@@ -59,6 +59,8 @@ LEVELS = {
 
 SIBLINGS = {
     ("asgi", "endpoints"): "the edge finds the endpoint of a path",
+    ("metering", "routing"): "prices hold for globs, like routes",
+    ("stores", "metering"): "the ledger keeps the rows that metering defines",
     ("openapi", "endpoints"): "the schema describes the endpoints",
     ("history", "exchange"): "what is remembered goes into a request and comes out of its answer",
     ("history", "pipeline"): "a conversation is fitted to each leg of the plan",
