@@ -9,7 +9,7 @@ import random
 
 from msgspec import Struct
 
-from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
+from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.gate import Gate
 from asgi_llm.fleet.worker import Worker
@@ -18,6 +18,7 @@ from asgi_llm.runtime import Runtime
 
 from .admission import take_place
 from .plan import Leg
+from .prepare import Outgoing, prepare
 
 __all__ = ["Course"]
 
@@ -50,6 +51,14 @@ class Course(Struct, eq=False):
             return False
         self.exchange.why = "overflow" if self.too_long else "fallback"
         return True
+
+    def prepared(self, leg: Leg, caller: Caller) -> Outgoing | None:
+        """The request for a leg after the first; None where its dialect cannot express it. That is no fault of a caller
+        whose request the first leg could have served."""
+        try:
+            return prepare(self.exchange, leg, caller)
+        except ClientError:
+            return None
 
     async def enter(self, gate: Gate, caller: Caller) -> bool:
         """Takes a place at the target; whether one could be had.
@@ -94,7 +103,8 @@ class Course(Struct, eq=False):
             self.too_long = True
             return None
         keys = leg.crew.restraint.keys
-        other_key = rule.key and keys is not None and keys.accepted(self.runtime.loop.time(), leg.model)
+        own = bool(leg.credentials)
+        other_key = rule.key and not own and keys is not None and keys.accepted(self.runtime.loop.time(), leg.model)
         if (verdict is Verdict.NEXT_LEG and not other_key) or len(self.tried) >= self._most(leg):
             return None
         if len(leg.crew.workers) > 1:

@@ -339,7 +339,7 @@ async def test_all_keys_refused_is_no_fault_of_the_callers(serve: Serve) -> None
     async with desk.gateway.running():
         for _ in range(2):
             status, headers, body = await desk.ask()
-            assert (status, headers["x-llm-error-code"]) == (502, "upstream_authentication")
+            assert (status, headers["x-llm-error-code"]) == (503, "upstream_authentication")
             assert b"sk-" not in body
     assert keys_of(upstream) == ["sk-a", "sk-b", "sk-a"]  # once they are known to be refused, one is asked to be sure
 
@@ -361,6 +361,18 @@ async def test_a_fallback_may_name_another_model_and_gets_the_original(serve: Se
     assert second.requests[0].json["model"] == "claude-big"
     assert second.requests[0].json["messages"][0]["role"] == "user"
     assert json.loads(body)["model"] == "gpt-x"
+
+
+async def test_a_fallback_that_cannot_express_the_request_is_passed_over(serve: Serve) -> None:
+    """What went wrong stays what it was: the caller's request is in order."""
+    first, second, third = await serve(chat_error(500)), await serve(), await serve(chat_text("Hello!"))
+    targets = {"first": target(first), "second": target(second, provider="anthropic"), "third": target(third)}
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    said = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, sound]}]
+    for fallback, expected in ((["second"], 500), (["second", "third"], 200)):
+        desk = Desk(targets, **routed(*fallback))
+        async with desk.gateway.running():
+            assert (await desk.ask(messages=said))[0] == expected
 
 
 async def test_the_renamed_model_must_be_permitted(serve: Serve) -> None:
