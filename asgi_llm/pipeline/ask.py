@@ -55,7 +55,9 @@ async def ask(
     exchange.worker = worker
     request, key = outgoing.request, None
     if not leg.credentials and (keys := leg.crew.restraint.keys) is not None:
-        key = keys.pick(begun, leg.model)
+        # What an upstream keeps belongs to the account of one key: always the first.
+        kept = leg.forwarded is not None and leg.forwarded.pin is not None
+        key = 0 if kept else keys.pick(begun, leg.model)
         request = structs.replace(request, fixed=keys.dress(request.fixed, key))
     if worker.variation is not None:
         request = worker.variation.of(request)
