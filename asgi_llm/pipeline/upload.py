@@ -31,8 +31,8 @@ class Upload:
     """
 
     __slots__ = (
-        "_at", "_caller", "_declared", "_edit", "_ended", "_file", "_form", "_kept", "_kept_size", "_limits", "_received",
-        "content_type", "length", "spent",
+        "_at", "_caller", "_declared", "_edit", "_ended", "_file", "_form", "_kept", "_kept_size", "_limits",
+        "_received", "content_type", "length", "spent",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, content_type: bytes, length: int | None, limits: LimitSettings) -> None:
