@@ -10,6 +10,7 @@ from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
 from asgi_llm.neutral.stops import cut
 from asgi_llm.neutral.usage import Usage
+from asgi_llm.routing.retry import rule_of
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import Timeouts, UpstreamResponse
@@ -97,7 +98,9 @@ def _failed(
     else:
         worker.failed(error, now, exchange.facts, exchange.probe)
     crew = leg.crew
-    crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
+    # The limits of a caller's own key are nobody else's.
+    if not (leg.credentials and rule_of(error).key):
+        crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
     _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key)
 
 
