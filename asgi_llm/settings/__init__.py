@@ -5,12 +5,16 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
+from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
+from .ledger import LedgerSettings
 from .media import MediaSettings
+from .prices import PriceSettings, PricesSettings, RateSettings, TierSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
+from .responses import ResponseSettings
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
@@ -33,23 +37,31 @@ from .values import Secret
 
 __all__ = [
     "BASE_URL_OPTIONAL",
+    "AccessSettings",
     "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
+    "CapSettings",
     "EndpointSettings",
     "FallbackSettings",
     "HealthSettings",
     "HedgeSettings",
     "KeySettings",
+    "LedgerSettings",
     "LimitSettings",
     "MediaSettings",
     "PoolSettings",
+    "PriceSettings",
+    "PricesSettings",
     "ProviderName",
     "QuotaMatch",
     "QuotaSettings",
+    "RateSettings",
+    "ResponseSettings",
     "RetrySettings",
     "RouteSettings",
     "RoutingSettings",
+    "RuleSettings",
     "Secret",
     "Settings",
     "StateSettings",
@@ -57,6 +69,7 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
+    "TierSettings",
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",

@@ -13,7 +13,10 @@ from msgspec import Struct
 
 from asgi_llm.types import Headers
 
-__all__ = ["AddressInfo", "Client", "ClientOptions", "Resolve", "Timeouts", "UpstreamRequest", "UpstreamResponse"]
+__all__ = [
+    "AddressInfo", "BodySource", "Client", "ClientOptions", "Resolve", "Timeouts", "UpstreamRequest",
+    "UpstreamResponse",
+]  # fmt: skip
 
 
 AddressInfo = tuple[socket.AddressFamily, tuple[object, ...]]
@@ -57,12 +60,34 @@ class ClientOptions:
     resolve: Resolve | None = None
 
 
+class BodySource(Protocol):
+    """A body that is still arriving while it is sent. ``length`` is its size in bytes, or None where nobody knows."""
+
+    length: int | None
+
+    def begin(self) -> None:
+        """It is sent from its start on, perhaps not for the first time.
+
+        Raises:
+            UpstreamError: what was sent before is not there any more.
+        """
+        ...
+
+    async def read(self) -> bytes:
+        """The next piece; b"" at the end. Cancelling it loses nothing.
+
+        Raises:
+            Exception: the body will not be whole. The connection is closed and the error passes on.
+        """
+        ...
+
+
 class UpstreamRequest(Struct, eq=False, gc=False):
     """``path`` is appended to the base URL's path and may carry a query; ``/../health`` behind
     ``http://host/v1`` is ``http://host/health``. ``headers`` are in lower case and exclude
     ``host``, ``content-length``, ``connection`` and ``transfer-encoding``, which the client writes itself. ``fixed``
     are further headers, which many requests share: a backend may remember how they are written. ``timeouts``
-    overrides the client's."""
+    overrides the client's. ``source`` stands in place of ``body`` where that is sent as it arrives."""
 
     method: bytes
     path: bytes
@@ -70,6 +95,7 @@ class UpstreamRequest(Struct, eq=False, gc=False):
     body: bytes = b""
     timeouts: Timeouts | None = None
     fixed: tuple[tuple[bytes, bytes], ...] = ()
+    source: BodySource | None = None
 
 
 class UpstreamResponse(Protocol):
