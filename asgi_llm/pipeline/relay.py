@@ -175,7 +175,7 @@ async def _send_stream(
     assert worker is not None  # noqa: S101
     passage = open_passage(exchange, reply, leg, rounds)
     read = reply.response.read if rounds is None else rounds.read
-    if runtime.ledger is not None:
+    if runtime.ledger is not None or runtime.quotas is not None:
         exchange.answered = Tally()
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)
