@@ -248,6 +248,15 @@ async def test_a_short_limit_of_the_only_worker_is_waited_for(serve: Serve) -> N
     assert (status, desk.tried) == (200, ["up#0 429", "up#0 200"])
 
 
+async def test_nobody_waits_for_one_target_where_another_can_serve(serve: Serve) -> None:
+    busy, well = await serve(chat_error(429, headers={"retry-after": "4"})), await serve(chat_text("Hello!"))
+    desk = Desk({"first": target(busy), "second": target(well)}, **routed("second"))
+    async with desk.gateway.running():
+        for expected in (["first#0 429", "second#0 200"], ["second#0 200"]):
+            assert (await desk.ask())[0] == 200
+            assert desk.tried == expected
+
+
 async def test_a_long_one_is_the_callers_to_wait_for_and_nobody_asks_meanwhile(serve: Serve) -> None:
     upstream = await serve(chat_error(429, headers={"retry-after-ms": "8250"}))
     desk = Desk({"up": target(upstream)})
