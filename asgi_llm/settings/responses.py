@@ -36,8 +36,9 @@ class ResponseSettings(Model):
     ``max_response`` is bytes of one answer with its input, ``max_history`` bytes and ``max_turns`` the number of
     earlier responses that one request may build upon. ``encryption_keys`` are Fernet keys: the first one encrypts what
     is kept, all of them decrypt. ``background_lease``: seconds after which a response that ran in the background of a
-    process that is gone has failed; ``background_limit``: how many may run at once in an event loop. ``signatures``: whether proofs of thought are remembered for clients that drop
-    them, for ``signature_retention`` seconds; also where ``stateful`` is not said.
+    process that is gone has failed; ``background_limit``: how many may run at once in an event loop. ``signatures``:
+    whether proofs of thought are remembered for clients that drop them, for ``signature_retention`` seconds; also where
+    ``stateful`` is not said.
     """
 
     stateful: bool | None = None
