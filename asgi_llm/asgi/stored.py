@@ -14,8 +14,9 @@ from asgi_llm.exchange import CallerGone, Exchange, HostRefusal
 from asgi_llm.history import conversations, responses
 from asgi_llm.history.history import History
 from asgi_llm.history.views import read_page
-from asgi_llm.pipeline.admit import authenticate
+from asgi_llm.pipeline.admit import identify
 from asgi_llm.pipeline.cancellation import forget_cancellation
+from asgi_llm.pipeline.enforce import check_endpoint
 from asgi_llm.pipeline.head import stream_head
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
@@ -34,7 +35,8 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
     exchange = Exchange(id=runtime.new_id(), endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time())
     runtime.enter()
     try:
-        exchange.identity = authenticate(runtime, caller)
+        exchange.identity = await identify(runtime, caller)
+        check_endpoint(runtime, exchange.identity, endpoint.name, dialect)
         history = None if runtime.history is None else runtime.history.history
         if history is None:
             raise ClientError("nothing is kept here", code="unknown_endpoint", kind=Kind.NOT_FOUND)
