@@ -15,7 +15,7 @@ from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
-from asgi_llm.history.opening import history_opener
+from asgi_llm.history.opening import Memories, history_opener
 from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.pipeline.bookkeeping import compile_prices, ledger_opener
@@ -28,6 +28,7 @@ from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.memory.quotas import MemoryQuotas
 from asgi_llm.stores.memory.responses import MemoryResponses
+from asgi_llm.stores.memory.signatures import MemorySignatures
 from asgi_llm.stores.opening import database_opener, quotas_opener
 from asgi_llm.stores.scope import Scope
 
@@ -72,7 +73,7 @@ class Gateway:
         self.settings = Settings.load(settings)
         self._ledger = MemoryLedger()
         self._counted = MemoryQuotas()
-        self._kept = MemoryResponses()
+        self._kept = Memories(MemoryResponses(), MemorySignatures())
         self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.fleet = FleetAdmin(lambda: self.runtime().fleet)

@@ -19,6 +19,7 @@ from asgi_llm.lookout import Lookout
 from asgi_llm.metering.prices import Prices
 from asgi_llm.quotas.book import Book
 from asgi_llm.quotas.rules import Rule
+from asgi_llm.routing.access import Access
 from asgi_llm.routing.pins import Pins
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
@@ -48,8 +49,8 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_ledger", "open_quotas", "pins",
-        "prices", "roster", "rules", "settings", "sinks", "targets",
+        "access", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_ledger",
+        "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +81,7 @@ class Blueprint:
         self.open_ledger = open_ledger
         self.pins = Pins({name: _pin_key(settings, name) for name in targets})
         self.rules = rules
+        self.access = Access.of(settings.access)
         self.open_quotas = open_quotas
         self.roster = Roster(targets)
         boards = boards or MemoryBoards()

@@ -11,6 +11,7 @@ from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.exchange import Exchange
 from asgi_llm.fleet.listing import Model
 from asgi_llm.pipeline.admit import authenticate
+from asgi_llm.pipeline.enforce import permitted
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 
@@ -36,6 +37,8 @@ async def answer_plain(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint,
         (b"content-length", b"%d" % len(body)),
         (b"x-llm-request-id", request_id.encode("ascii")),
     ]
+    if endpoint.kind == "models" and (missing := runtime.listing.missing):
+        headers.append((b"x-llm-partial", ",".join(missing).encode("ascii")))
     await caller.answer(status, headers, b"" if caller.scope["method"] == "HEAD" else body)
 
 
@@ -44,8 +47,8 @@ async def _answer(
 ) -> tuple[int, Any]:
     match endpoint.kind:
         case "models":
-            authenticate(runtime, caller)
-            models = await runtime.listing.models(runtime.loop.time())
+            identity = authenticate(runtime, caller)
+            models = permitted(runtime, identity, dialect, await runtime.listing.models(runtime.loop.time()))
             return 200, _one(models, rest, dialect) if rest else _list(models, dialect)
         case "ready" if runtime.stopping:
             return 503, {"status": "stopping"}

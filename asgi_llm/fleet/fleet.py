@@ -8,13 +8,16 @@ from typing import Any
 
 import msgspec
 
-from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts
+from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts, Policy
+from asgi_llm.routing.balance.least_load import LeastLoad
 from asgi_llm.routing.balance.registry import POLICIES, build
 from asgi_llm.settings import HealthSettings, LimitSettings
 from asgi_llm.stores.boards import Boards
 from asgi_llm.stores.memory.boards import MemoryBoards
 
+from .discovery import learn
 from .member import Member
+from .pair import Pair, blamed
 from .probes import keep_probing
 from .restraint import Restraint
 from .roster import BOARD, Change, Roster
@@ -42,15 +45,17 @@ class Crew:
         reads: whether choosing among them takes more than their number: facts of the request.
         stations: by key, in the order in which they came.
         workers: all of all stations.
-        policy: how one is chosen.
+        policy: how one is chosen; of pairs the prefill worker, whose cache is the one that counts.
         restraint: what holds requests back.
         health: how they are probed; None where they are not.
         discovers: whether they are asked which models they have.
+        knows: whether of any of them it is known which models it has.
+        looking, looked: the look that is being had for a model that nobody is known to have, and when the last began.
     """
 
     __slots__ = (
-        "_clock", "_index", "_uneven", "discovers", "health", "policy", "reads", "restraint", "stations", "target",
-        "warmth", "workers",
+        "_clock", "_decoding", "_index", "_paired", "_uneven", "discovers", "health", "knows", "looked", "looking",
+        "policy", "reads", "restraint", "stations", "target", "warmth", "workers",
     )  # fmt: skip
 
     def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
@@ -60,6 +65,7 @@ class Crew:
         settings = target.settings
         options = POLICIES[settings.balance].options(**settings.balance_options)
         self.policy = build(settings.balance, options, clock=clock, random=random.random)
+        self._decoding: Policy = LeastLoad()
         self.health = _health(target, len(target.members))
         slow_start = (self.health or HealthSettings()).slow_start
         self.warmth = Warmth(slow_start, random.random)
@@ -68,6 +74,8 @@ class Crew:
         self.stations: dict[str, Station] = {}
         self.workers: list[Worker] = []
         self._index = 0
+        self.looking: asyncio.Future[None] | None = None
+        self.looked = float("-inf")
         for member in target.members:
             self._put(member, known=True)
         self.changed()
@@ -94,7 +102,7 @@ class Crew:
         station.refit()
         for worker in station.workers:
             self.warmth.forget(worker)
-            self.policy.left(worker)
+            worker.left()
         self.changed()
         return station
 
@@ -127,8 +135,9 @@ class Crew:
     def changed(self) -> None:
         """Works out what picking must look at. To be called whenever a station has changed."""
         self.workers = [worker for station in self.stations.values() for worker in station.workers]
-        knows = any(station.models is not None for station in self.stations.values())
-        self._uneven = knows or bool(self.warmth)
+        self.knows = any(station.models is not None for station in self.stations.values())
+        self._uneven = self.knows or bool(self.warmth)
+        self._paired = any(station.role != "regular" for station in self.stations.values())
         self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
 
     def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None, model: str = "") -> Worker | None:
@@ -139,6 +148,8 @@ class Crew:
         """
         workers = self.workers
         restraint = self.restraint
+        if self._paired:
+            return self._pick_pair(tried, now, facts or NO_FACTS, model)
         if restraint.cooldown or restraint.keys is not None:
             workers = restraint.rested(workers, now, model)
         if len(workers) == 1 and workers is self.workers:
@@ -150,6 +161,16 @@ class Crew:
         if self._uneven:
             fit = self._narrowed(fit, now, model)
         return self.policy.pick(fit, facts or NO_FACTS) if fit else None
+
+    def _pick_pair(self, tried: Collection[Worker], now: float, facts: Facts, model: str) -> Worker | None:
+        failed = blamed(tried)
+        rested = self.restraint.rested(self.workers, now, model)
+        fit = [worker for worker in rested if worker.fit and worker not in failed and worker.breaker.admits(now)]
+        prefill = self._narrowed([worker for worker in fit if worker.station.role == "prefill"], now, model)
+        decode = self._narrowed([worker for worker in fit if worker.station.role == "decode"], now, model)
+        if not prefill or not decode:
+            return None
+        return Pair(self.policy.pick(prefill, facts), self._decoding.pick(decode, facts))
 
     def _narrowed(self, fit: list[Worker], now: float, model: str) -> list[Worker]:
         if model:
@@ -165,7 +186,8 @@ class Crew:
         return any(station.has(model) for station in self.stations.values()) or not self.stations
 
     def _put(self, member: Member, *, known: bool) -> Station:
-        station = Station(self.target, member, self._index, self.policy, self.health, known=known)
+        policy = self._decoding if member.settings.role == "decode" else self.policy
+        station = Station(self.target, member, self._index, policy, self.health, known=known)
         self._index += 1
         self.stations[station.key] = station
         return station
@@ -174,7 +196,7 @@ class Crew:
         now = self._clock()
         for worker in station.workers:
             self.warmth.begin(worker, now)
-            self.policy.joined(worker)
+            worker.joined()
 
 
 def _health(target: Target, workers: int) -> HealthSettings | None:
@@ -211,7 +233,7 @@ class Fleet:
         self._grace = grace
         self._interval = interval
         self._spawn: Spawn | None = None
-        self._tasks: dict[Station, list[asyncio.Task[None]]] = {}
+        self._tasks: dict[Station, dict[str, asyncio.Task[None]]] = {}
         self._leaving: set[Station] = set()
         self._watch: asyncio.Task[None] | None = None
         self.crews = {name: Crew(target, clock, limits) for name, target in targets.items()}
@@ -257,8 +279,11 @@ class Fleet:
         self.roster.forget(asyncio.get_running_loop())
         if self._watch is not None:
             self._watch.cancel()
+        for crew in self.crews.values():
+            if crew.looking is not None:
+                crew.looking.cancel()
         tasks, self._tasks = self._tasks, {}
-        for task in (task for several in tasks.values() for task in several):
+        for task in (task for several in tasks.values() for task in several.values()):
             task.cancel()
 
     def add(self, target: str, member: Member) -> Station:
@@ -279,7 +304,7 @@ class Fleet:
             KeyError: there is no such target or worker.
         """
         station = self.crews[target].remove(key)
-        for task in self._tasks.pop(station, ()):
+        for task in self._tasks.pop(station, {}).values():
             task.cancel()
         self._leaving.add(station)
         if self._spawn is not None:
@@ -294,11 +319,14 @@ class Fleet:
 
     def _tend(self, crew: Crew) -> None:
         """Begins to look after the stations of ``crew`` that nobody looks after yet."""
-        if self._spawn is None or crew.health is None:
+        if self._spawn is None or crew.target.provider.embedded:
             return
         for station in crew.stations.values():
-            if station not in self._tasks:
-                self._tasks[station] = [self._spawn(keep_probing(crew, station, crew.health), "probe")]
+            tasks = self._tasks.setdefault(station, {})
+            if crew.health is not None and "probe" not in tasks:
+                tasks["probe"] = self._spawn(keep_probing(crew, station, crew.health), "probe")
+            if crew.discovers and "models" not in tasks:
+                tasks["models"] = self._spawn(learn(crew, station), "question for models")
 
     async def _see_off(self, station: Station) -> None:
         try:

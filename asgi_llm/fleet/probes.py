@@ -9,6 +9,7 @@ from asgi_llm.errors import UpstreamError
 from asgi_llm.settings import HealthSettings
 
 from .control import ask
+from .discovery import learn
 from .station import Station
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ async def probe(crew: "Crew", station: Station, settings: HealthSettings) -> Non
         well, said = status < 400, f"status {status}"
     except UpstreamError as error:
         well, said = False, error.cause.value
-    crew.heard(station, number, well=well)
+    if crew.heard(station, number, well=well):
+        await learn(crew, station)  # it may have come back as another
     if station.state != before:
         logger.warning("worker %s is %s (%s)", station.workers[0].name, station.state, said)

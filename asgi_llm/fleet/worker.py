@@ -93,6 +93,16 @@ class Worker:
         self._leave(facts)
         self.breaker.abandoned(probe=probe)
 
+    def joined(self) -> None:
+        """It is new, or has come back with an empty cache."""
+        if self._policy is not None:
+            self._policy.joined(self)
+
+    def left(self) -> None:
+        """It is gone for good, though what runs on it may still have to end."""
+        if self._policy is not None:
+            self._policy.left(self)
+
     def _leave(self, facts: Facts | None, *, served: bool = True) -> None:
         self.load -= 1
         if not self.fit:

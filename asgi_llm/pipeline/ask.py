@@ -14,6 +14,7 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import Timeouts, UpstreamResponse
 
+from .enforce import with_credentials
 from .forward import passes, read_whole
 from .inspect import check_first, check_whole
 from .plan import Leg
@@ -52,11 +53,13 @@ async def ask(
     exchange.probe = worker.enter(exchange.facts)
     exchange.worker = worker
     request, key = outgoing.request, None
-    if (keys := leg.crew.restraint.keys) is not None:
+    if not leg.credentials and (keys := leg.crew.restraint.keys) is not None:
         key = keys.pick(begun, leg.model)
         request = structs.replace(request, fixed=keys.dress(request.fixed, key))
     if worker.variation is not None:
         request = worker.variation.of(request)
+    if leg.credentials:
+        request = structs.replace(request, fixed=with_credentials(request.fixed, leg.credentials))
     if left is not None:
         request = structs.replace(request, timeouts=replace(request.timeouts or Timeouts(), total=left))
     if request is not outgoing.request:

@@ -17,6 +17,7 @@ from asgi_llm.runtime import Runtime
 from .admission import give_back
 from .ask import Reply, ask
 from .course import Course
+from .discover import is_there
 from .forward import may_try_again
 from .hedge import ask_two
 from .media import inline_media
@@ -51,6 +52,8 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
         outgoing = prepare(exchange, leg, caller)
         exchange.leg, exchange.warnings = leg, outgoing.warnings
         exchange.facts = _facts(exchange, leg, caller) if crew.reads else None
+        if crew.knows and not await is_there(runtime, course, leg):
+            continue
         if restraint.gate is not None and not await course.enter(restraint.gate, caller):
             continue
         worker = course.first_worker(leg)

@@ -23,6 +23,8 @@ _INLINE = 32 * 1024
 """Bytes of a body whose tokens are guessed from its length. A larger one may hold images, whose bytes say little: it
 is looked at, off the event loop."""
 _BYTES_PER_TOKEN = 4
+_WRITING = frozenset({"completions", "generate"})
+"""Of the endpoints that are no dialect's, those whose answers are tokens of output."""
 
 
 async def reserve(runtime: Runtime, exchange: Exchange) -> None:
@@ -87,8 +89,9 @@ def _place(exchange: Exchange, leg: Leg) -> Place:
 async def _size(exchange: Exchange) -> tuple[int, int | None]:
     """Tokens of the input, and the most of the output."""
     body = exchange.body
-    cap = read_cap(exchange.dialect.name, body)
-    if len(body) <= _INLINE:
+    writes = exchange.forward is None or exchange.endpoint in _WRITING
+    cap = read_cap(exchange.dialect.name, body) if writes else 0
+    if len(body) <= _INLINE or exchange.forward is not None:
         return -(-len(body) // _BYTES_PER_TOKEN), cap
     return await asyncio.to_thread(_estimate, exchange), cap
 

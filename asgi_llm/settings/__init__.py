@@ -5,6 +5,7 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
+from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
@@ -36,9 +37,11 @@ from .values import Secret
 
 __all__ = [
     "BASE_URL_OPTIONAL",
+    "AccessSettings",
     "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
+    "CapSettings",
     "EndpointSettings",
     "FallbackSettings",
     "HealthSettings",
@@ -58,6 +61,7 @@ __all__ = [
     "RetrySettings",
     "RouteSettings",
     "RoutingSettings",
+    "RuleSettings",
     "Secret",
     "Settings",
     "StateSettings",
