@@ -94,7 +94,8 @@ def _pin_key(settings: Settings, target: str) -> bytes | None:
     """What ids of things that ``target`` keeps are signed with: the same in every process, and known to nobody else."""
     if settings.endpoints.id_key is not None:
         return settings.endpoints.id_key.get_secret_value().encode()
-    key = settings.targets[target].api_key
+    item = settings.targets[target]
+    key = item.api_keys[0] if item.api_keys else item.api_key
     return None if key is None else sha256(b"asgi-llm ids\0" + key.get_secret_value().encode()).digest()
 
 

@@ -75,6 +75,9 @@ class Keeper(PassingCaller):
         self._items: list[bytes] = []
         self._over = False
 
+    async def piece(self) -> tuple[bytes, bool]:
+        return await self._caller.piece()
+
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         if 200 <= status < 300:
             body = await self._end(body)

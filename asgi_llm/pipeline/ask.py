@@ -10,6 +10,7 @@ from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
 from asgi_llm.neutral.stops import cut
 from asgi_llm.neutral.usage import Usage
+from asgi_llm.routing.retry import rule_of
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import Timeouts, UpstreamResponse
@@ -54,7 +55,9 @@ async def ask(
     exchange.worker = worker
     request, key = outgoing.request, None
     if not leg.credentials and (keys := leg.crew.restraint.keys) is not None:
-        key = keys.pick(begun, leg.model)
+        # What an upstream keeps belongs to the account of one key: always the first.
+        kept = leg.forwarded is not None and leg.forwarded.pin is not None
+        key = 0 if kept else keys.pick(begun, leg.model)
         request = structs.replace(request, fixed=keys.dress(request.fixed, key))
     if worker.variation is not None:
         request = worker.variation.of(request)
@@ -95,7 +98,9 @@ def _failed(
     else:
         worker.failed(error, now, exchange.facts, exchange.probe)
     crew = leg.crew
-    crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
+    # The limits of a caller's own key are nobody else's.
+    if not (leg.credentials and rule_of(error).key):
+        crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
     _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key)
 
 
