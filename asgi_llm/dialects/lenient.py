@@ -15,7 +15,7 @@ MOST = 2**53 - 1
 
 
 def lenient(raw: bytes | msgspec.Raw, kind: type[T]) -> T | None:
-    """A ``kind`` (all of whose fields have defaults), or None where ``raw`` is no JSON object. Never raises."""
+    """A ``kind`` (all of whose fields have defaults), or None where ``raw`` has nothing that fits. Never raises."""
     try:
         said = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
@@ -23,7 +23,7 @@ def lenient(raw: bytes | msgspec.Raw, kind: type[T]) -> T | None:
     return _struct(said, kind) if isinstance(said, dict) else None
 
 
-def _struct(said: dict[str, Any], kind: type[T]) -> T:
+def _struct(said: dict[str, Any], kind: type[T]) -> T | None:
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(kind):
         if field.encode_name in said:
@@ -31,4 +31,4 @@ def _struct(said: dict[str, Any], kind: type[T]) -> T:
                 found[field.name] = msgspec.convert(said[field.encode_name], field.type, strict=False)
             except (msgspec.ValidationError, ValueError, OverflowError):
                 continue
-    return kind(**found)
+    return kind(**found) if found else None

@@ -198,7 +198,11 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
 def _unmetered(exchange: Exchange) -> bool:
     """Whether an upstream worked on it and nobody said what that took."""
     worked = any(attempt.result in ("ok", "abandoned") for attempt in exchange.attempts)
-    return exchange.usage is None and worked and exchange.forward is None and not _is_count(exchange)
+    return worked and not _says(exchange.usage) and exchange.forward is None and not _is_count(exchange)
+
+
+def _says(usage: Usage | None) -> bool:
+    return usage is not None and any(getattr(usage, name) is not None for name in (*TOKENS, "cost"))
 
 
 def _is_count(exchange: Exchange) -> bool:
@@ -208,7 +212,7 @@ def _is_count(exchange: Exchange) -> bool:
 
 def _usage(exchange: Exchange, request: Request | None) -> tuple[Usage | None, tuple[str, ...]]:
     """What was used, and what is to be said about that."""
-    if exchange.usage is None:
+    if exchange.usage is None or not _says(exchange.usage):
         guess = _guess(exchange, request) if _unmetered(exchange) else None
         return guess, () if guess is None else ("no_usage",)
     usage, absurd = sane(exchange.usage)
