@@ -16,7 +16,7 @@ from msgspec import structs
 
 from asgi_llm.errors import ClientError, Kind, PolicyError
 from asgi_llm.identity import Identity
-from asgi_llm.pipeline.admit import authenticate
+from asgi_llm.pipeline.admit import identify
 from asgi_llm.runtime import Runtime
 from asgi_llm.stores.ledger import DIMENSIONS, Cursor, Dimension, Ledger, Query, Sum, milliseconds
 from asgi_llm.stores.owner import Owner
@@ -38,7 +38,7 @@ async def answer_usage(runtime: Runtime, caller: ASGICaller) -> dict[str, Any]:
         PolicyError: not known, or may not see the whole tenant.
         StoreError: the ledger cannot be read now.
     """
-    identity = authenticate(runtime, caller)
+    identity = await identify(runtime, caller)
     if runtime.ledger is None:
         raise ClientError("no ledger is kept here", code="no_ledger", kind=Kind.NOT_FOUND)
     asked = _asked(caller.scope["query_string"])

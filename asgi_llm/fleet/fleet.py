@@ -11,6 +11,7 @@ import msgspec
 from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts, Policy
 from asgi_llm.routing.balance.least_load import LeastLoad
 from asgi_llm.routing.balance.registry import POLICIES, build
+from asgi_llm.routing.balance.sticky import Sticky
 from asgi_llm.settings import HealthSettings, LimitSettings
 from asgi_llm.stores.boards import Boards
 from asgi_llm.stores.memory.boards import MemoryBoards
@@ -19,6 +20,7 @@ from .discovery import learn
 from .member import Member
 from .pair import Pair, blamed
 from .probes import keep_probing
+from .reports import keep_asking
 from .restraint import Restraint
 from .roster import BOARD, Change, Roster
 from .station import Station
@@ -46,6 +48,7 @@ class Crew:
         stations: by key, in the order in which they came.
         workers: all of all stations.
         policy: how one is chosen; of pairs the prefill worker, whose cache is the one that counts.
+        remembers: whether the policy wants to know what each worker has made.
         restraint: what holds requests back.
         health: how they are probed; None where they are not.
         discovers: whether they are asked which models they have.
@@ -55,7 +58,7 @@ class Crew:
 
     __slots__ = (
         "_clock", "_decoding", "_index", "_paired", "_uneven", "discovers", "health", "knows", "looked", "looking",
-        "policy", "reads", "restraint", "stations", "target", "warmth", "workers",
+        "policy", "reads", "remembers", "restraint", "stations", "target", "warmth", "workers",
     )  # fmt: skip
 
     def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
@@ -139,6 +142,7 @@ class Crew:
         self._uneven = self.knows or bool(self.warmth)
         self._paired = any(station.role != "regular" for station in self.stations.values())
         self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
+        self.remembers = self.reads and isinstance(self.policy, Sticky)
 
     def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None, model: str = "") -> Worker | None:
         """The worker for the next attempt: one that was not tried, whose breaker admits it and that is not cooling
@@ -327,6 +331,9 @@ class Fleet:
                 tasks["probe"] = self._spawn(keep_probing(crew, station, crew.health), "probe")
             if crew.discovers and "models" not in tasks:
                 tasks["models"] = self._spawn(learn(crew, station), "question for models")
+            interval = crew.target.settings.report_interval if crew.target.provider.load_paths else 0
+            if isinstance(crew.policy, LeastLoad) and crew.reads and interval and "load" not in tasks:
+                tasks["load"] = self._spawn(keep_asking(crew.policy, station, interval), "question for load")
 
     async def _see_off(self, station: Station) -> None:
         try:

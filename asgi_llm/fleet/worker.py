@@ -1,5 +1,6 @@
 """A worker: one base URL of a target, or one rank behind it, with its own breaker and load."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import Cause, UpstreamError
@@ -97,6 +98,11 @@ class Worker:
         """It is new, or has come back with an empty cache."""
         if self._policy is not None:
             self._policy.joined(self)
+
+    def produced(self, origins: Sequence[str]) -> None:
+        """It has made what later requests will name by ``origins``."""
+        if self._policy is not None and origins:
+            self._policy.produced(self, origins)
 
     def left(self) -> None:
         """It is gone for good, though what runs on it may still have to end."""

@@ -24,6 +24,7 @@ from .cancellation import forget_cancellation
 from .forward import sign_ids
 from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
+from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
 from .refuse import in_form
@@ -45,6 +46,9 @@ async def relay(
     assert worker is not None  # noqa: S101
     exchange.status = reply.response.status
     rounds: Rounds | None = None
+    watched: Watched | None = None
+    if leg.crew.remembers:
+        caller, watched = watch(caller)
     try:
         rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
         if leg.forwarded is not None:
@@ -69,6 +73,8 @@ async def relay(
     if exchange.worker is worker:
         exchange.worker = None
         worker.succeeded(exchange.facts, exchange.probe)
+        if watched is not None:
+            watched.tell(exchange, worker)
         exchange.outcome = "disconnected" if caller.missed else "ok"
 
 
@@ -169,7 +175,7 @@ async def _send_stream(
     assert worker is not None  # noqa: S101
     passage = open_passage(exchange, reply, leg, rounds)
     read = reply.response.read if rounds is None else rounds.read
-    if runtime.ledger is not None:
+    if runtime.ledger is not None or runtime.quotas is not None:
         exchange.answered = Tally()
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)

@@ -54,8 +54,8 @@ class LedgerWriter(Generic[Draft]):
     """
 
     __slots__ = (
-        "_complete", "_enough", "_pen", "_ready", "_room", "_settings", "_task", "_waiting", "_worked_on", "dropped", "failing",
-        "held", "ledger",
+        "_complete", "_enough", "_pen", "_ready", "_room", "_settings", "_task", "_waiting", "_worked_on", "dropped",
+        "failing", "held", "ledger",
     )  # fmt: skip
 
     def __init__(

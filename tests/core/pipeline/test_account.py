@@ -522,7 +522,7 @@ async def test_requests_go_on_while_the_database_is_down(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("sqlalchemy")
-    monkeypatch.setattr("asgi_llm.stores.writer._LAST_WORDS", 0.05)
+    monkeypatch.setattr("asgi_llm.stores.writer._LAST_WORDS", 1.1)
     async with down(queue=2).running() as gate:
         assert [(await asked(gate))[0] for _ in range(4)] == [200] * 4
         writer = gate.runtime().ledger
@@ -533,7 +533,7 @@ async def test_requests_go_on_while_the_database_is_down(
 
 async def test_or_wait_for_it_where_no_row_may_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sqlalchemy")
-    monkeypatch.setattr("asgi_llm.stores.writer._LAST_WORDS", 0.05)
+    monkeypatch.setattr("asgi_llm.stores.writer._LAST_WORDS", 1.1)
     async with down(queue=1, when_full="wait", wait=0.01).running() as gate:
         assert (await asked(gate))[0] == 200
         status, told = await asked(gate)

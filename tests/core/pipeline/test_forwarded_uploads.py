@@ -162,6 +162,24 @@ async def test_a_caller_that_leaves_in_the_middle_ends_it_upstream() -> None:
     assert settled[0].outcome == "disconnected"
 
 
+async def test_a_caller_that_leaves_before_the_answer_ends_it_upstream() -> None:
+    """Also where the server tells of the body's end by itself, behind all of its bytes."""
+    settled: list[Exchange] = []
+    whole = form(MODEL_FIRST, b"x" * 1000)
+    async with Listener() as upstream:
+        gate = gateway(settled, upstream.url)
+        async with gate.running():
+            exchange = await open_upload(gate, len(whole))
+            exchange.send_body(whole)
+            exchange.send_body(b"", more=False)
+            await upstream.got(len(whole))
+            exchange.disconnect()
+            async with asyncio.timeout(5):
+                await upstream.closed.wait()
+            await exchange.finished()
+    assert settled[0].outcome == "disconnected"
+
+
 async def test_an_upstream_that_says_no_early_is_heard_and_no_more_is_sent() -> None:
     settled: list[Exchange] = []
     async with Listener() as upstream:
