@@ -13,7 +13,8 @@ from asgi_llm.exchange import CallerGone, Exchange, HostRefusal
 from asgi_llm.history import conversations, responses
 from asgi_llm.history.history import History
 from asgi_llm.history.views import read_page
-from asgi_llm.pipeline.admit import authenticate
+from asgi_llm.pipeline.admit import identify
+from asgi_llm.pipeline.enforce import check_endpoint
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
@@ -31,7 +32,8 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
     exchange = Exchange(id=runtime.new_id(), endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time())
     runtime.enter()
     try:
-        exchange.identity = authenticate(runtime, caller)
+        exchange.identity = await identify(runtime, caller)
+        check_endpoint(runtime, exchange.identity, endpoint.name, dialect)
         history = None if runtime.history is None else runtime.history.history
         if history is None:
             raise ClientError("nothing is kept here", code="unknown_endpoint", kind=Kind.NOT_FOUND)

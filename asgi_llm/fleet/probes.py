@@ -3,24 +3,21 @@
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING
 
 from asgi_llm.errors import UpstreamError
 from asgi_llm.settings import HealthSettings
 
 from .control import ask
+from .crew import Crew
 from .discovery import learn
 from .station import Station
-
-if TYPE_CHECKING:
-    from .fleet import Crew
 
 __all__ = ["keep_probing", "probe"]
 
 logger = logging.getLogger("asgi_llm")
 
 
-async def keep_probing(crew: "Crew", station: Station, settings: HealthSettings) -> None:
+async def keep_probing(crew: Crew, station: Station, settings: HealthSettings) -> None:
     """Probes until cancelled. Who is new is probed at once, all others spread over the interval, so that many
     processes do not ask at the same moment."""
     if station.state != "starting":
@@ -30,7 +27,7 @@ async def keep_probing(crew: "Crew", station: Station, settings: HealthSettings)
         await asyncio.sleep(settings.interval * random.uniform(0.9, 1.1))  # noqa: S311
 
 
-async def probe(crew: "Crew", station: Station, settings: HealthSettings) -> None:
+async def probe(crew: Crew, station: Station, settings: HealthSettings) -> None:
     """One probe and what follows from it. Raises nothing."""
     assert station.health is not None  # noqa: S101  # only who has one is probed
     path = station.target.provider.health_path if settings.path is None else b"/.." + settings.path.encode("ascii")

@@ -12,18 +12,19 @@ from asgi_llm.errors import Kind, PolicyError
 from asgi_llm.exchange import Exchange
 from asgi_llm.fleet.listing import Model
 from asgi_llm.identity import Identity
-from asgi_llm.routing.access import Access, Wish
+from asgi_llm.routing.access import Access, Wish, within
 from asgi_llm.routing.features import features_of
 from asgi_llm.runtime import Runtime
+from asgi_llm.settings import AccessSettings
 
 from .plan import Leg
 
-__all__ = ["bring_keys", "enforce", "permitted", "pseudonym", "with_credentials"]
+__all__ = ["bring_keys", "check_endpoint", "enforce", "permitted", "pseudonym", "with_credentials"]
 
 Fixed = tuple[tuple[bytes, bytes], ...]
 
 
-def enforce(access: Access, exchange: Exchange) -> None:
+def enforce(runtime: Runtime, exchange: Exchange) -> None:
     """Leaves in the plan what the caller may use, with its limits; and sees to the users that the body names.
 
     Raises:
@@ -32,15 +33,16 @@ def enforce(access: Access, exchange: Exchange) -> None:
     """
     assert exchange.plan is not None  # noqa: S101  # the steps before filled in both
     assert exchange.envelope is not None  # noqa: S101
+    access, identity = runtime.blueprint.access or _OPEN, exchange.identity
     if access.users != "pass":
         _see_to_users(access.users, exchange)
     features = _features(exchange) if access.reads else frozenset({"stream"} if exchange.stream else ())
-    roles, model = exchange.identity.roles, exchange.envelope.model
+    roles, model = identity.roles, exchange.envelope.model
     legs: list[Leg] = []
     for position, leg in enumerate(exchange.plan.legs):
         target, names = leg.crew.target.name, (model, leg.model)
         wish = Wish(exchange.endpoint, exchange.dialect.name, names, target, features)
-        if access.permits(roles, wish):
+        if access.permits(roles, wish) and within(identity.scopes, wish):
             cap = access.cap(roles, names, target)
             legs.append(leg if cap is None else structs.replace(leg, cap=cap))
         elif position == 0:
@@ -54,7 +56,7 @@ def enforce(access: Access, exchange: Exchange) -> None:
 
 def bring_keys(exchange: Exchange) -> None:
     """The caller's own keys for the targets that it has some for, in place of the gateway's."""
-    plan, keys = exchange.plan, exchange.identity.upstream_keys
+    plan, keys = exchange.plan, exchange.identity.upstream_keys or {}
     assert plan is not None  # noqa: S101  # make_plan() filled it in
     legs = (
         structs.replace(leg, credentials=tuple(target.provider.credentials(keys[target.name])))
@@ -71,17 +73,38 @@ def permitted(runtime: Runtime, identity: Identity, dialect: Dialect, models: li
     Raises:
         PolicyError: the list is not for this caller.
     """
-    access = runtime.blueprint.access
-    if access is None:
+    check_endpoint(runtime, identity, "models", dialect)
+    access, scopes = runtime.blueprint.access or _OPEN, identity.scopes
+    if access is _OPEN and not scopes:
         return models
-    roles, targets = identity.roles, runtime.blueprint.targets
-    if not access.permits(roles, Wish("models", dialect.name, (), "")):
-        raise PolicyError("you may not list the models", kind=Kind.PERMISSION, code="not_permitted")
+    wishes = (_listed(runtime, model) for model in models)
     return [
         model
-        for model in models
-        if access.lists(roles, (model.id, targets[model.target].upstream_model(model.id)), model.target)
+        for model, wish in zip(models, wishes, strict=True)
+        if access.lists(identity.roles, wish) and within(scopes, wish, besides=("endpoints",))
     ]
+
+
+def check_endpoint(runtime: Runtime, identity: Identity, endpoint: str, dialect: Dialect) -> None:
+    """For endpoints that call no model.
+
+    Raises:
+        PolicyError: it is not for this caller.
+    """
+    access, wish = runtime.blueprint.access or _OPEN, Wish(endpoint, dialect.name, (), "")
+    allowed = within(identity.scopes, wish, besides=("models", "targets"))
+    if not (allowed and access.permits(identity.roles, wish)):
+        raise PolicyError(f"you may not use {endpoint}", kind=Kind.PERMISSION, code="not_permitted")
+
+
+def _listed(runtime: Runtime, model: Model) -> Wish:
+    target = runtime.blueprint.targets.get(model.target)
+    upstream = model.id if target is None else target.upstream_model(model.id)
+    return Wish("", "", (model.id, upstream), model.target)
+
+
+_OPEN = Access(AccessSettings())
+"""Rules that forbid nothing."""
 
 
 def with_credentials(fixed: Fixed, credentials: Fixed) -> Fixed:

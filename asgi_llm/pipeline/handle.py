@@ -43,8 +43,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
-        if runtime.blueprint.access is not None:
-            enforce(runtime.blueprint.access, exchange)
+        if runtime.blueprint.access is not None or exchange.identity.scopes:
+            enforce(runtime, exchange)
         if exchange.identity.upstream_keys:
             bring_keys(exchange)
         if runtime.history is not None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from asgi_llm.dialects.costs import without_costs
 from asgi_llm.dialects.splice import replace_member
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
@@ -147,7 +148,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
     exchange.usage = reply.usage
     if reply.told is not None:
         return reply.told
-    body = reply.first
+    body = without_costs(reply.first) if leg.crew.target.settings.hide_cost else reply.first
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     if leg.model == exchange.envelope.model:
         return body
@@ -175,7 +176,7 @@ async def _send_stream(
     assert worker is not None  # noqa: S101
     passage = open_passage(exchange, reply, leg, rounds)
     read = reply.response.read if rounds is None else rounds.read
-    if runtime.ledger is not None:
+    if runtime.ledger is not None or runtime.quotas is not None:
         exchange.answered = Tally()
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)

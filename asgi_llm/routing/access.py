@@ -1,6 +1,7 @@
 """Who may use what, compiled from the settings; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -8,7 +9,7 @@ from asgi_llm.settings import AccessSettings, CapSettings, RuleSettings
 
 from .catalog import compile_glob
 
-__all__ = ["Access", "Wish"]
+__all__ = ["Access", "Wish", "within"]
 
 
 class Wish(Struct, frozen=True, gc=False):
@@ -106,12 +107,24 @@ class Access:
     def permits(self, roles: Iterable[str], wish: Wish) -> bool:
         return not any(rule.forbids(roles, wish) for rule in self._rules)
 
-    def lists(self, roles: Iterable[str], names: tuple[str, ...], target: str) -> bool:
-        """Whether somebody is told of a model at all."""
-        wish = Wish("", "", names, target)
+    def lists(self, roles: Iterable[str], wish: Wish) -> bool:
+        """Whether somebody is told of a model at all; the endpoint and the dialect do not matter."""
         return not any(rule.forbids(roles, wish) for rule in self._listing)
 
     def cap(self, roles: Iterable[str], names: Iterable[str], target: str) -> int | None:
         """The most tokens of an answer; None where there is no limit."""
         names = tuple(names)
         return min((cap.most for cap in self._caps if cap.concerns(roles, names, target)), default=None)
+
+
+def within(scopes: Mapping[str, tuple[str, ...]] | None, wish: Wish, besides: Collection[str] = ()) -> bool:
+    """Whether a key with ``scopes`` is for that; those ``besides`` do not matter."""
+    if not scopes:
+        return True
+    values = {"endpoints": (wish.endpoint,), "models": wish.names, "targets": (wish.target,)}
+    return all(_patterns(globs).match(values[name]) for name, globs in scopes.items() if name not in besides)
+
+
+@lru_cache(maxsize=1024)
+def _patterns(globs: tuple[str, ...]) -> _Patterns:
+    return _Patterns(globs)

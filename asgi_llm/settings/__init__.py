@@ -7,7 +7,7 @@ references and never shown again. No I/O but reading those references and the TO
 
 from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
-from .auth import AuthSettings, KeySettings
+from .auth import AuthSettings, IssuedSettings, KeySettings
 from .health import HealthSettings
 from .ledger import LedgerSettings
 from .media import MediaSettings
@@ -46,6 +46,7 @@ __all__ = [
     "FallbackSettings",
     "HealthSettings",
     "HedgeSettings",
+    "IssuedSettings",
     "KeySettings",
     "LedgerSettings",
     "LimitSettings",

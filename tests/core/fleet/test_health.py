@@ -179,7 +179,7 @@ PROBED: list[tuple[dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("target", "probed"), PROBED)
 def test_who_is_probed(target: dict[str, Any], probed: bool) -> None:
-    from asgi_llm.fleet.fleet import Crew
+    from asgi_llm.fleet.crew import Crew
     from asgi_llm.fleet.target import compile_targets
 
     compiled = compile_targets(Settings.load({"targets": {"t": target}}), {})["t"]
