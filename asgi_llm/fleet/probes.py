@@ -16,6 +16,9 @@ __all__ = ["keep_probing", "probe"]
 
 logger = logging.getLogger("asgi_llm")
 
+_NO_SUCH_PATH = frozenset({401, 403, 404, 405})
+"""A proxy in front that lets only the API through: where nobody chose the path this says nothing against the worker."""
+
 
 async def keep_probing(crew: Crew, station: Station, settings: HealthSettings) -> None:
     """Probes until cancelled. Who is new is probed at once, all others spread over the interval, so that many
@@ -34,7 +37,8 @@ async def probe(crew: Crew, station: Station, settings: HealthSettings) -> None:
     number, before = station.health.begin(), station.state
     try:
         status, _ = await ask(station, path or b"", settings.timeout)
-        well, said = status < 400, f"status {status}"
+        unasked = settings.path is None and status in _NO_SUCH_PATH
+        well, said = status < 400 or unasked, f"status {status}"
     except UpstreamError as error:
         well, said = False, error.cause.value
     if crew.heard(station, number, well=well):
