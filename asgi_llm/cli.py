@@ -21,6 +21,7 @@ import msgspec
 import asgi_llm
 from asgi_llm.asgi.loopback import LoopbackOnly, is_loopback
 from asgi_llm.asgi.middleware import LLMMiddleware
+from asgi_llm.dialects.forwarded import BY_NAME
 from asgi_llm.errors import ConfigError, StoreError
 from asgi_llm.explain import ExplainedLeg, Explanation
 from asgi_llm.gateway import Gateway
@@ -94,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("file", metavar="FILE.toml", type=Path)
     explain.add_argument("--model", required=True, help="as the caller names it")
     explain.add_argument("--dialect", choices=("chat", "messages", "responses"), default="chat")
+    explain.add_argument(
+        "--endpoint", choices=tuple(BY_NAME), metavar="NAME", help="one beside the dialects: embeddings"
+    )
     explain.add_argument("--target", help="the target that the host application names for the request")
     explain.add_argument("--json", action="store_true", help="for programs")
 
@@ -309,7 +313,7 @@ def _usage(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    explanation = Gateway(options.file).explain(options.model, options.dialect, options.target)
+    explanation = Gateway(options.file).explain(options.model, options.dialect, options.target, options.endpoint)
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(explanation)).decode())
     else:

@@ -41,8 +41,8 @@ class Identity:
     roles: tuple[str, ...] = ()
     source: str = "host"
     key_id: str | None = None
-    scopes: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
-    upstream_keys: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    scopes: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False)
+    upstream_keys: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
     extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -6,17 +6,15 @@ model is wanted that none is known to have. What a worker did not tell is no rea
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from asgi_llm.errors import UpstreamError
 
 from .control import ask
+from .crew import Crew
 from .station import Station
-
-if TYPE_CHECKING:
-    from .fleet import Crew
 
 __all__ = ["Model", "ask_models", "learn", "look_again"]
 
@@ -57,7 +55,7 @@ async def ask_models(station: Station) -> list[Model] | None:
         return None
 
 
-async def learn(crew: "Crew", station: Station) -> None:
+async def learn(crew: Crew, station: Station) -> None:
     """Asks a worker, if it is one that is asked, and remembers what it says."""
     if not crew.discovers or station.member.settings.models:
         return
@@ -67,7 +65,7 @@ async def learn(crew: "Crew", station: Station) -> None:
         crew.changed()
 
 
-async def look_again(crew: "Crew", model: str, now: float) -> bool:
+async def look_again(crew: Crew, model: str, now: float) -> bool:
     """Whether a worker has ``model``, after asking all of them if that was not done a moment ago. Many may wait for one
     look; ``now`` is seconds of the loop's clock."""
     if not crew.discovers:
@@ -81,7 +79,7 @@ async def look_again(crew: "Crew", model: str, now: float) -> bool:
     return crew.has(model)
 
 
-async def _look(crew: "Crew") -> None:
+async def _look(crew: Crew) -> None:
     try:
         await asyncio.gather(*(learn(crew, station) for station in list(crew.stations.values())))
     finally:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from asgi_llm.providers.echo import ECHO_MODELS
 from asgi_llm.routing.catalog import is_pattern
 
+from .crew import Crew
 from .discovery import Model, ask_models
-from .fleet import Crew, Fleet
+from .fleet import Fleet
 from .station import Station
 
 __all__ = ["Listing", "Model"]

@@ -56,7 +56,7 @@ def enforce(runtime: Runtime, exchange: Exchange) -> None:
 
 def bring_keys(exchange: Exchange) -> None:
     """The caller's own keys for the targets that it has some for, in place of the gateway's."""
-    plan, keys = exchange.plan, exchange.identity.upstream_keys
+    plan, keys = exchange.plan, exchange.identity.upstream_keys or {}
     assert plan is not None  # noqa: S101  # make_plan() filled it in
     legs = (
         structs.replace(leg, credentials=tuple(target.provider.credentials(keys[target.name])))

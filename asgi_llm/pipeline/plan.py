@@ -12,7 +12,7 @@ from asgi_llm.dialects.interface import Dialect, Patcher, Profile
 from asgi_llm.dialects.registry import DIALECTS
 from asgi_llm.errors import Kind, PolicyError
 from asgi_llm.exchange import Caller, Exchange
-from asgi_llm.fleet.fleet import Crew
+from asgi_llm.fleet.crew import Crew
 from asgi_llm.identity import TARGET_KEY
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.providers.headers import Allowed, returned_headers

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from asgi_llm.dialects.costs import without_costs
 from asgi_llm.dialects.splice import replace_member
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
@@ -147,7 +148,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
     exchange.usage = reply.usage
     if reply.told is not None:
         return reply.told
-    body = reply.first
+    body = without_costs(reply.first) if leg.crew.target.settings.hide_cost else reply.first
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     if leg.model == exchange.envelope.model:
         return body

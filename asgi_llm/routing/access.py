@@ -117,8 +117,10 @@ class Access:
         return min((cap.most for cap in self._caps if cap.concerns(roles, names, target)), default=None)
 
 
-def within(scopes: Mapping[str, tuple[str, ...]], wish: Wish, besides: Collection[str] = ()) -> bool:
+def within(scopes: Mapping[str, tuple[str, ...]] | None, wish: Wish, besides: Collection[str] = ()) -> bool:
     """Whether a key with ``scopes`` is for that; those ``besides`` do not matter."""
+    if not scopes:
+        return True
     values = {"endpoints": (wish.endpoint,), "models": wish.names, "targets": (wish.target,)}
     return all(_patterns(globs).match(values[name]) for name, globs in scopes.items() if name not in besides)
 

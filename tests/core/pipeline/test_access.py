@@ -10,9 +10,12 @@ import pytest
 from asgi_llm import ConfigError, Exchange, Gateway, Identity, Settings
 from asgi_llm.pipeline.enforce import pseudonym
 from asgi_llm.testing import (
+    Answer,
     ASGIDriver,
     ScriptedUpstream,
+    chat_completion,
     chat_error,
+    chat_events,
     chat_text,
     gemini_text,
     messages_error,
@@ -281,3 +284,39 @@ def test_mistakes_are_told_with_their_path() -> None:
         "access.rules[1].features[0]",
         "access.caps[0].max_output",
     ]
+
+
+PAID = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cost": 0.5, "is_byok": False}
+
+
+@pytest.mark.parametrize("caller", ["chat", "messages"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_it_costs_is_kept_from_callers_and_known_to_the_gateway(caller: str, stream: bool) -> None:
+    """In JSON and in streamed usage, as it is and translated; also where the answer is under an alias."""
+    whole = chat_completion("Hello!") | {"usage": PAID}
+    *chunks, end = chat_events(["Hel", "lo"], tokens=None)
+    chunks += [{"id": "x", "choices": [], "usage": PAID}, end]
+    answer = Answer.sse(chunks) if stream else Answer.json(whole)
+    more = {"stream_options": {"include_usage": True}} if stream and caller == "chat" else {}
+    for model in ("m", "alias"):
+        async with world({}, answer, hide_cost=True, dialects=["chat"], models={"alias": "m"}) as here:
+            exchange = await here.driver.request(
+                "POST",
+                PATHS[caller],
+                json={
+                    "model": model,
+                    "max_tokens": 5,
+                    "stream": stream,
+                    "messages": [{"role": "user", "content": "hi"}],
+                    **more,
+                },
+                scope={"asgi_llm.identity": USER},
+            )
+            assert (await exchange.start()).status == 200
+            body = await exchange.body()
+            await exchange.finished()
+            assert b"cost" not in body
+            assert b"byok" not in body
+            usage = here.settled[0].usage
+            assert usage is not None
+            assert usage.cost == 500_000
