@@ -49,6 +49,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
             bring_keys(exchange)
         if runtime.history is not None:
             caller = await runtime.history.open(runtime, exchange, caller, counting)
+        if runtime.ledger is not None and runtime.ledger.full:
+            await runtime.ledger.room()
         if runtime.gate is not None:
             await take_place(runtime.gate, exchange, caller)
         if counting:
