@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from .probe import Found
 
-__all__ = ["Finding", "findings"]
+__all__ = ["Finding", "as_json", "as_text", "findings"]
+
+_MARKS = {True: "ok  ", False: "BAD ", None: "?   "}
 
 
 class Finding(NamedTuple):
@@ -31,6 +35,22 @@ def findings(found: Found) -> Iterator[Finding]:
         yield _headers(found)
         yield _bodies(found)
         yield _disconnect(found)
+
+
+def as_text(told: list[Finding]) -> str:
+    """For people."""
+    lines = []
+    for finding in told:
+        lines.append(f"{_MARKS[finding.sound]}{finding.told}")
+        if finding.advice:
+            lines.append(f"      {finding.advice}")
+    return "\n".join(lines)
+
+
+def as_json(found: Found, told: list[Finding]) -> str:
+    """For programs."""
+    said = {"measured": found, "findings": [finding._asdict() for finding in told]}
+    return msgspec.json.format(msgspec.json.encode(said)).decode()
 
 
 def _reached(found: Found) -> Finding:
