@@ -1,9 +1,10 @@
-"""The command line: ``asgi-llm demo | serve | check | explain | keys``.
+"""The command line: ``asgi-llm demo | serve | check | explain | usage | keys | doctor``.
 
 Answers go to standard output, everything else to standard error. Exit codes: 0, 1 for a problem, 2 for wrong usage.
 """
 
 import argparse
+import asyncio
 import importlib
 import importlib.util
 import logging
@@ -27,8 +28,10 @@ from asgi_llm.gateway import Gateway
 from asgi_llm.keys_command import add_keys
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
+from asgi_llm.report import read_report, rendered
 from asgi_llm.serving import bind, installed, missing, on_hangup, run
 from asgi_llm.settings import FallbackSettings, Settings, literal_secrets
+from asgi_llm.stores.ledger import DIMENSIONS, Dimension, Query, milliseconds
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["main", "outline", "reachable", "told"]
@@ -97,6 +100,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--target", help="the target that the host application names for the request")
     explain.add_argument("--json", action="store_true", help="for programs")
+    doctor = commands.add_parser("doctor", help="say whether streams stream through all that is in front")
+    doctor.set_defaults(run=_doctor)
+    doctor.add_argument("url", metavar="URL", help="of the gateway, with its prefix")
+    doctor.add_argument("--key", help="that it knows, or env://NAME (default: the variable GATEWAY_KEY)")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+
+    usage = commands.add_parser("usage", help="say what was used and what it cost")
+    usage.set_defaults(run=_usage)
+    usage.add_argument("file", metavar="FILE.toml", type=Path)
+    usage.add_argument("--by", default="", type=_dimensions, help=f"grouped by: {','.join(DIMENSIONS)}")
+    usage.add_argument("--rows", action="store_true", help="single requests, the latest first")
+    for name in ("since", "until"):
+        usage.add_argument(f"--{name}", type=_time, metavar="TIME", help="a day or a time, as 2026-11-21")
+    for name in ("tenant", "subject", "model", "target", "key-id", "outcome"):
+        usage.add_argument(f"--{name}", help=f"of this {name} only")
+    usage.add_argument("--limit", default=1000, type=int, help="most lines (default: %(default)s)")
+    usage.add_argument("--format", choices=("table", "json", "csv"), default="table")
     return parser
 
 
@@ -262,6 +282,52 @@ def _told_fallback(leg: FallbackSettings) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+# doctor
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    probe, words = (importlib.import_module(f"asgi_llm.doctor.{name}") for name in ("probe", "words"))
+    key = options.key or os.environ.get("GATEWAY_KEY")
+    if key and key.startswith("env://"):
+        key = os.environ.get(key.removeprefix("env://"))
+        if key is None:
+            raise _Problem(f"--key: the environment variable {options.key.removeprefix('env://')} is not set")
+    found = asyncio.run(probe.examine(options.url, key))
+    told = list(words.findings(found))
+    print(words.as_json(found, told) if options.json else words.as_text(told))
+    return 1 if any(finding.sound is False for finding in told) else 0
+
+
+# usage
+
+
+def _dimensions(text: str) -> tuple[Dimension, ...]:
+    names = [name for name in text.split(",") if name]
+    found = tuple(known for name in names for known in DIMENSIONS if known == name)
+    if len(found) == len(names) == len(set(names)):
+        return found
+    raise argparse.ArgumentTypeError(f"must be different ones of {', '.join(DIMENSIONS)}")
+
+
+def _time(text: str) -> int:
+    try:
+        return milliseconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a day or a time, as 2026-11-21 or 2026-11-21T08:30:00Z") from None
+
+
+def _usage(options: argparse.Namespace) -> int:
+    names = ("since", "until", "tenant", "subject", "model", "target", "key_id", "outcome")
+    query = Query(**{name: getattr(options, name) for name in names})
+    try:
+        report = read_report(Settings.load(options.file), options.by, query, limit=options.limit, rows=options.rows)
+        data = asyncio.run(report)
+    except StoreError as error:
+        raise _Problem(f"the ledger cannot be read: {error.__cause__ or error}") from None
+    print(rendered(data, options.format, options.by, rows=options.rows))
+    return 0
 
 
 # explain
