@@ -1,5 +1,6 @@
 """The settings that every host gets: the same as the stand-alone gateway's, below the host's own path."""
 
+import logging
 import os
 
 __all__ = ["KEY", "PREFIX", "SETTINGS"]
@@ -15,3 +16,6 @@ SETTINGS = {
     },
     "auth": {"keys": [{"key": KEY or "sk-none", "subject": "bench"}]},
 }
+
+# Nobody else writes an access log either; Litestar would have this one written, since it sets the level of all.
+logging.getLogger("asgi_llm.access").setLevel(logging.WARNING)
