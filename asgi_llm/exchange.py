@@ -4,21 +4,27 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
+from asgi_llm.dialects.forwarded import Forwarded
 from asgi_llm.dialects.interface import Dialect, Warned
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
+from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.balance.interface import Facts
+from asgi_llm.routing.pins import Pin
 from asgi_llm.types import Headers, Scope
 
 if TYPE_CHECKING:
     from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
     from asgi_llm.pipeline.plan import Leg, Plan
+    from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
 
-__all__ = ["Attempt", "Caller", "CallerGone", "Exchange", "HostRefusal", "Outcome", "Why"]
+__all__ = [
+    "Attempt", "Caller", "CallerGone", "Exchange", "Fitting", "Forward", "HostRefusal", "Outcome", "Why",
+]  # fmt: skip
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
 """How an exchange ended. ``upstream_error``: no answer could be had. ``interrupted``: an answer broke off.
@@ -55,10 +61,18 @@ class Caller(Protocol):
     scope: Scope
     headers: Headers
     fields: dict[bytes, bytes]
-    started: bool
-    gone: bool
-    missed: bool
-    """Whether something was said after it had gone."""
+
+    @property
+    def started(self) -> bool: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def missed(self) -> bool:
+        """Whether something was said after it had gone."""
+        ...
+
     queued: bool
     """Set while its request waits for a place: then its leaving ends that at once, whatever the settings say, for there
     is no work yet that could be drained."""
@@ -70,6 +84,14 @@ class Caller(Protocol):
             ClientError: larger than ``limit`` bytes.
             CallerGone: it left meanwhile.
             HostRefusal: the host does not let the body be read.
+        """
+        ...
+
+    async def piece(self) -> tuple[bytes, bool]:
+        """The next piece of the body and whether more will come; in place of ``body``, and not after the last one.
+
+        Raises:
+            CallerGone, HostRefusal: as ``body``.
         """
         ...
 
@@ -85,8 +107,8 @@ class Caller(Protocol):
 
 
 class Attempt(Struct, frozen=True, omit_defaults=True):
-    """One request to one worker and what came of it: ``ok``, or the cause of its failure. ``seconds`` it took. ``key``
-    is the number of the API key, where the target has several."""
+    """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
+    not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several."""
 
     target: str
     worker: str
@@ -96,11 +118,36 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     key: int | None = None
 
 
+class Fitting(Protocol):
+    """What makes the body of an exchange what a leg is to be asked, where that is more than what the caller sent."""
+
+    def fit(self, exchange: "Exchange", leg: "Leg") -> None:
+        """
+        Raises:
+            TranslationError: the leg cannot be asked for it.
+        """
+        ...
+
+
+class Forward(Struct, eq=False):
+    """What is known of an exchange whose endpoint is forwarded, beside what every exchange has.
+
+    ``upload`` is the form that it sends, ``pin`` what an id in its path or body stands for.
+    """
+
+    endpoint: Forwarded
+    method: bytes = b"POST"
+    upload: "Upload | None" = None
+    pin: Pin | None = None
+
+
 class Exchange(Struct, kw_only=True, eq=False):
     """One request on its way. Steps of the pipeline fill it in; nobody else keeps it.
 
     ``started``, ``first_byte`` and ``ended`` are seconds of the loop's clock. ``stream`` is whether the caller asked
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
+    ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
+    ``fetched``: ``request`` holds the content of media that the body gives by URL.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     """
 
@@ -114,6 +161,9 @@ class Exchange(Struct, kw_only=True, eq=False):
     envelope: Envelope | None = None
     stream: bool = False
     request: Request | None = None
+    continuation: Fitting | None = None
+    fetched: bool = False
+    forward: Forward | None = None
     plan: "Plan | None" = None
     leg: "Leg | None" = None
     worker: "Worker | None" = None
@@ -129,6 +179,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     error_code: str | None = None
     finish: str | None = None
     usage: Usage | None = None
+    answered: "Tally | bytes | None" = None
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False

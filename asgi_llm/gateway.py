@@ -15,16 +15,21 @@ from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
+from asgi_llm.history.opening import history_opener
 from asgi_llm.identity import Identity
 from asgi_llm.neutral.request import DialectName
+from asgi_llm.pipeline.bookkeeping import compile_prices, ledger_opener
 from asgi_llm.quotas.rules import compile_rules
 from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
+from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.memory.quotas import MemoryQuotas
+from asgi_llm.stores.memory.responses import MemoryResponses
 from asgi_llm.stores.opening import database_opener, quotas_opener
+from asgi_llm.stores.scope import Scope
 
 if TYPE_CHECKING:
     import httpx
@@ -65,7 +70,9 @@ class Gateway:
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
         self._boards = MemoryBoards()
         self.settings = Settings.load(settings)
+        self._ledger = MemoryLedger()
         self._counted = MemoryQuotas()
+        self._kept = MemoryResponses()
         self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.fleet = FleetAdmin(lambda: self.runtime().fleet)
@@ -77,16 +84,21 @@ class Gateway:
             Route(route.model, route.target, tuple(Way(leg.target, leg.model, leg.on) for leg in route.fallback))
             for route in settings.routes
         ]
+        targets = compile_targets(settings, self._transports)
+        prices = compile_prices(settings, targets)
         return Blueprint(
             settings=settings,
-            targets=compile_targets(settings, self._transports),
+            targets=targets,
             ladder=Ladder(settings.targets, routes, settings.default_target),
             keys=SettingsKeys(settings.auth.keys),
             sinks=self._sinks,
+            prices=prices,
             open_database=database_opener(settings.store),
+            open_ledger=ledger_opener(settings, prices, self._ledger),
             boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted),
+            open_history=history_opener(settings, self._kept),
         )
 
     def runtime(self) -> Runtime:
@@ -161,6 +173,15 @@ class Gateway:
             raise
         finally:
             self._retired.discard(old)
+
+    async def forget(self, identity: Identity) -> int:
+        """Deletes all that is kept for this user: responses, conversations, proofs of thought; how many of them.
+
+        Raises:
+            StoreError: the store failed. It may be asked again.
+        """
+        history = self.runtime().history
+        return 0 if history is None else await history.forget(Scope.of(identity))
 
     @property
     def grace(self) -> float:

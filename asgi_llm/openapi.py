@@ -6,6 +6,7 @@ most callers use; the dialects' own references have the rest.
 
 from typing import Any, TypeAlias
 
+from asgi_llm.dialects.forwarded import Forwarded
 from asgi_llm.endpoints import Endpoint
 
 __all__ = ["operation"]
@@ -18,7 +19,10 @@ def operation(endpoint: Endpoint) -> dict[str, Any]:
     found: dict[str, Any] = {"summary": endpoint.summary, "responses": _responses(endpoint)}
     if endpoint.name in _ABOUT:
         found["description"] = _ABOUT[endpoint.name]
-    if (body := _REQUESTS.get(endpoint.name)) is not None:
+    if endpoint.forwarded is not None:
+        if endpoint.forwarded.body != "none":
+            found["requestBody"] = _forwarded_request(endpoint.forwarded)
+    elif (body := _REQUESTS.get(endpoint.name)) is not None:
         found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body()}}}
     return found
 
@@ -26,6 +30,12 @@ def operation(endpoint: Endpoint) -> dict[str, Any]:
 def _responses(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.kind == "count":
         return {"200": _count(endpoint), "4XX": _error(endpoint), "5XX": _error(endpoint)}
+    if endpoint.forwarded is not None:
+        return {
+            "200": {"description": "The answer", "content": _forwarded_answer(endpoint.forwarded)},
+            "4XX": _error(endpoint),
+            "5XX": _error(endpoint),
+        }
     if endpoint.kind != "call":
         return {"200": {"description": "The answer", "content": _json({"type": "object"})}} | (
             {"503": {"description": "It is shutting down", "content": _json({"type": "object"})}}
@@ -45,6 +55,51 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
         "4XX": _error(endpoint),
         "5XX": _error(endpoint),
     }
+
+
+def _forwarded_request(endpoint: Forwarded) -> dict[str, Any]:
+    """The fields by which people know it; which others there are is the upstream's to say."""
+    example = _FORWARDED[endpoint.name]
+    properties: dict[str, Schema] = {name: {} if value is not _FILE else _FILE for name, value in example.items()}
+    if endpoint.model != "none":
+        properties["model"] = _text("Decides which upstream answers")
+    required = [name for name in example if name != "model" or endpoint.model == "needed"]
+    schema = _object(properties, required)
+    if endpoint.body == "form":
+        return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+    schema["examples"] = [example]
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def _forwarded_answer(endpoint: Forwarded) -> dict[str, Any]:
+    if endpoint.whole:
+        return _json({"type": ["object", "array"]})
+    return _json({"type": "object"}) | {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+_FILE: Schema = {"type": "string", "format": "binary"}
+_FORWARDED: dict[str, dict[str, Any]] = {
+    "completions": {"model": "echo", "prompt": "Once upon a time"},
+    "embeddings": {"model": "echo", "input": ["first text", "second text"]},
+    "embed_content": {"content": {"parts": [{"text": "a text"}]}},
+    "batch_embed_contents": {"requests": [{"content": {"parts": [{"text": "a text"}]}}]},
+    "rerank": {"model": "echo", "query": "a question", "documents": ["first text", "second text"]},
+    "classify": {"model": "echo", "input": "a text"},
+    "moderations": {"model": "echo", "input": "a text"},
+    "score": {"model": "echo", "text_1": "a text", "text_2": "another text"},
+    "images_generations": {"model": "echo", "prompt": "a house"},
+    "images_edits": {"model": "echo", "image": _FILE, "prompt": "a house"},
+    "images_variations": {"model": "echo", "image": _FILE},
+    "audio_speech": {"model": "echo", "input": "Hello", "voice": "alloy"},
+    "audio_transcriptions": {"model": "echo", "file": _FILE},
+    "audio_translations": {"model": "echo", "file": _FILE},
+    "files": {"file": _FILE, "purpose": "batch"},
+    "batches": {"input_file_id": "file-llm-...", "endpoint": "/v1/chat/completions", "completion_window": "24h"},
+    "generate": {"text": "Once upon a time"},
+    "tokenize": {"model": "echo", "prompt": "a text"},
+    "detokenize": {"model": "echo", "tokens": [1, 2, 3]},
+}
+"""What a request has at least; also the example in the document."""
 
 
 def _count(endpoint: Endpoint) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from asgi_llm.fleet.fleet import Fleet
@@ -15,19 +16,25 @@ from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
 from asgi_llm.lookout import Lookout
+from asgi_llm.metering.prices import Prices
 from asgi_llm.quotas.book import Book
 from asgi_llm.quotas.rules import Rule
+from asgi_llm.routing.pins import Pins
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.opening import boards_opener
+from asgi_llm.upstream.download import Downloader
 
 if TYPE_CHECKING:
     from asgi_llm.exchange import Exchange
+    from asgi_llm.history.history import Historian
+    from asgi_llm.pipeline.account import Draft
     from asgi_llm.pipeline.plan import Plan
     from asgi_llm.stores.opening import QuotasOpener
     from asgi_llm.stores.sql.database import Database
+    from asgi_llm.stores.writer import LedgerWriter
 
 __all__ = ["Blueprint", "Runtime", "Sink"]
 
@@ -41,8 +48,8 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "keyed", "keys", "ladder", "open_boards", "open_database", "open_quotas", "roster", "rules", "settings",
-        "sinks", "targets",
+        "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_ledger", "open_quotas", "pins",
+        "prices", "roster", "rules", "settings", "sinks", "targets",
     )  # fmt: skip
 
     def __init__(
@@ -52,10 +59,14 @@ class Blueprint:
         ladder: Ladder,
         keys: SettingsKeys,
         sinks: tuple[Sink, ...] = (),
+        *,
+        prices: Prices,
         open_database: "Callable[[], Database] | None" = None,
+        open_ledger: "Callable[[Database | None], LedgerWriter[Draft]] | None" = None,
         rules: tuple[Rule, ...] = (),
         open_quotas: "QuotasOpener | None" = None,
         boards: MemoryBoards | None = None,
+        open_history: "Callable[[Runtime], Historian] | None" = None,
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
@@ -64,13 +75,25 @@ class Blueprint:
         self.keys = keys
         self.keyed = len(keys) > 0
         self.sinks = sinks
+        self.prices = prices
         self.open_database = open_database
+        self.open_ledger = open_ledger
+        self.pins = Pins({name: _pin_key(settings, name) for name in targets})
         self.rules = rules
         self.open_quotas = open_quotas
         self.roster = Roster(targets)
         boards = boards or MemoryBoards()
         self.open_boards = boards_opener(settings.state, boards)
         self.roster.follow(boards.board(BOARD))
+        self.open_history = open_history
+
+
+def _pin_key(settings: Settings, target: str) -> bytes | None:
+    """What ids of things that ``target`` keeps are signed with: the same in every process, and known to nobody else."""
+    if settings.endpoints.id_key is not None:
+        return settings.endpoints.id_key.get_secret_value().encode()
+    key = settings.targets[target].api_key
+    return None if key is None else sha256(b"asgi-llm ids\0" + key.get_secret_value().encode()).digest()
 
 
 class Runtime:
@@ -81,8 +104,11 @@ class Runtime:
         gate: keeps to ``limits.concurrency``, or None.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
+        history: what is remembered between requests; None where nothing is.
+        ledger: where settled exchanges are recorded; None where no ledger is kept.
         lookout: tells callers that they wait for long.
         quotas: what limits callers; None where nothing does.
+        media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
@@ -99,9 +125,12 @@ class Runtime:
         "database",
         "fleet",
         "gate",
+        "history",
+        "ledger",
         "listing",
         "lookout",
         "loop",
+        "media",
         "plans",
         "quotas",
         "stopping",
@@ -124,7 +153,11 @@ class Runtime:
         self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
+        media = blueprint.settings.media
+        self.media = Downloader(media, self.loop.time) if media.hosts else None
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
+        self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
+        self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
         self.active = 0
         self.stopping = False
         self.users = 0
@@ -192,6 +225,8 @@ class Runtime:
         await self.fleet.aclose()
         if self.quotas is not None:
             await self.quotas.aclose()
+        if self.ledger is not None:
+            await self.ledger.aclose(grace)
         if self.database is not None:
             await self.database.aclose()
 

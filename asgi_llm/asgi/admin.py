@@ -53,7 +53,8 @@ class _AdminTable(Table):
 
 def open_table(settings: Settings) -> Table:
     """The table of what is served."""
-    return (_AdminTable if settings.admin.enabled else Table)(settings.endpoints)
+    table = _AdminTable if settings.admin.enabled else Table
+    return table(settings.endpoints, stored=settings.responses.stateful is True)
 
 
 def is_admin(runtime: Runtime, caller: ASGICaller) -> bool:

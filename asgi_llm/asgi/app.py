@@ -9,7 +9,7 @@ from asgi_llm.dialects.interface import Dialect
 from asgi_llm.dialects.registry import ARRAYS, COUNTS, DIALECTS
 from asgi_llm.endpoints import Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind
-from asgi_llm.exchange import Exchange
+from asgi_llm.exchange import Exchange, Forward
 from asgi_llm.pipeline.handle import handle
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
@@ -19,13 +19,14 @@ from .caller import ASGICaller
 from .lifespan import Running, serve_lifespan
 from .paths import local_path
 from .plain import answer_plain
+from .stored import answer_stored
 from .websocket import refuse_websocket
 
 __all__ = ["GatewayApp"]
 
 logger = logging.getLogger("asgi_llm")
 
-_GOOGLE = re.compile(r"/v1(?:beta1?|alpha)/|:(?:\w+Content|countTokens)$")
+_GOOGLE = re.compile(r"/v1(?:beta1?|alpha)/|:(?:\w+Contents?|countTokens)$")
 """Paths that only Google's API has."""
 
 
@@ -55,13 +56,16 @@ class GatewayApp:
             return
         endpoint, rest = found
         if scope["method"] not in endpoint.methods:
-            if rest and endpoint.kind != "admin":  # below a model there is nothing but its verbs
+            if rest and endpoint.kind not in ("admin", "stored"):  # below a model there is nothing but its verbs
                 await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
                 return
             await self._refuse_method(runtime, caller, endpoint, path or "")
             return
         dialect = _dialect(endpoint, caller, path or "")
-        if endpoint.kind not in ("call", "count"):
+        if endpoint.kind == "stored":
+            await answer_stored(runtime, caller, endpoint, rest, dialect)
+            return
+        if endpoint.kind not in ("call", "count", "forward"):
             await answer_plain(runtime, caller, endpoint, rest, dialect)
             return
         exchange = Exchange(
@@ -72,10 +76,14 @@ class GatewayApp:
             named=rest,
             stream=endpoint.stream,
         )
+        if endpoint.forwarded is not None:
+            exchange.forward = Forward(endpoint.forwarded, scope["method"].encode("ascii"))
         try:
             await handle(runtime, exchange, caller, counting=endpoint.kind == "count")
         finally:
             caller.close()
+            if exchange.forward is not None and exchange.forward.upload is not None:
+                exchange.forward.upload.close()
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send, error: AsgiLLMError) -> None:
         """Answers one HTTP request with ``error`` in its caller's dialect: how a host says no before the gateway is
@@ -125,6 +133,8 @@ def _dialect(endpoint: Endpoint, caller: ASGICaller, path: str) -> Dialect:
         return _guess(caller, path)
     if endpoint.kind == "count":
         return COUNTS[name]
+    if endpoint.forwarded is not None:
+        return endpoint.forwarded.dialect
     if endpoint.stream and name in ARRAYS and parse_qs(caller.scope["query_string"]).get(b"alt") != [b"sse"]:
         return ARRAYS[name]
     return DIALECTS[name]

@@ -90,6 +90,19 @@ class ASGICaller:
         self._runtime.lookout.add(self)
         return body
 
+    async def piece(self) -> tuple[bytes, bool]:
+        try:
+            message = await self._receive()
+        except Exception as error:
+            raise HostRefusal(error) from error
+        if message["type"] == "http.disconnect":
+            self.gone = True
+            raise CallerGone
+        more: bool = message.get("more_body", False)
+        if not more:
+            self._runtime.lookout.add(self)
+        return message.get("body", b""), more
+
     def answer(self, status: int, headers: Headers, body: bytes) -> Coroutine[Any, Any, None]:
         self.started = True
         return self._tell(

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 
 from asgi_llm.errors import AsgiLLMError, TranslationError, UpstreamError
 from asgi_llm.neutral.events import Event
-from asgi_llm.neutral.request import DialectName, Part, Request
+from asgi_llm.neutral.request import DialectName, Media, Part, Request
 from asgi_llm.neutral.response import Finish, Response
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.types import Headers
@@ -274,6 +274,8 @@ class Dialect:
             body does.
         resume: the body of the request that goes on with a paused answer, from the body of the request before it, what
             was said since and how it paused; None where there is no such thing, or it cannot be gone on with.
+        must_inline: whether an upstream of this profile wants the content of media that is given by URL; None where it
+            always takes the URL.
         patcher: for a profile and a model, what adapts a body that is passed on; None where nothing can need it.
     """
 
@@ -296,6 +298,7 @@ class Dialect:
     clean: Callable[[bytes], bytes] | None = None
     patcher: Callable[[Profile, str], Patcher | None] | None = None
     resume: Callable[[bytes, tuple[Part, ...], Finish], bytes | None] | None = None
+    must_inline: Callable[[Media, Profile], bool] | None = None
     names_model: bool = True
     answer_model: str = "model"
     stream_type: bytes = b"text/event-stream; charset=utf-8"

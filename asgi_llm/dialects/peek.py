@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct, field
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import DialectName
 
-__all__ = ["Envelope", "peek", "peek_contents"]
+__all__ = ["Envelope", "peek", "peek_contents", "read_object"]
 
 
 class Envelope(Struct, frozen=True, gc=False):
@@ -177,7 +177,7 @@ def peek_contents(body: bytes, model: str, *, stream: bool) -> Envelope:
     try:
         turns = _contents.decode(body).contents
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        _read_object(body)
+        read_object(body)
         raise ClientError("the body is not JSON", code="invalid_json") from None
     if not turns or memoryview(turns)[0] not in b"[{":
         said = f"must be a list, not {_KINDS.get(memoryview(turns)[0], 'a number')}" if turns else "is missing"
@@ -198,13 +198,18 @@ def _envelope(model: str, found: _Outside) -> Envelope:
 def _diagnose(dialect: DialectName, body: bytes) -> ClientError:
     """Says what is wrong with a body that could not be peeked into."""
     try:
-        value = _read_object(body)
+        value = read_object(body)
     except ClientError as error:
         return error
     return _diagnose_members(dialect, value)
 
 
-def _read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> dict[str, Any]:
+    """``body`` as an object tree: for complaints about it.
+
+    Raises:
+        ClientError: it is no JSON object.
+    """
     if not body.strip():
         raise ClientError("the request has no body; a JSON object is expected", code="invalid_json")
     try:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from asgi_llm.dialects.forwarded import BY_NAME
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.neutral.request import DialectName
@@ -32,6 +33,7 @@ class Target:
         forwarded: dialect -> which of the caller's headers pass when the caller speaks it, too.
         forwarded_foreign: which pass when the caller speaks another dialect.
         members: its workers as the settings have them.
+        endpoints: forwarded endpoint -> the path at which it is served.
         transport: the user's own httpx transport, or None.
         keys: the header of each key, where there are several; ``headers`` have the first.
         stream_timeouts, answer_timeouts: for streams, and for answers that come whole.
@@ -49,6 +51,7 @@ class Target:
     members: tuple[Member, ...]
     stream_timeouts: Timeouts
     answer_timeouts: Timeouts
+    endpoints: Mapping[str, bytes]
     transport: Any = None
     keys: tuple[Headers, ...] = ()
 
@@ -73,6 +76,11 @@ def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[s
                 path = f"targets.{name}.dialects[{position}]"
                 problems.append(Problem(path, f'provider "{provider.name}" does not speak it; it speaks: {spoken}'))
         problems += [Problem(f"targets.{name}.balance_options", said) for said in _refused_options(item)]
+        problems += [
+            Problem(f"targets.{name}.endpoints.{unknown}", f"is no endpoint; there are: {', '.join(BY_NAME)}")
+            for unknown in item.endpoints
+            if unknown not in BY_NAME
+        ]
         try:
             targets[name] = _compile(name, item, provider, transports.get(name))
         except ConfigError as error:
@@ -102,9 +110,15 @@ def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any
         members=members_of(name, item, provider),
         stream_timeouts=streams,
         answer_timeouts=answers,
+        endpoints=_endpoints(item, provider),
         transport=transport,
         keys=_keys(item, provider),
     )
+
+
+def _endpoints(item: TargetSettings, provider: Provider) -> dict[str, bytes]:
+    given = {name: path.encode("ascii") for name, path in item.endpoints.items()}
+    return {name: path for name, path in {**provider.endpoints, **given}.items() if path}
 
 
 def _refused_options(item: TargetSettings) -> list[str]:

@@ -104,6 +104,11 @@ class Folder:
             case _:
                 assert_never(event)
 
+    @property
+    def usage(self) -> Usage | None:
+        """As known so far."""
+        return self._usage
+
     def response(self) -> Response:
         """The whole answer. Candidates come in the order of their index.
 

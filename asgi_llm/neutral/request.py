@@ -31,6 +31,7 @@ __all__ = [
     "Image",
     "Inline",
     "Instruction",
+    "Media",
     "Opaque",
     "OutputFormat",
     "Part",
@@ -264,6 +265,8 @@ class Opaque(Struct, frozen=True, tag="opaque", omit_defaults=True):
     kind: str
     raw: Raw
 
+
+Media = Image | Document | Audio | Video
 
 Part = (
     Text

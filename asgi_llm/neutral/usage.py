@@ -1,4 +1,5 @@
-"""Token counts, disjoint: no token is in two fields, so that sums and prices need no case distinction.
+"""Token counts, disjoint: no token is in two fields (but for sound, see there), so that sums and prices need no case
+distinction.
 
 ``None`` means that nothing was said, which is not zero. Every dialect's arithmetic (what its totals include) is
 undone when decoding and redone when encoding.
@@ -13,6 +14,8 @@ __all__ = ["Usage", "merge", "plus"]
 
 class Usage(Struct, frozen=True, omit_defaults=True):
     """Counts in tokens, ``cost`` in micro-dollars as the provider reported it.
+
+    ``audio_in`` and ``audio_out`` are the parts of the others that were sound, so that no sum holds them.
 
     ``fresh`` is input that was neither read from nor written to a cache. ``cache_write`` is written input whose
     lifetime is unknown; ``cache_write_5m`` and ``cache_write_1h`` where it was told. ``visible`` is output without

@@ -8,6 +8,8 @@ from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.identity import ANONYMOUS, IDENTITY_KEY, Identity
 from asgi_llm.runtime import Runtime
 
+from .forward import read_request
+
 __all__ = ["admit", "authenticate"]
 
 
@@ -23,6 +25,11 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
             "the gateway is shutting down; try again", kind=Kind.OVERLOADED, code="shutting_down", retry_after=1
         )
     exchange.identity = authenticate(runtime, caller)
+    if exchange.forward is not None:
+        if exchange.forward.endpoint.body == "json":
+            _check_type(caller)
+        await read_request(runtime, exchange, caller, exchange.forward)
+        return
     if caller.fields.get(b"content-type") != b"application/json":
         _check_type(caller)
     exchange.body = await caller.body(runtime.blueprint.settings.limits.body)

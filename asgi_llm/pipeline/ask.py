@@ -14,6 +14,7 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import Timeouts, UpstreamResponse
 
+from .forward import passes, read_whole
 from .inspect import check_first, check_whole
 from .plan import Leg
 from .prepare import Outgoing
@@ -25,7 +26,7 @@ class Reply(Struct, frozen=True):
     """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``.
 
     Of an answer that came whole, ``usage`` is what it used, ``whole`` is it decoded where it is to be translated, and
-    ``told`` is it translated where that was done by a short cut.
+    ``told`` is it translated where that was done by a short cut. It ``passes`` piece by piece where it is no JSON.
     """
 
     response: UpstreamResponse
@@ -35,6 +36,7 @@ class Reply(Struct, frozen=True):
     whole: Response | None = None
     usage: Usage | None = None
     told: bytes | None = None
+    passes: bool = False
 
 
 async def ask(
@@ -72,6 +74,7 @@ async def ask(
     except BaseException:
         exchange.worker = None
         worker.abandoned(exchange.facts, exchange.probe)
+        _note(exchange, worker, "abandoned", runtime.loop.time() - begun, None, key)
         if response is not None:
             response.close()
         raise
@@ -106,9 +109,17 @@ async def _first(
         first = await _first_event(response)
         check_first(leg.dialect, first)
         return Reply(response, outgoing, True, first)
+    if leg.forwarded is not None and passes(leg, response.headers):
+        first = await response.read()
+        if not first and outgoing.request.method == b"POST":
+            raise UpstreamError("the upstream's answer is empty", cause=Cause.TRUNCATED, code="upstream_truncated")
+        return Reply(response, outgoing, False, first, passes=True)
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
+    if leg.forwarded is not None:
+        usage, told = read_whole(exchange, leg, body)
+        return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
         usage = check_whole(leg.dialect, response.headers, body)
         return Reply(response, outgoing, False, body, usage=usage)

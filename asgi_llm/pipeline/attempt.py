@@ -4,19 +4,22 @@ Nothing has been forwarded yet, so a failure can still be mended: by another wor
 leg. ``ask`` makes one attempt, ``course`` says who is asked after a failed one, ``hedge`` asks two at a time.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from asgi_llm.errors import UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.routing.balance.affinity import read_keys
 from asgi_llm.routing.balance.interface import Facts
-from asgi_llm.routing.text import routing_text
+from asgi_llm.routing.text import NO_TEXT, RoutingText, routing_text
 from asgi_llm.runtime import Runtime
 
 from .admission import give_back
 from .ask import Reply, ask
 from .course import Course
+from .forward import may_try_again
 from .hedge import ask_two
+from .media import inline_media
 from .plan import Leg
 from .prepare import prepare
 from .reserve import reserve_leg
@@ -41,6 +44,10 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
         if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):
             continue
         crew, restraint = leg.crew, leg.crew.restraint
+        if exchange.continuation is not None:
+            exchange.continuation.fit(exchange, leg)
+        if runtime.media is not None:
+            await inline_media(runtime.media, exchange, leg)
         outgoing = prepare(exchange, leg, caller)
         exchange.leg, exchange.warnings = leg, outgoing.warnings
         exchange.facts = _facts(exchange, leg, caller) if crew.reads else None
@@ -49,11 +56,13 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
         worker = course.first_worker(leg)
         while worker is not None:
             try:
-                if restraint.pace is None or not exchange.stream:
+                if restraint.pace is None or not exchange.stream or outgoing.request.source is not None:
                     return await ask(runtime, exchange, leg, worker, outgoing, course.left(leg))
                 facts = _facts(exchange, leg, caller) if crew.reads else None
                 return await ask_two(runtime, course, leg, worker, outgoing, facts)
             except UpstreamError as error:
+                if not may_try_again(exchange, error):
+                    raise
                 worker = await course.next_worker(leg, error)
         if restraint.gate is not None:
             give_back(exchange, restraint.gate)
@@ -69,6 +78,14 @@ def _facts(exchange: Exchange, leg: Leg, caller: Caller) -> Facts:
     return Facts(
         leg.model,
         len(body),
-        read_text=partial(routing_text, exchange.dialect.name, body),
+        read_text=_text_reader(exchange, body),
         read_keys=partial(read_keys, scope, caller.headers, body),
     )
+
+
+def _text_reader(exchange: Exchange, body: bytes) -> Callable[[], RoutingText]:
+    forward = exchange.forward
+    if forward is None:
+        return partial(routing_text, exchange.dialect.name, body)
+    text = forward.endpoint.text
+    return partial(routing_text, text, body) if text is not None else lambda: NO_TEXT

@@ -42,6 +42,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
+        if runtime.history is not None:
+            caller = await runtime.history.open(runtime, exchange, caller, counting)
         if runtime.gate is not None:
             await take_place(runtime.gate, exchange, caller)
         if counting:

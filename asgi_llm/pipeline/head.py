@@ -6,7 +6,7 @@ from asgi_llm.types import Headers
 
 from .route_header import tell_route
 
-__all__ = ["stream_head", "whole_head"]
+__all__ = ["passing_head", "stream_head", "whole_head"]
 
 
 def stream_head(exchange: Exchange, upstream: Headers) -> Headers:
@@ -26,6 +26,29 @@ def whole_head(exchange: Exchange, upstream: Headers, length: int) -> Headers:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % length)]
     _add_common(headers, exchange, upstream)
     return headers
+
+
+def passing_head(exchange: Exchange, upstream: Headers) -> Headers:
+    """For an answer that is neither JSON nor a stream of events."""
+    headers = [
+        (b"content-type", _safe_type(upstream)),
+        # It stands under the application's address, and may be anything.
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-accel-buffering", b"no"),
+    ]
+    headers += [pair for pair in upstream if pair[0] in (b"content-length", b"content-disposition")]
+    _add_common(headers, exchange, upstream)
+    return headers
+
+
+_SAFE = (b"audio/", b"video/", b"text/plain", b"text/vtt", b"text/csv", b"application/json", b"application/jsonl",
+         b"application/x-ndjson", b"application/x-subrip", b"image/png", b"image/jpeg", b"image/webp")  # fmt: skip
+
+
+def _safe_type(upstream: Headers) -> bytes:
+    """What the upstream says it is, unless a browser would run it."""
+    declared = next((value for name, value in upstream if name == b"content-type"), b"")
+    return declared if declared.lower().startswith(_SAFE) else b"application/octet-stream"
 
 
 def _add_common(headers: Headers, exchange: Exchange, upstream: Headers) -> None:

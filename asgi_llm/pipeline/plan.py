@@ -6,6 +6,8 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from asgi_llm.dialects.direct import DIRECT, Pair
+from asgi_llm.dialects.forwarded import Forwarded
+from asgi_llm.dialects.forwarded.embeddings import Adapter
 from asgi_llm.dialects.interface import Dialect, Patcher, Profile
 from asgi_llm.dialects.registry import DIALECTS
 from asgi_llm.errors import Kind, PolicyError
@@ -17,6 +19,8 @@ from asgi_llm.providers.headers import Allowed, returned_headers
 from asgi_llm.routing.resolve import On, Resolution
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
+
+from .serving import names_model, not_served, pinned_target, serves
 
 __all__ = ["Leg", "Mode", "Plan", "choose_dialect", "leg_path", "make_plan", "patcher_for"]
 
@@ -36,6 +40,7 @@ class Leg(Struct, frozen=True, eq=False):
     behind the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent
     none of that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
     ``number`` is its place in the route, from 1; ``on`` says after which failures it is tried.
+    ``forwarded`` is the endpoint where it is no dialect's, ``adapter`` what turns it into one that this target has.
     """
 
     crew: Crew
@@ -52,6 +57,8 @@ class Leg(Struct, frozen=True, eq=False):
     returned: Allowed
     number: int = 1
     on: On = "failure"
+    forwarded: Forwarded | None = None
+    adapter: Adapter | None = None
 
 
 class Plan(Struct, frozen=True, eq=False):
@@ -66,31 +73,45 @@ def make_plan(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     """Fills in the plan.
 
     Raises:
-        ClientError: no route leads to the model.
+        ClientError: no route leads to the model, or to a target that serves the endpoint.
         PolicyError: the model is not permitted (final: no other route and no fallback is tried), or the host named
             a target that does not exist.
     """
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     named = caller.scope.get(TARGET_KEY)
-    key = (exchange.dialect.name, exchange.envelope.model, named)
+    forward = exchange.forward
+    name: str = exchange.dialect.name
+    if forward is not None:
+        name, named = forward.endpoint.name, pinned_target(forward, named)
+    key = (name, exchange.envelope.model, named)
     plan = runtime.plans.get(key)
     if plan is None:
-        plan = _plan(runtime, *key)
+        plan = _plan(runtime, exchange, exchange.envelope.model, named)
         if len(runtime.plans) >= _PLANS:
             runtime.plans.clear()
         runtime.plans[key] = plan
     exchange.plan = plan
 
 
-def _plan(runtime: Runtime, dialect: DialectName, model: str, named: str | None) -> Plan:
+def _plan(runtime: Runtime, exchange: Exchange, model: str, named: str | None) -> Plan:
     blueprint = runtime.blueprint
     resolution = blueprint.ladder.resolve(model, named)
+    forwarded = exchange.forward.endpoint if exchange.forward is not None else None
     legs = []
     for position, way in enumerate(resolution.ways):
         crew = runtime.fleet.crews[way.target]
         upstream_model = crew.target.upstream_model(way.model or model)
+        if forwarded is not None:
+            if not serves(blueprint, crew.target, forwarded):
+                continue
+            if not names_model(crew.target, forwarded, model):
+                legs.append(_forwarded_leg(crew, "", forwarded, position + 1, way.on))
+                continue
         if crew.target.catalog.permits(upstream_model):
-            legs.append(_leg(crew, upstream_model, dialect, position + 1, way.on))
+            if forwarded is not None:
+                legs.append(_forwarded_leg(crew, upstream_model, forwarded, position + 1, way.on))
+            else:
+                legs.append(_leg(crew, upstream_model, exchange.dialect.name, position + 1, way.on))
         elif position == 0:
             raise PolicyError(
                 f'the model "{model[:200]}" is not permitted here',
@@ -98,7 +119,35 @@ def _plan(runtime: Runtime, dialect: DialectName, model: str, named: str | None)
                 code="model_not_permitted",
                 param="model",
             )
+    if forwarded is not None and not legs:
+        raise not_served(resolution.ways[0].target, forwarded)
     return Plan(resolution, tuple(legs), blueprint.settings.routing.header)
+
+
+def _forwarded_leg(crew: Crew, model: str, forwarded: Forwarded, number: int, on: On) -> Leg:
+    target, name = crew.target, forwarded.name
+    adapter = None if name in target.settings.endpoints else target.provider.adapters.get(name)
+    spoken = forwarded.dialect.name if forwarded.dialect.name in target.headers else target.dialects[0]
+    path = leg_path(target.endpoints[name], model)
+    return Leg(
+        crew,
+        model,
+        forwarded.dialect if adapter is None else DIALECTS[spoken],
+        "verbatim" if adapter is None else "translated",
+        direct=None,
+        patcher=None,
+        path=path,
+        stream_path=path,
+        # Forms say their own type, and what has no body has none.
+        fixed=tuple(pair for pair in target.headers[spoken] if forwarded.body == "json" or pair[0] != b"content-type"),
+        defaults=target.provider.fixed_headers.get(spoken, []),
+        allowed=target.forwarded[spoken] if adapter is None else target.forwarded_foreign,
+        returned=returned_headers(spoken if adapter is None else None),
+        number=number,
+        on=on,
+        forwarded=forwarded,
+        adapter=adapter,
+    )
 
 
 def _leg(crew: Crew, model: str, dialect: DialectName, number: int, on: On) -> Leg:

@@ -3,19 +3,22 @@
 Where a patch of the caller's bytes is not enough, its dialect is translated to itself.
 """
 
+from urllib.parse import quote
+
 from msgspec import Struct, structs
 
 from asgi_llm.dialects.direct import Pair
 from asgi_llm.dialects.interface import Restore, Warned
 from asgi_llm.dialects.splice import ask_for_usage, set_model
 from asgi_llm.exchange import Caller, Exchange
-from asgi_llm.neutral.request import StreamOptions
+from asgi_llm.neutral.request import Request, StreamOptions
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamRequest
 
+from .forward import rename_contents, use_own_ids
 from .plan import Leg
 
-__all__ = ["Outgoing", "prepare"]
+__all__ = ["Outgoing", "decoded", "prepare"]
 
 
 class Outgoing(Struct, frozen=True, gc=False):
@@ -37,7 +40,9 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         ClientError: the body is not what the caller's dialect says (found only when it must be translated), or the
             leg's dialect cannot express it.
     """
-    if leg.mode == "translated":
+    if leg.forwarded is not None:
+        return _forwarded(exchange, leg, caller)
+    if leg.mode == "translated" or (exchange.fetched and leg.mode == "patched"):
         return _translated(exchange, leg, caller)
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     if leg.patcher is None or (leg.patcher.spares_plain and exchange.envelope.plain):
@@ -46,6 +51,27 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     if patched is None:
         return _translated(exchange, leg, caller)
     return _verbatim(exchange, leg, caller, patched.body, patched.warnings)
+
+
+def _forwarded(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
+    forward, timeouts = exchange.forward, leg.crew.target.answer_timeouts
+    assert forward is not None  # noqa: S101  # there is no such leg without it
+    headers = leg.allowed.passing(caller.headers)
+    if (upload := forward.upload) is not None:
+        upload.rename(leg.model)
+        headers.append((b"content-type", upload.content_type))
+        return Outgoing(UpstreamRequest(b"POST", leg.path, headers, b"", timeouts, leg.fixed, upload))
+    if leg.adapter is not None:
+        return Outgoing(_request(leg, headers, leg.adapter.request(exchange.body, leg.model), False), translated=True)
+    pin = forward.pin
+    if forward.endpoint.body == "none":
+        path = leg.path if pin is None else leg.path.replace(b"{id}", quote(pin.id, safe="").encode("ascii"))
+        return Outgoing(UpstreamRequest(forward.method, path, headers, b"", timeouts, leg.fixed))
+    if pin is not None:
+        return Outgoing(_request(leg, headers, use_own_ids(exchange.body, pin), False))
+    if not leg.dialect.names_model:
+        return _verbatim(exchange, leg, caller, rename_contents(exchange.body, leg.model))
+    return _verbatim(exchange, leg, caller, exchange.body)
 
 
 def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warnings: tuple[Warned, ...] = ()) -> Outgoing:
@@ -68,12 +94,7 @@ def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     if leg.direct is not None and (body := leg.direct.request(exchange.body, leg.model, profile)) is not None:
         request = _request(leg, leg.allowed.passing(caller.headers), body, envelope.stream)
         return Outgoing(request, translated=True, direct=leg.direct)
-    asked = exchange.request
-    if asked is None:
-        asked = exchange.dialect.decode_request(exchange.body)
-        if not exchange.dialect.names_model:
-            asked = structs.replace(asked, model=envelope.model, stream=StreamOptions(on=envelope.stream))
-        exchange.request = asked
+    asked = decoded(exchange)
     if asked.model != leg.model:
         asked = structs.replace(asked, model=leg.model)
     encoded = leg.dialect.encode_request(asked, profile)
@@ -82,6 +103,23 @@ def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
     headers += [pair for pair in encoded.headers if pair[0] not in said]
     request = _request(leg, headers, encoded.body, asked.stream.on)
     return Outgoing(request, translated=True, warnings=encoded.warnings, restore=encoded.restore)
+
+
+def decoded(exchange: Exchange) -> Request:
+    """The caller's request in neutral form, decoded once.
+
+    Raises:
+        ClientError: the body is not what the caller's dialect says.
+    """
+    asked = exchange.request
+    if asked is None:
+        asked = exchange.dialect.decode_request(exchange.body)
+        if not exchange.dialect.names_model:
+            assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
+            stream = StreamOptions(on=exchange.envelope.stream)
+            asked = structs.replace(asked, model=exchange.envelope.model, stream=stream)
+        exchange.request = asked
+    return asked
 
 
 def _request(leg: Leg, headers: Headers, body: bytes, stream: bool) -> UpstreamRequest:

@@ -13,6 +13,7 @@ from asgi_llm.dialects.splice import replace_member
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.worker import Worker
+from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.fold import Folder, unfold
 from asgi_llm.neutral.grammar import GrammarError
 from asgi_llm.neutral.response import Response
@@ -20,7 +21,8 @@ from asgi_llm.runtime import Runtime
 
 from .attempt import Reply
 from .cancellation import forget_cancellation
-from .head import stream_head, whole_head
+from .forward import sign_ids
+from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
@@ -45,7 +47,9 @@ async def relay(
     rounds: Rounds | None = None
     try:
         rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
-        if heartbeat is None:
+        if leg.forwarded is not None:
+            await _relay_forwarded(runtime, exchange, caller, reply, heartbeat)
+        elif heartbeat is None:
             whole = await _fold(reply, leg, exchange, rounds) if reply.stream else reply.whole
             if rounds is not None and reply.whole is not None:
                 whole = await rounds.complete(reply.whole)
@@ -68,6 +72,59 @@ async def relay(
         exchange.outcome = "disconnected" if caller.missed else "ok"
 
 
+async def _relay_forwarded(
+    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat | None
+) -> None:
+    """The answer decides what it is: some endpoints stream although nobody could tell from the request."""
+    if reply.stream:
+        beating = heartbeat or Heartbeat(runtime, exchange, caller)
+        try:
+            await _send_stream(runtime, exchange, caller, reply, beating, None)
+        finally:
+            beating.stop()
+        return
+    if heartbeat is not None:
+        await heartbeat.pause()
+        heartbeat.stop()
+        if caller.started:
+            raise UpstreamError("the upstream did not answer with a stream", cause=Cause.CONTENT)
+    if reply.passes:
+        await _pass(runtime, exchange, caller, reply)
+        return
+    body = _forwarded_body(runtime, exchange, reply)
+    await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
+
+
+async def _pass(runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply) -> None:
+    """Piece by piece, as fast as the caller reads. What breaks off cannot be told inside it: servers break the
+    connection where an answer was begun and not ended."""
+    await caller.start(exchange.status, passing_head(exchange, reply.response.headers))
+    data = reply.first
+    while data:
+        await caller.send(data)
+        try:
+            data = await reply.response.read()
+        except UpstreamError as error:
+            assert exchange.worker is not None  # noqa: S101  # attempt() filled it in
+            _broke_off(runtime, exchange, exchange.worker, error)
+            return
+    await caller.finish()
+
+
+def _forwarded_body(runtime: Runtime, exchange: Exchange, reply: Reply) -> bytes:
+    forward, leg = exchange.forward, exchange.leg
+    assert forward is not None  # noqa: S101  # the steps before filled in all of them
+    assert leg is not None  # noqa: S101
+    assert exchange.envelope is not None  # noqa: S101
+    exchange.usage = reply.usage
+    body = reply.first if reply.told is None else reply.told
+    if forward.endpoint.pin is not None:
+        return sign_ids(runtime.blueprint.pins, body, leg.crew.target.name, exchange.identity.tenant)
+    if leg.adapter is None and leg.model != exchange.envelope.model:
+        return _renamed(body, leg.dialect.answer_model, exchange.envelope.model)
+    return body
+
+
 def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: UpstreamError) -> None:
     exchange.outcome = "interrupted"
     exchange.error_code = error.code
@@ -77,8 +134,9 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
 
 def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | None) -> bytes:
     """What is sent to a caller that asked for no stream: the answer translated, or the upstream's own bytes."""
+    exchange.answered = None if reply.stream else reply.first
     if whole is not None:
-        exchange.usage = whole.usage
+        exchange.usage, exchange.finish = whole.usage, _finish(whole)
         return exchange.dialect.encode_response(whole, answer_for(exchange))
     exchange.usage = reply.usage
     if reply.told is not None:
@@ -97,7 +155,7 @@ async def _send_unfolded(
     response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
     if rounds is not None:
         response = await rounds.complete(response)
-    exchange.usage = response.usage
+    exchange.usage, exchange.finish, exchange.answered = response.usage, _finish(response), reply.first
     await _begin(exchange, caller, reply, heartbeat)
     stream = exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response))
     await caller.finish(in_form(exchange.dialect, stream))
@@ -111,6 +169,8 @@ async def _send_stream(
     assert worker is not None  # noqa: S101
     passage = open_passage(exchange, reply, leg, rounds)
     read = reply.response.read if rounds is None else rounds.read
+    if runtime.ledger is not None:
+        exchange.answered = Tally()
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)
         if passage.failure is not None:
@@ -135,6 +195,9 @@ async def _pump(
 ) -> bytes:
     """Sends all but the last bytes of the stream, which it returns."""
     send = caller.send
+    tally = exchange.answered if isinstance(exchange.answered, Tally) else None
+    if tally is not None:
+        tally.feed(reply.first)
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -154,6 +217,8 @@ async def _pump(
         if not data:
             data = passage.end()
             break
+        if tally is not None:
+            tally.feed(data)
         data = passage.feed(data)
     await heartbeat.pause()
     return data
@@ -186,6 +251,12 @@ async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: Rounds | Non
         return folder.response()
     except GrammarError as error:
         raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
+    finally:
+        exchange.usage = folder.usage
+
+
+def _finish(response: Response) -> str | None:
+    return response.candidates[0].finish.reason if response.candidates else None
 
 
 def _renamed(body: bytes, member: str, model: str) -> bytes:

@@ -7,6 +7,7 @@ import logging
 from asgi_llm.exchange import Exchange
 from asgi_llm.runtime import Runtime
 
+from .account import account
 from .admission import give_back
 from .reserve import charge
 
@@ -30,6 +31,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
         charge(runtime.quotas, exchange)
     if logger.isEnabledFor(logging.INFO):
         _log(exchange)
+    if runtime.ledger is not None:
+        account(runtime, exchange)
     for sink in runtime.blueprint.sinks:
         try:
             waiting = sink(exchange)

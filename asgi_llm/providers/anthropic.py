@@ -28,6 +28,7 @@ ANTHROPIC = Provider(
     count_paths={"messages": b"/messages/count_tokens"},
     models_dialect="messages",
     credentials=_api_key,
+    listing="anthropic",
     key_variable="ANTHROPIC_API_KEY",
     models=("claude-*",),
     rebase=_rebase,

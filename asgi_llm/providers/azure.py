@@ -34,7 +34,11 @@ AZURE = Provider(
     title="Azure OpenAI",
     dialects=OPENAI.dialects,
     paths=OPENAI.paths,
+    endpoints={
+        name: path for name, path in OPENAI.endpoints.items() if name not in ("moderations", "images_variations")
+    },
     credentials=_api_key,
+    listing="azure",
     key_variable="AZURE_OPENAI_API_KEY",
     rebase=_rebase,
     profile=replace(OPENAI.profile, provider="azure"),

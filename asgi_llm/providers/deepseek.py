@@ -14,6 +14,7 @@ DEEPSEEK = Provider(
     dialects=("chat", "messages"),
     paths={"chat": b"/chat/completions", "messages": b"/anthropic/v1/messages"},
     credentials=bearer,
+    listing="deepseek",
     key_variable="DEEPSEEK_API_KEY",
     models=("deepseek-*",),
     rebase=rooted("/anthropic/v1", "/anthropic", "/v1"),

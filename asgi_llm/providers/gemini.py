@@ -2,6 +2,7 @@
 
 from urllib.parse import urlsplit
 
+from asgi_llm.dialects.forwarded.embeddings import EMBEDDINGS
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.types import Headers
 
@@ -29,9 +30,16 @@ GEMINI = Provider(
     paths={"gemini": b"/models/{model}:generateContent"},
     stream_paths={"gemini": b"/models/{model}:streamGenerateContent?alt=sse"},
     count_paths={"gemini": b"/models/{model}:countTokens"},
+    endpoints={
+        "embeddings": b"/models/{model}:batchEmbedContents",
+        "embed_content": b"/models/{model}:embedContent",
+        "batch_embed_contents": b"/models/{model}:batchEmbedContents",
+    },
+    adapters={"embeddings": EMBEDDINGS},
     models_path=b"/models?pageSize=1000",
     models_dialect="gemini",
     credentials=_api_key,
+    listing="google",
     key_variable="GEMINI_API_KEY",
     models=("gemini-*",),
     rebase=_rebase,

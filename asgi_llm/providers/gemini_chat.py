@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from .endpoints import paths_of
 from .openai_compatible import COMPATIBLE
 from .provider import Provider, bearer
 
@@ -13,7 +14,9 @@ GEMINI_CHAT = Provider(
     base_url="https://generativelanguage.googleapis.com/v1beta/openai",
     dialects=("chat",),
     paths={"chat": b"/chat/completions"},
+    endpoints=paths_of("embeddings", "images_generations"),
     credentials=bearer,
+    listing="google",
     key_variable="GEMINI_API_KEY",
     models=("gemini-*",),
     profile=replace(

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from asgi_llm.dialects.profile import family
 
+from .endpoints import paths_of
 from .openai_compatible import COMPATIBLE
 from .provider import Provider, bearer, rooted
 
@@ -19,7 +20,9 @@ GLM = Provider(
     dialects=("chat", "messages"),
     paths={"chat": b"/paas/v4/chat/completions", "messages": b"/anthropic/v1/messages"},
     models_path=b"/paas/v4/models",
+    endpoints=paths_of("embeddings", "rerank", "images_generations", "audio_transcriptions", root=b"/paas/v4"),
     credentials=bearer,
+    listing="zai",
     key_variable="ZAI_API_KEY",
     models=("glm-*",),
     rebase=rooted("/paas/v4", "/anthropic/v1", "/anthropic"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from asgi_llm.dialects.profile import family
 
+from .endpoints import AUDIO, BATCHES, FILES, paths_of
 from .openai_compatible import COMPATIBLE
 from .provider import Provider, bearer, versioned
 
@@ -15,7 +16,9 @@ GROQ = Provider(
     base_url="https://api.groq.com/openai/v1",
     dialects=("chat", "responses"),
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
+    endpoints=paths_of(*AUDIO, *FILES, *BATCHES),
     credentials=bearer,
+    listing="groq",
     key_variable="GROQ_API_KEY",
     models=("llama-*", "groq/*"),
     rebase=versioned,

@@ -25,6 +25,7 @@ KIMI = Provider(
     paths={"chat": b"/v1/chat/completions", "messages": b"/anthropic/v1/messages"},
     models_path=b"/v1/models",
     credentials=bearer,
+    listing="moonshotai",
     key_variable="MOONSHOT_API_KEY",
     models=("kimi-*", "moonshot-*"),
     rebase=rooted("/anthropic/v1", "/anthropic", "/v1"),

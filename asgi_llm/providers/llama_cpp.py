@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from asgi_llm.dialects.profile import Order
 
+from .endpoints import ROOT_TOKENS, paths_of
 from .openai_compatible import COMPATIBLE, COMPATIBLE_PATHS
 from .provider import Provider, bearer, versioned
 
@@ -15,6 +16,7 @@ LLAMA_CPP = Provider(
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
     count_paths={"messages": b"/messages/count_tokens"},
+    endpoints=paths_of("completions", "embeddings", "rerank") | ROOT_TOKENS,
     credentials=bearer,
     rebase=versioned,
     health_path=b"/../health",

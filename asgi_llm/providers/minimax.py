@@ -19,6 +19,7 @@ MINIMAX = Provider(
     },
     models_path=b"/v1/models",
     credentials=bearer,
+    listing="minimax",
     key_variable="MINIMAX_API_KEY",
     models=("MiniMax-*",),
     rebase=rooted("/anthropic/v1", "/anthropic", "/v1"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from asgi_llm.dialects.profile import Order, family
 
+from .endpoints import paths_of
 from .openai_compatible import COMPATIBLE
 from .provider import Provider, bearer, versioned
 
@@ -15,7 +16,9 @@ MISTRAL = Provider(
     base_url="https://api.mistral.ai/v1",
     dialects=("chat",),
     paths={"chat": b"/chat/completions"},
+    endpoints=paths_of("embeddings", "moderations", "audio_transcriptions"),
     credentials=bearer,
+    listing="mistral",
     key_variable="MISTRAL_API_KEY",
     models=("mistral-*", "ministral-*", "magistral-*", "codestral-*", "devstral-*"),
     rebase=versioned,

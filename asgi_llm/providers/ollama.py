@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from .endpoints import paths_of
 from .openai_compatible import COMPATIBLE, COMPATIBLE_PATHS
 from .provider import Provider, bearer, versioned
 
@@ -13,6 +14,7 @@ OLLAMA = Provider(
     base_url="http://127.0.0.1:11434/v1",
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
+    endpoints=paths_of("completions", "embeddings"),
     credentials=bearer,
     key_variable="OLLAMA_API_KEY",
     rebase=versioned,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.neutral.request import DialectName
 
+from .endpoints import EVERYTHING
 from .provider import Provider, bearer, versioned
 
 __all__ = ["COMPATIBLE", "COMPATIBLE_PATHS", "OPENAI_COMPATIBLE"]
@@ -32,6 +33,7 @@ OPENAI_COMPATIBLE = Provider(
     title="Any compatible server",
     dialects=("chat",),
     paths=COMPATIBLE_PATHS,
+    endpoints=EVERYTHING,
     credentials=bearer,
     rebase=versioned,
     profile=replace(COMPATIBLE, call_signatures=True),

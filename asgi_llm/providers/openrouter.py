@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from .endpoints import paths_of
 from .openai_compatible import COMPATIBLE, COMPATIBLE_PATHS
 from .provider import Provider, bearer, versioned
 
@@ -13,7 +14,9 @@ OPENROUTER = Provider(
     base_url="https://openrouter.ai/api/v1",
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
+    endpoints=paths_of("completions", "embeddings"),
     credentials=bearer,
+    listing="openrouter",
     key_variable="OPENROUTER_API_KEY",
     models=("*/*",),
     rebase=versioned,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from asgi_llm.dialects.forwarded.embeddings import Adapter
 from asgi_llm.dialects.interface import Profile
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.types import Headers
@@ -24,6 +25,8 @@ class Provider:
         paths: dialect -> path behind the base URL; ``{model}`` in it stands for the model's name.
         stream_paths: the same for streams, where they have another one.
         count_paths: dialect -> path at which it counts the tokens of a request, where it may have one.
+        endpoints: forwarded endpoint -> path at which it serves it; ``{model}`` and ``{id}`` stand for names in it.
+        adapters: forwarded endpoint -> what turns it into one that this provider has.
         models_path: where it lists its models, or None.
         models_dialect: the shape of that list.
         credentials: API key -> the one header that carries it.
@@ -32,6 +35,7 @@ class Provider:
         rebase: completes a base URL that users commonly give without its version segment.
         profile: what it takes beyond its dialect.
         fixed_headers: dialect -> headers that every request of that dialect needs, unless the caller sent them.
+        listing: what genai-prices calls it, or None where it has no prices of its own (an engine, a gateway).
         embedded: runs in process; no HTTP client is opened.
         health_path: where it tells whether it is well, or None for hosts that are not probed.
         strict_models: refuses names of models that it does not list.
@@ -48,6 +52,8 @@ class Provider:
     paths: Mapping[DialectName, bytes]
     stream_paths: Mapping[DialectName, bytes] = field(default_factory=dict)
     count_paths: Mapping[DialectName, bytes] = field(default_factory=dict)
+    endpoints: Mapping[str, bytes] = field(default_factory=dict)
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
     models_path: bytes | None = b"/models"
     models_dialect: Literal["chat", "messages", "gemini"] = "chat"
     credentials: Callable[[str], Headers]
@@ -56,6 +62,7 @@ class Provider:
     rebase: Callable[[str], str] = str
     profile: Profile = field(default_factory=Profile)
     fixed_headers: Mapping[DialectName, Headers] = field(default_factory=dict)
+    listing: str | None = None
     embedded: bool = False
     health_path: bytes | None = None
     strict_models: bool = False

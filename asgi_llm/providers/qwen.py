@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from asgi_llm.dialects.profile import Order
 
+from .endpoints import BATCHES, FILES, paths_of
 from .openai_compatible import COMPATIBLE
 from .provider import Provider, bearer, rooted
 
@@ -22,6 +23,7 @@ QWEN = Provider(
         "messages": b"/apps/anthropic/v1/messages",
     },
     models_path=b"/compatible-mode/v1/models",
+    endpoints=paths_of("embeddings", *FILES, *BATCHES, root=b"/compatible-mode/v1"),
     credentials=bearer,
     key_variable="DASHSCOPE_API_KEY",
     models=("qwen*", "qwq-*", "qvq-*"),

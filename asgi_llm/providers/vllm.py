@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from asgi_llm.dialects.profile import Order
 
+from .endpoints import AUDIO, ROOT_TOKENS, paths_of
 from .openai_compatible import COMPATIBLE, COMPATIBLE_PATHS
 from .provider import Provider, bearer, versioned
 
@@ -15,6 +16,9 @@ VLLM = Provider(
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
     count_paths={"messages": b"/messages/count_tokens"},  # newer versions have it
+    endpoints=paths_of("completions", "embeddings", "rerank", "score", *AUDIO[1:])
+    | ROOT_TOKENS
+    | {"classify": b"/../classify"},
     credentials=bearer,
     rebase=versioned,
     health_path=b"/../health",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from asgi_llm.dialects.profile import family
 
+from .endpoints import paths_of
 from .openai_compatible import COMPATIBLE
 from .provider import Provider, bearer, versioned
 
@@ -20,7 +21,9 @@ XAI = Provider(
     base_url="https://api.x.ai/v1",
     dialects=("chat", "responses"),
     paths={"chat": b"/chat/completions", "responses": b"/responses"},
+    endpoints=paths_of("completions", "images_generations"),
     credentials=bearer,
+    listing="x-ai",
     key_variable="XAI_API_KEY",
     models=("grok-*",),
     rebase=versioned,

@@ -8,8 +8,12 @@ references and never shown again. No I/O but reading those references and the TO
 from .admin import AdminSettings
 from .auth import AuthSettings, KeySettings
 from .health import HealthSettings
+from .ledger import LedgerSettings
+from .media import MediaSettings
+from .prices import PriceSettings, PricesSettings, RateSettings, TierSettings
 from .problems import literal_secrets
 from .quotas import QuotaMatch, QuotaSettings
+from .responses import ResponseSettings
 from .routing import FallbackSettings, RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
@@ -40,11 +44,17 @@ __all__ = [
     "HealthSettings",
     "HedgeSettings",
     "KeySettings",
+    "LedgerSettings",
     "LimitSettings",
+    "MediaSettings",
     "PoolSettings",
+    "PriceSettings",
+    "PricesSettings",
     "ProviderName",
     "QuotaMatch",
     "QuotaSettings",
+    "RateSettings",
+    "ResponseSettings",
     "RetrySettings",
     "RouteSettings",
     "RoutingSettings",
@@ -55,6 +65,7 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
+    "TierSettings",
     "TimeoutSettings",
     "WorkerSettings",
     "literal_secrets",

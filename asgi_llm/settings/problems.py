@@ -38,6 +38,9 @@ def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"{place}.url", url
     for index, key in enumerate(_maps(_member(tree.get("auth"), "keys"))):
         yield f"auth.keys[{index}].key", key.get("key")
+    keys = _member(tree.get("responses"), "encryption_keys")
+    for index, value in enumerate(keys if isinstance(keys, list | tuple) else ()):
+        yield f"responses.encryption_keys[{index}]", value
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
@@ -97,6 +100,11 @@ def _references(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{path}.target", leg.get("target")
             else:
                 yield path, leg
+    discounts, byok = _member(tree.get("prices"), "discounts"), _member(tree.get("prices"), "byok")
+    for name in discounts if isinstance(discounts, Mapping) else ():
+        yield f"prices.discounts.{name}", name
+    for position, name in enumerate(byok if isinstance(byok, list | tuple) else ()):
+        yield f"prices.byok[{position}]", name
 
 
 def _items(value: Any) -> list[tuple[str, Mapping[str, Any]]]:

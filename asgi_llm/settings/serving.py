@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .values import Model, Prefix, Seconds
+from .values import Model, Prefix, Seconds, Secret
 
 __all__ = ["EndpointSettings", "LimitSettings", "StreamSettings"]
 
@@ -20,7 +20,9 @@ class StreamSettings(Model):
 
 
 class LimitSettings(Model):
-    """``body`` and ``answer`` are bytes; ``shutdown_grace`` is seconds that running streams get at shutdown.
+    """``body``, ``answer`` and ``upload`` are bytes; ``upload`` is for forms with files, which are not held in memory.
+    ``upload_idle`` is seconds between two pieces of one; ``shutdown_grace`` those that running streams get at
+    shutdown.
 
     ``concurrency``: most requests that are served at a time, until the end of their answers; 0 means no limit. Others
     wait in order: at most ``queue`` of them, each for at most ``queue_timeout`` seconds. Each target's own
@@ -32,6 +34,8 @@ class LimitSettings(Model):
 
     body: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
     answer: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
+    upload: Annotated[int, Field(ge=1)] = 512 * 1024 * 1024
+    upload_idle: Seconds = 60
     shutdown_grace: Seconds = 30
     concurrency: Annotated[int, Field(ge=0)] = 0
     queue: Annotated[int, Field(ge=0)] = 0
@@ -43,22 +47,11 @@ def _default_prefixes() -> dict[str, str]:
     return {"openai": "/openai", "anthropic": "/anthropic"}
 
 
-_Disabled = Literal[
-    "chat_completions",
-    "messages",
-    "responses",
-    "generate_content",
-    "stream_generate_content",
-    "messages_count_tokens",
-    "responses_input_tokens",
-    "count_tokens",
-    "models",
-    "health",
-]
-
-
 class EndpointSettings(Model):
-    """``prefixes`` are accepted before every path, besides the root. ``disable`` names endpoints not to be served."""
+    """``prefixes`` are accepted before every path, besides the root. ``disable`` names endpoints not to be served.
+    ``id_key`` signs the ids of files and batches that upstreams keep; without it each target's ``api_key`` does, and
+    ids given out before that key is changed are not known any more."""
 
     prefixes: dict[str, Prefix] = Field(default_factory=_default_prefixes)
-    disable: tuple[_Disabled, ...] = ()
+    disable: tuple[str, ...] = ()
+    id_key: Secret | None = None

@@ -15,6 +15,7 @@ __all__ = [
     "TLSSettings", "TargetSettings", "TimeoutSettings", "WorkerSettings", "wrong_workers",
 ]  # fmt: skip
 
+EndpointPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9{}_.:/-]*)?$")]
 ProviderName = Literal[
     "anthropic", "azure", "deepseek", "echo", "gemini", "gemini_chat", "glm", "groq", "kimi", "llama_cpp", "minimax",
     "mistral", "ollama", "openai", "openai_compatible", "openrouter", "qwen", "sglang", "vllm", "xai",
@@ -194,6 +195,8 @@ class TargetSettings(Model):
         hosted_tools: what to do with a tool that only another provider runs (a web search, say) when it is offered
             beside the caller's own: leave it out and say so in ``x-llm-warnings``, or refuse the request. Where it is
             the only tool, is asked for by ``tool_choice`` or was used before, the request is refused.
+        endpoints: further endpoints that it serves, by name, with the path behind the base URL at which it does
+            (``/../rerank`` stands beside the last segment of the base URL); "" for one that it does not serve.
     """
 
     provider: ProviderName
@@ -223,6 +226,7 @@ class TargetSettings(Model):
     discover: bool | None = None
     report_interval: Seconds = 10
     hosted_tools: Literal["drop", "refuse"] = "drop"
+    endpoints: dict[str, EndpointPath] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _addressed(self) -> Self:

@@ -12,8 +12,12 @@ from asgi_llm.errors import ConfigError, Problem
 
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .ledger import LedgerSettings
+from .media import MediaSettings
+from .prices import PricesSettings
 from .problems import cross_check, problems_of
 from .quotas import QuotaSettings
+from .responses import ResponseSettings
 from .routing import RouteSettings, RoutingSettings
 from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
@@ -39,8 +43,12 @@ class Settings(Model):
     stream: StreamSettings = StreamSettings()
     limits: LimitSettings = LimitSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    responses: ResponseSettings = ResponseSettings()
+    media: MediaSettings = MediaSettings()
     admin: AdminSettings = AdminSettings()
     store: StoreSettings = StoreSettings()
+    ledger: LedgerSettings | None = None
+    prices: PricesSettings = PricesSettings()
     state: StateSettings = StateSettings()
     quotas: tuple[QuotaSettings, ...] = ()
 

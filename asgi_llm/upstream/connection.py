@@ -71,10 +71,12 @@ class Connection(asyncio.Protocol):
         "_owner",
         "_parser",
         "_reading_paused",
+        "_room",
         "_silent",
         "_starts_with_http11",
         "_tells_when_sent",
         "_transport",
+        "_unfinished",
         "_unsent",
         "_used",
         "_waiter",
@@ -98,6 +100,8 @@ class Connection(asyncio.Protocol):
         self._first_byte = self._idle_limit = 0.0
         self._writing_paused = self._reading_paused = False
         self._tells_when_sent = False
+        self._unfinished = False
+        self._room: asyncio.Future[None] | None = None
         self._unsent = 0
         self._buffered = self._overhead = self._codings = 0
         self._head_pending = self._complete = self._keep_alive = self._is_head = self._silent = False
@@ -153,6 +157,32 @@ class Connection(asyncio.Protocol):
         waiter = self._waiter = self._loop.create_future()
         return answer, waiter
 
+    # A body that is still arriving: after ``begin`` with none.
+
+    def rest(self) -> None:
+        """The next piece of the request's body is awaited: time runs for nobody but the whole exchange."""
+        self._unfinished = True
+        self.alarm.expect(0, Cause.TOTAL_TIMEOUT)
+
+    def send_piece(self, data: bytes) -> "asyncio.Future[None] | None":
+        """A piece of the request's body. Where the upstream is slow to take it, what is done when it has taken it."""
+        self._transport.write(data)
+        if not self._writing_paused:
+            return None
+        self._unsent = self._transport.get_write_buffer_size()
+        self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+        self._room = self._loop.create_future()
+        return self._room
+
+    def all_sent(self) -> None:
+        """The body is whole: from here the upstream's time runs."""
+        self._unfinished = False
+        if self._writing_paused:
+            self._unsent = self._transport.get_write_buffer_size()
+            self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+        else:
+            self.alarm.expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
+
     def wait_for_body(self) -> "asyncio.Future[None]":
         """Done when there are pieces, or the answer has ended."""
         self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
@@ -205,7 +235,8 @@ class Connection(asyncio.Protocol):
             return
         if self._complete:
             unasked_body = self._is_head and self.pieces
-            self._end(None, reusable=self._keep_alive and not (self._writing_paused or unasked_body))
+            sent = not (self._writing_paused or self._unfinished)
+            self._end(None, reusable=self._keep_alive and sent and not unasked_body)
         elif self.pieces:
             self._overhead = 0
             self._buffered += len(data)
@@ -245,7 +276,9 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The request is out: from here the upstream's time runs."""
         self._writing_paused = False
-        if self._head_pending and self._waiter is not None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        if self._head_pending and self._waiter is not None and not self._unfinished:
             self.alarm.expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
 
     # What the parser tells it

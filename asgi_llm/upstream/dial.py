@@ -14,6 +14,7 @@ from contextvars import Context
 from .address import Address
 from .connection import Connection
 from .failures import tls, unreachable
+from .interface import AddressInfo, Resolve
 from .tls import client_context
 
 __all__ = ["Dialler"]
@@ -21,17 +22,16 @@ __all__ = ["Dialler"]
 _HEAD_START = 0.25
 """Seconds that an address has before the next one is tried beside it."""
 
-_AddressInfo = tuple[socket.AddressFamily, tuple[object, ...]]
-
 
 class Dialler:
     """Opens connections to one address. ``context`` is for https only; None: the default one, loaded when needed."""
 
-    __slots__ = ("_address", "_context", "_literal")
+    __slots__ = ("_address", "_context", "_literal", "_resolve")
 
-    def __init__(self, address: Address, context: ssl.SSLContext | None) -> None:
+    def __init__(self, address: Address, context: ssl.SSLContext | None, resolve: Resolve | None = None) -> None:
         self._address = address
         self._context = context
+        self._resolve = resolve
         self._literal = _literal(address.host, address.port)
 
     async def dial(self, loop: asyncio.AbstractEventLoop, new: Callable[[], Connection]) -> Connection:
@@ -78,16 +78,19 @@ class Dialler:
         return context
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
-        if self._literal is not None:
+        if self._resolve is not None:
+            infos = _interleaved(await self._resolve(self._address.host, self._address.port))
+        elif self._literal is not None:
             return await _connect_one(loop, self._literal)
-        found = await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
-        infos = _interleaved([(info[0], info[4]) for info in found])
+        else:
+            found = await loop.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
+            infos = _interleaved([(info[0], info[4]) for info in found])
         if len(infos) == 1:
             return await _connect_one(loop, infos[0])
         return await _race(loop, infos)
 
 
-def _literal(host: str, port: int) -> _AddressInfo | None:
+def _literal(host: str, port: int) -> AddressInfo | None:
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:
@@ -97,7 +100,7 @@ def _literal(host: str, port: int) -> _AddressInfo | None:
     return socket.AF_INET6, (host, port, 0, 0)
 
 
-def _interleaved(infos: list[_AddressInfo]) -> list[_AddressInfo]:
+def _interleaved(infos: list[AddressInfo]) -> list[AddressInfo]:
     """Families in turn, beginning with the one the resolver prefers."""
     if not infos:
         raise OSError("the name has no address")
@@ -109,7 +112,7 @@ def _interleaved(infos: list[_AddressInfo]) -> list[_AddressInfo]:
     return mixed
 
 
-async def _connect_one(loop: asyncio.AbstractEventLoop, info: _AddressInfo) -> socket.socket:
+async def _connect_one(loop: asyncio.AbstractEventLoop, info: AddressInfo) -> socket.socket:
     family, address = info
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -121,7 +124,7 @@ async def _connect_one(loop: asyncio.AbstractEventLoop, info: _AddressInfo) -> s
     return sock
 
 
-async def _race(loop: asyncio.AbstractEventLoop, infos: list[_AddressInfo]) -> socket.socket:
+async def _race(loop: asyncio.AbstractEventLoop, infos: list[AddressInfo]) -> socket.socket:
     """The first address to answer wins; each has a head start on the next, or less when it fails at once."""
     running: set[asyncio.Task[socket.socket]] = set()
     waiting = list(infos)

@@ -14,9 +14,10 @@ from .address import parse_base_url
 from .answer import Answer
 from .connection import Connection
 from .dial import Dialler
-from .interface import ClientOptions, Timeouts, UpstreamRequest
+from .interface import BodySource, ClientOptions, Timeouts, UpstreamRequest
 from .pool import Pool
 from .request_head import RequestHead
+from .upload import upload
 
 __all__ = ["Http1Client"]
 
@@ -38,7 +39,7 @@ class Http1Client:
         self._options = options
         self._timeouts = options.timeouts
         self._head = RequestHead(address)
-        self._dialler = Dialler(address, options.tls)
+        self._dialler = Dialler(address, options.tls, options.resolve)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool: Pool | None = None
         self._closed = False
@@ -73,6 +74,8 @@ class Http1Client:
             UpstreamError: with the cause.
             ClientError: illegal bytes in the request's method, path or headers.
         """
+        if request.source is not None:
+            return await self._send_source(request, request.source)
         first, rest = self._head.write(request)
         loop = asyncio.get_running_loop()
         pool = self._pool if loop is self._loop and self._pool is not None else self._bind(loop)
@@ -92,6 +95,32 @@ class Http1Client:
             if not answer.stale:
                 break
             # Only a reused connection goes stale, so this happens once.
+            connection = await self._redial(loop, pool, timeouts, total_at)
+        if not answer.status and answer.error is not None:
+            raise answer.error
+        return answer
+
+    async def _send_source(self, request: UpstreamRequest, source: BodySource) -> Answer:
+        """``send`` for a body that is still arriving."""
+        first = self._head.announce(request, source.length)
+        loop = asyncio.get_running_loop()
+        pool = self._pool if loop is self._loop and self._pool is not None else self._bind(loop)
+        timeouts = request.timeouts or self._timeouts
+        total_at = loop.time() + timeouts.total if timeouts.total else inf
+        connection = pool.take() or await self._acquire(loop, pool, timeouts, total_at)
+        while True:
+            answer, head = connection.begin(first, b"", False, timeouts, total_at)
+            try:
+                source.begin()
+                await upload(connection, head, source)
+                await head
+            except BaseException:
+                answer.close()
+                if answer.stale:
+                    pool.vacate()
+                raise
+            if not answer.stale:
+                break
             connection = await self._redial(loop, pool, timeouts, total_at)
         if not answer.status and answer.error is not None:
             raise answer.error

@@ -21,7 +21,7 @@ from asgi_llm.types import Headers
 
 from . import failures
 from .address import check_request, joined, parse_base_url
-from .interface import ClientOptions, Timeouts, UpstreamRequest
+from .interface import BodySource, ClientOptions, Timeouts, UpstreamRequest
 from .proxy import check_options
 from .request_head import user_agent
 from .tls import client_context
@@ -147,7 +147,7 @@ class HttpxClient:
             raise progress.failure() from None
         except (self.module.TransportError, OSError) as error:
             failure = self.translate(error, progress)
-            if again or not progress.stale or failure.cause is not Cause.RESET:
+            if again or request.source is not None or not progress.stale or failure.cause is not Cause.RESET:
                 raise failure from None
         else:
             return _Answer(self, response, timeouts.idle, total_at)
@@ -157,11 +157,16 @@ class HttpxClient:
         headers = [*request.fixed, *request.headers]
         if not any(name == b"user-agent" for name, _ in headers):
             headers.append((b"user-agent", user_agent()))
+        content: Any = request.body or None
+        if request.source is not None:
+            content = _pieces(request.source, progress)
+            if request.source.length is not None:
+                headers.append((b"content-length", b"%d" % request.source.length))
         return self.module.Request(
             request.method.decode(),
             self._origin + joined(self._base, request.path).decode(),
             headers=headers,
-            content=request.body or None,
+            content=content,
             extensions={"trace": progress.trace, "timeout": {}},
         )
 
@@ -314,10 +319,31 @@ class _Progress:
             case "send_request_body.complete":
                 self._next(Cause.FIRST_BYTE_TIMEOUT, self._timeouts.first_byte)
 
+    def rest(self) -> None:
+        """It is the caller's turn."""
+        self._next(self.cause, 0)
+
+    def work(self) -> None:
+        """It is the upstream's turn."""
+        self._next(Cause.IDLE_TIMEOUT, self._timeouts.idle)
+
     def _next(self, cause: Cause, limit: float) -> None:
         self.cause = cause
         if self.clock is not None:
             self.clock.reschedule(self.until(limit))
+
+
+async def _pieces(source: BodySource, progress: "_Progress") -> AsyncIterator[bytes]:
+    """A body as it arrives. Only what the upstream is slow in is held against it, so each piece starts the clock
+    anew."""
+    source.begin()
+    while True:
+        progress.rest()
+        piece = await source.read()
+        progress.work()
+        if not piece:
+            return
+        yield piece
 
 
 async def _aclose(response: Any) -> None:

@@ -3,7 +3,9 @@
 Both backends pass the same behaviour suite.
 """
 
+import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +13,15 @@ from msgspec import Struct
 
 from asgi_llm.types import Headers
 
-__all__ = ["Client", "ClientOptions", "Timeouts", "UpstreamRequest", "UpstreamResponse"]
+__all__ = [
+    "AddressInfo", "BodySource", "Client", "ClientOptions", "Resolve", "Timeouts", "UpstreamRequest",
+    "UpstreamResponse",
+]  # fmt: skip
+
+
+AddressInfo = tuple[socket.AddressFamily, tuple[object, ...]]
+"""A family and an address as ``socket.connect`` takes it."""
+Resolve = Callable[[str, int], Awaitable[list[AddressInfo]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +45,7 @@ class ClientOptions:
     ``base_url`` is scheme, host, port and an optional path prefix (no query). ``tls`` is used for https; None means
     the default context. ``keepalive`` is how long an idle connection is kept, in seconds. ``max_head`` is the limit
     on status line and headers of an answer, in bytes. ``proxy`` and ``http2`` are for the httpx backend only.
+    ``resolve`` finds the addresses of a host and port in place of the system, and may refuse; it is for the other one.
     """
 
     base_url: str
@@ -46,6 +57,29 @@ class ClientOptions:
     tls: ssl.SSLContext | None = None
     proxy: str | None = None
     http2: bool = False
+    resolve: Resolve | None = None
+
+
+class BodySource(Protocol):
+    """A body that is still arriving while it is sent. ``length`` is its size in bytes, or None where nobody knows."""
+
+    length: int | None
+
+    def begin(self) -> None:
+        """It is sent from its start on, perhaps not for the first time.
+
+        Raises:
+            UpstreamError: what was sent before is not there any more.
+        """
+        ...
+
+    async def read(self) -> bytes:
+        """The next piece; b"" at the end. Cancelling it loses nothing.
+
+        Raises:
+            Exception: the body will not be whole. The connection is closed and the error passes on.
+        """
+        ...
 
 
 class UpstreamRequest(Struct, eq=False, gc=False):
@@ -53,7 +87,7 @@ class UpstreamRequest(Struct, eq=False, gc=False):
     ``http://host/v1`` is ``http://host/health``. ``headers`` are in lower case and exclude
     ``host``, ``content-length``, ``connection`` and ``transfer-encoding``, which the client writes itself. ``fixed``
     are further headers, which many requests share: a backend may remember how they are written. ``timeouts``
-    overrides the client's."""
+    overrides the client's. ``source`` stands in place of ``body`` where that is sent as it arrives."""
 
     method: bytes
     path: bytes
@@ -61,6 +95,7 @@ class UpstreamRequest(Struct, eq=False, gc=False):
     body: bytes = b""
     timeouts: Timeouts | None = None
     fixed: tuple[tuple[bytes, bytes], ...] = ()
+    source: BodySource | None = None
 
 
 class UpstreamResponse(Protocol):

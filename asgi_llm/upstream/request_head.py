@@ -1,6 +1,7 @@
 """The bytes of a request: line, headers and, where it is small, the body behind them (RFC 9112 sections 2 to 6).
 
-Framing is always ``content-length``; the client alone writes ``host`` and ``content-length``.
+Framing is ``content-length``, save for bodies of unknown length, which go in chunks; the client alone writes ``host``
+and the framing.
 """
 
 from collections.abc import Iterable
@@ -46,6 +47,18 @@ class RequestHead:
         self._user_agent = b"user-agent: " + user_agent() + b"\r\n"
         self._starts: dict[tuple[bytes, bytes, Fixed], tuple[bytes, bytes]] = {}
         self._good_names: set[bytes] = set()
+
+    def announce(self, request: UpstreamRequest, length: int | None) -> bytes:
+        """All but the body, for one that follows in pieces: of ``length`` bytes, or in chunks.
+
+        Raises:
+            ClientError: see ``write``.
+        """
+        key = (request.method, request.path, request.fixed)
+        start, agent = self._starts.get(key) or self._new_start(key)
+        said, signed = self._written(request.headers)
+        framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+        return b"".join((start, said, b"" if signed else agent, framing, b"\r\n\r\n"))
 
     def write(self, request: UpstreamRequest) -> tuple[bytes, bytes]:
         """The first write, and what is left of the body for a second one (b"" when the first holds it all).

@@ -69,7 +69,10 @@ def llm_router(
         tails[forward] = endpoint.path
         # Names of models may hold slashes.
         path = endpoint.path.replace("{model}", "{model:path}")
-        router.add_api_route(path, forward, response_class=Response, **_documentation(endpoint))
+        # Only these are documented; HEAD is answered by the route for all other paths. One route a method, since
+        # FastAPI gives a route one operation id.
+        for method in sorted(endpoint.methods - {"HEAD"}):
+            router.add_api_route(path, forward, methods=[method], response_class=Response, **_documentation(endpoint))
     anything = _forward(who, to_identity)
     router.add_api_route("/{path:path}", anything, methods=_METHODS, include_in_schema=False, name="llm")
     return router
@@ -102,8 +105,6 @@ def _documentation(endpoint: Endpoint) -> dict[str, Any]:
     body = described.get("requestBody")
     return {
         "name": endpoint.name,
-        # Only these are documented; HEAD is answered by the route for all other paths.
-        "methods": sorted(endpoint.methods - {"HEAD"}),
         "summary": described["summary"],
         "description": described.get("description", ""),
         "responses": {int(code) if code.isdigit() else code: said for code, said in described["responses"].items()},

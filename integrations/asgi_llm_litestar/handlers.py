@@ -58,12 +58,18 @@ def make_handlers(config: LLMPluginConfig, place: Place) -> list[HTTPRouteHandle
         function = probe if endpoint.public else call
         methods = [HttpMethod(method) for method in endpoint.methods - {"HEAD"}]
         options = _documentation(endpoint) | {"include_in_schema": config.include_in_schema}
-        made.append(_handler(config, place, [base + endpoint.path], methods, function, **options))
+        # What stands for a model is no parameter to Litestar, for it is no whole segment.
+        path = base + _typed(endpoint.path)
+        made.append(_handler(config, place, [path], methods, function, **options))
         others = sorted(_METHODS - set(methods))
-        made.append(_handler(config, place, [base + endpoint.path], others, function, include_in_schema=False))
+        made.append(_handler(config, place, [path], others, function, include_in_schema=False))
     anything = [f"{base}{parent}/{{llm_path:path}}" for parent in _parents(served)]
     made.append(_handler(config, place, anything, sorted(_METHODS), call, include_in_schema=False))
     return made
+
+
+def _typed(path: str) -> str:
+    return path.replace("{id}", "{llm_id:str}")
 
 
 def _parents(served: Sequence[Endpoint]) -> Iterator[str]:
@@ -71,7 +77,7 @@ def _parents(served: Sequence[Endpoint]) -> Iterator[str]:
     go back to look for another way."""
     found = {""}
     for endpoint in served:
-        names = segments(endpoint.path)
+        names = segments(_typed(endpoint.path))
         found |= {"".join(f"/{name}" for name in names[:count]) for count in range(1, len(names) + 1)}
     yield from sorted(found)
 
@@ -118,13 +124,19 @@ def _handler(
         middleware=list(place.middleware),
         opt=dict(place.opt),
         dependencies={USER: provide_user(config.identity)} if config.identity is not None else None,
-        request_max_body_size=place.gateway.settings.limits.body,
+        request_max_body_size=_largest_body(place.gateway),
         tags=list(config.tags),
         security=list(config.security) or None,
         **options,
     )
     handler.refuse = refusal(place.gateway, place.depth)
     return handler(function)
+
+
+def _largest_body(gateway: Gateway) -> int:
+    """Bytes; the gateway has a limit of its own for each endpoint, and tells of it in the caller's dialect."""
+    limits = gateway.settings.limits
+    return max(limits.body, limits.upload)
 
 
 class _Handler(HTTPRouteHandler):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from asgi_llm import ConfigError
 from asgi_llm.endpoints import ENDPOINTS, Table
 from asgi_llm.settings import EndpointSettings
 
@@ -108,6 +109,30 @@ def test_a_disabled_endpoint_is_gone_in_every_spelling_and_alone(disabled: str) 
 
 def test_calls_are_posted_and_everything_else_is_read() -> None:
     for item in ENDPOINTS:
-        assert item.methods == ({"POST"} if item.kind in ("call", "count") else {"GET", "HEAD"})
-        assert (item.dialect is not None) == (item.kind in ("call", "count"))
-        assert item.public == (item.kind not in ("call", "count", "models"))
+        if item.kind == "forward":
+            assert item.methods <= {"GET", "POST", "DELETE"}
+            assert ("POST" in item.methods) >= (item.forwarded is not None and item.forwarded.body != "none")
+        else:
+            assert item.methods == ({"POST"} if item.kind in ("call", "count") else {"GET", "HEAD"})
+        assert (item.dialect is not None) == (item.kind in ("call", "count", "forward"))
+        assert item.public == (item.kind not in ("call", "count", "forward", "models"))
+
+
+@pytest.mark.parametrize("prefix", ["", "/openai", "/anthropic"])
+@pytest.mark.parametrize("version", ["/v1", ""])
+def test_ids_stand_in_paths(prefix: str, version: str) -> None:
+    found = table().find(f"{prefix}{version}/files/file-1")
+    assert found is not None
+    assert (found[0].name, found[1]) == ("file", "file-1")
+    assert name(table().find(f"{prefix}{version}/files/file-1/content")) == "file_content"
+    assert name(table().find(f"{prefix}{version}/batches/b/cancel")) == "batch_cancel"
+    for path in ("/files/", "/files//content", "/files/a/b", "/files/a/content/more", "/batches/a/content"):
+        assert table().find(prefix + version + path) is None
+    assert table(disable=["file_content"]).find(f"{prefix}{version}/files/file-1/content") is None
+
+
+def test_only_endpoints_can_be_disabled() -> None:
+    with pytest.raises(ConfigError, match=r'endpoints\.disable\[1\]: "embedding" is none of chat_completions, '):
+        table(disable=["files", "embedding"])
+    with pytest.raises(ConfigError, match=r'endpoints\.disable\[0\]: "root"'):
+        table(disable=["root"])

@@ -38,6 +38,7 @@ LEVELS = {
     "quotas": 5,
     "lookout": 5,
     "exchange": 6,
+    "history": 6,
     "pipeline": 6,
     "runtime": 6,
     "asgi": 7,
@@ -58,7 +59,12 @@ LEVELS = {
 
 SIBLINGS = {
     ("asgi", "endpoints"): "the edge finds the endpoint of a path",
+    ("metering", "routing"): "prices hold for globs, like routes",
+    ("stores", "metering"): "the ledger keeps the rows that metering defines",
     ("openapi", "endpoints"): "the schema describes the endpoints",
+    ("history", "exchange"): "what is remembered goes into a request and comes out of its answer",
+    ("history", "pipeline"): "a conversation is fitted to each leg of the plan",
+    ("history", "runtime"): "it belongs to the loop's runtime, and tidies up in tasks of it",
     ("pipeline", "exchange"): "every step works on the exchange",
     ("pipeline", "runtime"): "every step runs within the loop's runtime",
     ("", "gateway"): "public name",

@@ -131,14 +131,6 @@ ONE_MISTAKE: list[tuple[dict[str, Any], str]] = [
     (target() | {"stream": {"on_disconnect": "ignore"}}, "stream.on_disconnect: Input should be 'cancel' or 'drain'"),
     (target() | {"limits": {"body": 0}}, "limits.body: Input should be greater than or equal to 1"),
     (
-        target() | {"endpoints": {"disable": ["root"]}},
-        (
-            "endpoints.disable[0]: Input should be 'chat_completions', 'messages', 'responses', 'generate_content', "
-            "'stream_generate_content', 'messages_count_tokens', 'responses_input_tokens', 'count_tokens', 'models' "
-            "or 'health'"
-        ),
-    ),
-    (
         target() | {"endpoints": {"prefixes": {"openai": "openai/"}}},
         "endpoints.prefixes.openai: String should match pattern '^/[A-Za-z0-9_./-]*[A-Za-z0-9_-]$'",
     ),

@@ -94,7 +94,7 @@ async def test_before_the_upstream_answers(
         await request.wait_disconnected(PROMPT)
         await exchange.finished()
         assert [item.outcome for item in here.settled] == ["disconnected"]
-        assert here.settled[0].attempts == ()
+        assert [attempt.result for attempt in here.settled[0].attempts] == ["abandoned"]
         assert exchange.messages == []
 
 

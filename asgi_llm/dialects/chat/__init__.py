@@ -13,6 +13,7 @@ from .errors import decode_error, encode_error, encode_failure
 from .hide import UsageFilter
 from .losses import LOSSES
 from .own import without_own_details
+from .parts import must_inline
 from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
@@ -39,5 +40,6 @@ CHAT = Dialect(
     losses=LOSSES,
     hide_usage=UsageFilter,
     clean=without_own_details,
+    must_inline=must_inline,
     patcher=patcher,
 )

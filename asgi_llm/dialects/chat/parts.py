@@ -18,6 +18,7 @@ from asgi_llm.neutral.request import (
     FileId,
     Image,
     Inline,
+    Media,
     Opaque,
     Part,
     PlainText,
@@ -30,7 +31,7 @@ from asgi_llm.neutral.request import (
     Video,
 )
 
-__all__ = ["PartWriter", "document_text", "opaque_text"]
+__all__ = ["PartWriter", "document_text", "must_inline", "opaque_text"]
 
 _FORMATS = {"x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mpeg": "mp3", "mpeg3": "mp3", "x-mp3": "mp3"}
 _OPENAI = ("chat", "responses")
@@ -191,6 +192,19 @@ class PartWriter:
             self._report.lose("opaque_content", where)
             return []
         return [self._text(text)]
+
+
+def must_inline(part: Media, profile: Profile) -> bool:
+    """Whether the upstream wants the content of what is given by URL."""
+    match part:
+        case Image():
+            return not profile.image_urls
+        case Document():
+            return profile.documents in ("file", None)
+        case Audio():
+            return True
+        case Video():
+            return False
 
 
 def _filename(document: Document) -> str:

@@ -12,6 +12,7 @@ from asgi_llm.dialects.interface import Dialect
 
 from .array import ArrayForm
 from .counting import decode_count, decode_question, encode_count, encode_question, name_model, unwrap
+from .encode_parts import must_inline
 from .encode_request import encode_request
 from .encode_stream import KEEPALIVE, GeminiEncoder
 from .errors import decode_error, encode_error, encode_failure
@@ -43,6 +44,7 @@ GEMINI = Dialect(
     losses=LOSSES,
     clean=without_own_signatures,
     resume=resume,
+    must_inline=must_inline,
     names_model=False,
     answer_model="modelVersion",
 )

@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import Raw
 
-from asgi_llm.neutral.request import Audio, Document, FileId, Image, Inline, Source, Url, Video
+from asgi_llm.dialects.interface import Profile
+from asgi_llm.neutral.request import Audio, Document, FileId, Image, Inline, Media, Source, Url, Video
 
+from .parts import is_video_site
 from .raws import object_text
 from .spelling import standard_base64
 
-__all__ = ["arguments_of", "blob", "file_data", "media_part"]
-
-_Media = Image | Document | Audio | Video
+__all__ = ["arguments_of", "blob", "file_data", "media_part", "must_inline"]
 
 _KINDS = {
     "png": "image/png",
@@ -37,7 +37,7 @@ _KINDS = {
 }
 
 
-def media_part(part: _Media) -> dict[str, Any] | None:
+def media_part(part: Media) -> dict[str, Any] | None:
     """Bytes or an address as a part; None where the source is neither, or a file of another provider's."""
     source = part.source
     if isinstance(source, Inline):
@@ -46,7 +46,7 @@ def media_part(part: _Media) -> dict[str, Any] | None:
     return None if file is None else {"fileData": file}
 
 
-def blob(source: Inline, part: _Media) -> dict[str, Any]:
+def blob(source: Inline, part: Media) -> dict[str, Any]:
     kind = source.media_type.partition(";")[0].strip().lower()
     data: dict[str, Any] = {"mimeType": kind, "data": standard_base64(source.data)}
     if not kind or kind == "application/octet-stream":
@@ -64,7 +64,7 @@ _DEFAULTS: dict[type, str] = {
 }
 
 
-def file_data(source: Source, part: _Media) -> dict[str, Any] | None:
+def file_data(source: Source, part: Media) -> dict[str, Any] | None:
     match source:
         case Url() if source.url.startswith(("https://", "http://", "gs://")):
             kind = source.media_type or _guessed(part, source.url)
@@ -77,7 +77,12 @@ def file_data(source: Source, part: _Media) -> dict[str, Any] | None:
             return None
 
 
-def _guessed(part: _Media, address: str) -> str | None:
+def must_inline(part: Media, _profile: Profile) -> bool:
+    """Whether the upstream wants the content of what is given by URL: it fetches films of a certain site only."""
+    return not (isinstance(part.source, Url) and is_video_site(part.source.url))
+
+
+def _guessed(part: Media, address: str) -> str | None:
     """The media type by format, file name or address."""
     if isinstance(part, Audio) and part.format:
         return f"audio/{part.format}"

@@ -31,7 +31,7 @@ from .signatures import carriers_of
 from .spelling import standard_base64
 from .wire import Blob, FileData, MediaPart, WirePart
 
-__all__ = ["is_own_file", "is_plain", "media_of", "plain_part", "raw_part"]
+__all__ = ["is_own_file", "is_plain", "is_video_site", "media_of", "plain_part", "raw_part"]
 
 
 def is_plain(wire: WirePart) -> bool:
@@ -89,6 +89,11 @@ def _file(file: FileData, detail: str | None) -> Part:
 def is_own_file(uri: str) -> bool:
     """Whether it is stored at Google."""
     return uri.startswith(_OWN_FILES)
+
+
+def is_video_site(uri: str) -> bool:
+    """Whether the API plays it itself."""
+    return uri.startswith(_VIDEO_SITES)
 
 
 def _media(source: Source, kind: str, name: str | None, detail: str | None) -> Part:

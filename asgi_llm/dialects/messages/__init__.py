@@ -15,6 +15,7 @@ from .encode_stream import KEEPALIVE, MessagesEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .own import without_own_thoughts
+from .parts import must_inline
 from .patch import patcher
 from .request import decode_request
 from .response import decode_response, encode_response
@@ -42,6 +43,7 @@ MESSAGES = Dialect(
     losses=LOSSES,
     clean=without_own_thoughts,
     resume=resume,
+    must_inline=must_inline,
     patcher=patcher,
 )
 MESSAGES_COUNT = replace(

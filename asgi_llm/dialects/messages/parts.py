@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from asgi_llm.dialects.interface import Report
+from asgi_llm.dialects.interface import Profile, Report
 from asgi_llm.neutral.request import (
     Audio,
     Blocks,
@@ -21,6 +21,7 @@ from asgi_llm.neutral.request import (
     FileId,
     Image,
     Inline,
+    Media,
     Opaque,
     Part,
     PlainText,
@@ -45,6 +46,7 @@ __all__ = [
     "assistant_block",
     "cache_control",
     "call_block",
+    "must_inline",
     "result_block",
     "server_call_block",
     "text_block",
@@ -251,6 +253,11 @@ def _media(kind: str, loss: str, source: Source, cache: CacheMark | None, report
         case _:
             report.lose(loss)
     return None
+
+
+def must_inline(part: Media, profile: Profile) -> bool:
+    """Whether the upstream wants the content of what is given by URL."""
+    return isinstance(part, Image | Document) and not profile.image_urls
 
 
 def _document(part: Document, report: Report) -> dict[str, Any] | None:

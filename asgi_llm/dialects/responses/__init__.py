@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from asgi_llm.dialects.interface import Dialect
 
+from .content import must_inline
 from .counting import decode_count, decode_question, encode_count, encode_question
 from .decoder import Decoder
 from .encode import encode_request
@@ -40,6 +41,7 @@ RESPONSES = Dialect(
     keepalive=b": keep-alive\n\n",
     losses=LOSSES,
     clean=without_own_proofs,
+    must_inline=must_inline,
     patcher=patcher,
 )
 RESPONSES_COUNT = replace(

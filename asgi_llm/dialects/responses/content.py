@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from asgi_llm.dialects.interface import Report
+from asgi_llm.dialects.interface import Profile, Report
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import (
     Audio,
@@ -19,6 +19,7 @@ from asgi_llm.neutral.request import (
     FileId,
     Image,
     Inline,
+    Media,
     Opaque,
     Part,
     PlainText,
@@ -31,7 +32,7 @@ from asgi_llm.neutral.request import (
     Video,
 )
 
-__all__ = ["Content"]
+__all__ = ["Content", "must_inline"]
 
 _FIELDS = {"responses": "input", "gemini": "contents"}
 
@@ -157,6 +158,11 @@ class Content:
         if mark.ttl is not None:
             point["ttl"] = mark.ttl
         return {**entry, "prompt_cache_breakpoint": point}
+
+
+def must_inline(part: Media, profile: Profile) -> bool:
+    """Whether the upstream wants the content of what is given by URL."""
+    return isinstance(part, Audio) or (isinstance(part, Image | Document) and not profile.image_urls)
 
 
 def _marked(text: str, result: ToolResult) -> str:

@@ -61,7 +61,7 @@ async def test_the_openai_sdk(make: Any, serve: Callable[..., Any]) -> None:
         with pytest.raises(openai.AuthenticationError, match="log in first"):
             await client.with_options(api_key="wrong").chat.completions.create(model="echo", messages=HELLO)
         with pytest.raises(openai.NotFoundError, match="no endpoint"):
-            await client.embeddings.create(model="echo", input="x")
+            await client.vector_stores.create(name="x")
     assert {(item.identity.subject, item.outcome) for item in app.settled} == {("ann", "ok")}
 
 

@@ -1,0 +1,1 @@
+"""What the gateway remembers between requests: responses, conversations, proofs of thought."""

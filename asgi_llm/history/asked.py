@@ -1,0 +1,102 @@
+"""What a request says about state, read without looking at the rest of it."""
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.errors import ClientError
+
+from .ids import item_id
+from .records import KeptItem
+
+__all__ = ["Asked", "item_types", "new_items", "read_asked"]
+
+_NULL = Raw(b"null")
+
+
+class Asked(Struct):
+    """``conversation`` is its id; the wire has that or an object with it."""
+
+    input: Raw = _NULL
+    include: Raw = _NULL
+    prompt: Raw = _NULL
+    metadata: Raw = _NULL
+    previous_response_id: str | None = None
+    conversation: "str | _Named | None" = None
+    store: bool | None = None
+    background: bool | None = None
+    stream: bool | None = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        return self.conversation.id if isinstance(self.conversation, _Named) else self.conversation
+
+    @property
+    def refers(self) -> bool:
+        return self.previous_response_id is not None or self.conversation is not None
+
+
+class _Named(Struct):
+    id: str
+
+
+class _Item(Struct):
+    type: str = "message"
+    id: str | None = None
+
+
+_asked = msgspec.json.Decoder(Asked)
+_items = msgspec.json.Decoder(list[Raw])
+_item = msgspec.json.Decoder(_Item)
+_text = msgspec.json.Decoder(str)
+_typed = msgspec.json.Decoder(list[_Item])
+
+
+def read_asked(body: bytes) -> Asked:
+    """
+    Raises:
+        ClientError: one of these fields has the wrong type, or two of them exclude each other.
+    """
+    try:
+        asked = _asked.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        said = str(error)
+        where = said.partition("`$.")[2].partition("`")[0].partition(".")[0] or None
+        raise ClientError(f"{where or 'the body'}: {said.partition(' - at')[0][:200]}", param=where) from None
+    if asked.previous_response_id is not None and asked.conversation is not None:
+        raise ClientError(
+            "previous_response_id and conversation exclude each other", code="mutually_exclusive", param="conversation"
+        )
+    return asked
+
+
+def new_items(raw: Raw, path: str, now: float) -> list[KeptItem]:
+    """The items of an ``input``, each with an id. A text is a user's message.
+
+    Raises:
+        ClientError: it is neither.
+    """
+    start = bytes(memoryview(raw)[:1])
+    try:
+        if start == b"n":
+            return []
+        if start == b'"':
+            part = {"type": "input_text", "text": _text.decode(raw)}
+            said = {"type": "message", "role": "user", "content": [part]}
+            return [KeptItem(item_id("message", now), Raw(msgspec.json.encode(said)))]
+        return [_named(item, now) for item in _items.decode(raw)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise ClientError(f"{path}: expected a text or a list of items", param=path) from None
+
+
+def _named(item: Raw, now: float) -> KeptItem:
+    read = _item.decode(item)
+    # The bytes are the body's: what is kept must not keep all of it alive.
+    return KeptItem(read.id or item_id(read.type, now), Raw(bytes(item)))
+
+
+def item_types(raw: Raw) -> list[str]:
+    """The types of the items of an ``input``; none where it is a text or something else."""
+    try:
+        return [item.type for item in _typed.decode(raw)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []

@@ -1,0 +1,239 @@
+"""The Responses API with state: requests build upon what was kept, answers are kept."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+from msgspec import Raw, Struct, structs
+
+from asgi_llm.dialects.interface import Warned
+from asgi_llm.errors import ClientError, StoreError
+from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.runtime import Runtime
+from asgi_llm.settings import ResponseSettings
+from asgi_llm.stores.responses import FOREVER, ItemRow, ResponseRow, ResponseStore, Status
+from asgi_llm.stores.scope import Scope
+from asgi_llm.types import Headers
+
+from .asked import Asked, new_items, read_asked
+from .continuation import Continuation, credential_of, maker_of
+from .edit import edited, listed
+from .expansion import Earlier, Expansion, output_of
+from .ids import item_id, new_id
+from .keeper import Keeper
+from .records import Kept, KeptItem, Upstream
+from .vault import Vault
+
+__all__ = ["Historian", "History"]
+
+logger = logging.getLogger("asgi_llm")
+
+_PURGE_EVERY = 600.0
+_REFERENCES = ("previous_response_id", "conversation")
+
+
+class Historian(Protocol):
+    """Looks at requests between the plan and the first attempt."""
+
+    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
+        """The caller that the answer is given to: the same one, or one that keeps the answer.
+
+        Raises:
+            ClientError: the request refers to what is not there, or not kept here.
+            StoreError: what it refers to cannot be looked up.
+        """
+        ...
+
+    async def forget(self, scope: Scope) -> int:
+        """Deletes all that is kept of the scope; how many responses and conversations."""
+        ...
+
+
+class _Answer(Struct):
+    """What is read of a response object."""
+
+    id: str = ""
+    status: Status = "completed"
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_encode = msgspec.json.Encoder().encode
+
+
+class History:
+    """See ``Historian``. ``now`` tells seconds since the epoch."""
+
+    def __init__(
+        self,
+        store: ResponseStore,
+        settings: ResponseSettings,
+        vault: Vault,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self.settings = settings
+        self.vault = vault
+        self.now = now
+        self._purged = 0.0
+
+    def expires(self, now: float) -> float:
+        return now + self.settings.retention if self.settings.retention else FOREVER
+
+    def expansion(self, scope: Scope, now: float) -> Expansion:
+        return Expansion(self.store, self.vault, self.settings, scope, now)
+
+    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
+        if exchange.dialect.name != "responses":
+            return caller
+        body = exchange.body
+        asked = read_asked(body)
+        refuse_background(asked)
+        store = asked.store is not False and not counting
+        if not store and not asked.refers and b"item_reference" not in body:
+            return caller
+        scope, now = Scope.of(exchange.identity), self.now()
+        earlier, new = await self.read(scope, asked, now)
+        if counting:
+            items = listed(bytes(item.item) for item in (*earlier.items, *new))
+            exchange.body = edited(body, {"input": items}, _REFERENCES)
+            return caller
+        exchange.continuation = continuation = Continuation(
+            asked=asked,
+            scope=scope,
+            id=new_id("resp_", now),
+            created=now,
+            body=body,
+            store=store,
+            earlier=earlier.items,
+            new=new,
+            parents=earlier.parents,
+            native=self.settings.native == "reference" and store,
+            upstream=earlier.upstream,
+        )
+        if exchange.plan is not None:
+            continuation.fit(exchange, exchange.plan.legs[0])  # what is reserved goes by the whole of it
+        self._tidy(runtime, now)
+        ending = Keeping(self, exchange, continuation)
+        return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
+
+    async def forget(self, scope: Scope) -> int:
+        return await self.store.forget(scope)
+
+    async def read(self, scope: Scope, asked: Asked, now: float) -> tuple[Earlier, list[KeptItem]]:
+        """What the request builds upon, and its own items.
+
+        Raises:
+            ClientError: it is not what the API takes, or refers to what is not there.
+        """
+        expansion = self.expansion(scope, now)
+        earlier = Earlier([])
+        if asked.previous_response_id is not None:
+            earlier = await expansion.response(asked.previous_response_id)
+        elif (name := asked.conversation_id) is not None:
+            earlier = await expansion.conversation(name)
+        new = await expansion.references(new_items(asked.input, "input", now), earlier.items)
+        return earlier, new
+
+    def row(self, continuation: Continuation, kept: Kept, status: Status) -> ResponseRow:
+        asked = continuation.asked
+        return ResponseRow(
+            id=continuation.id,
+            created=continuation.created,
+            expires=self.expires(continuation.created),
+            status=status,
+            data=self.vault.seal(_encode(kept)),
+            parent=asked.previous_response_id,
+            conversation=asked.conversation_id,
+            items=tuple(item.id for item in (*kept.input, *output_of(kept))),
+        )
+
+    def items(self, items: list[KeptItem]) -> list[ItemRow]:
+        return [ItemRow(item.id, self.vault.seal(_encode(item))) for item in items]
+
+    def _tidy(self, runtime: Runtime, now: float) -> None:
+        if now - self._purged > _PURGE_EVERY:
+            self._purged = now
+            runtime.spawn(self._purge(now), "purge of responses")
+
+    async def _purge(self, now: float) -> None:
+        try:
+            await self.store.purge(now)
+        except StoreError as error:
+            logger.warning("expired responses could not be deleted: %r", error.__cause__)
+
+
+class Keeping:
+    """See ``Ending``: keeps the answer to ``continuation``."""
+
+    __slots__ = ("_continuation", "_exchange", "_history")
+
+    def __init__(self, history: History, exchange: Exchange, continuation: Continuation) -> None:
+        self._history = history
+        self._exchange = exchange
+        self._continuation = continuation
+
+    def members(self) -> Mapping[str, bytes]:
+        asked, conversation = self._continuation.asked, self._continuation.asked.conversation_id
+        values = {
+            "id": _encode(self._continuation.id),
+            "previous_response_id": _encode(asked.previous_response_id),
+            "conversation": _encode(None if conversation is None else {"id": conversation}),
+            "store": b"true" if self._continuation.store else b"false",
+        }
+        if asked.metadata and bytes(asked.metadata) != b"null":
+            # Not every upstream is told, and so not every one says it again.
+            values["metadata"] = bytes(asked.metadata)
+        return values
+
+    async def keep(self, response: bytes, upstream_id: str) -> Mapping[str, bytes]:
+        continuation, history = self._continuation, self._history
+        leg = self._exchange.leg
+        upstream = None
+        if leg is not None and continuation.referred and upstream_id:
+            upstream = Upstream(leg.crew.target.name, credential_of(leg), upstream_id)
+        maker = "" if leg is None else maker_of(leg)
+        kept = Kept(Raw(response), tuple(continuation.new), maker, upstream)
+        row = history.row(continuation, kept, _answer.decode(response).status)
+        added = self._added(kept) if row.conversation is not None else []
+        if len(row.data) > history.settings.max_response:
+            logger.warning("request %s: a response of %d bytes is not kept", self._exchange.id, len(row.data))
+            return {"store": b"false"}
+        try:
+            if not continuation.store:
+                if row.conversation is not None:
+                    await history.store.add_items(continuation.scope, row.conversation, added, continuation.created)
+                return {}
+            kept_so = await history.store.put(continuation.scope, row, added=added, kept=continuation.parents)
+        except StoreError as error:
+            if history.settings.required:
+                raise
+            logger.warning("request %s: the response is not kept: %r", self._exchange.id, error.__cause__)
+            return {"store": b"false"}
+        return {} if kept_so else {"store": b"false"}
+
+    def warnings(self) -> tuple[tuple[Warned, ...], Headers]:
+        return self._continuation.warnings(), []
+
+    def _added(self, kept: Kept) -> list[ItemRow]:
+        """What is added to the conversation. There are servers that give the items of each answer the same ids; those
+        are new items all the same."""
+        continuation = self._continuation
+        known = {item.id for item in (*continuation.earlier, *continuation.new)}
+        made = [
+            structs.replace(item, id=item_id("", continuation.created)) if item.id in known else item
+            for item in output_of(kept)
+        ]
+        return self._history.items([*continuation.new, *made])
+
+
+def refuse_background(asked: Asked) -> None:
+    """
+    Raises:
+        ClientError: it is to run in the background.
+    """
+    if asked.background:
+        raise ClientError(
+            "responses do not run in the background here", code="background_not_supported", param="background"
+        )

@@ -1,0 +1,177 @@
+"""The answer to a request of the Responses API on its way out: its ids become the gateway's, and it is kept before its
+last event is sent. Whoever has read that event finds the response, in any process.
+
+Stands between the pipeline and the caller, so that it sees what the caller is about to see, however it came about:
+passed on, translated, whole or in events.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.dialects.interface import Warned
+from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.types import Headers
+
+from .edit import edit_event, edited, listed
+
+__all__ = ["Ending", "Keeper"]
+
+_BLANK = re.compile(rb"\n\n|\r\n\r\n|\r\r")
+_TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class Ending(Protocol):
+    """What is done to an answer."""
+
+    def members(self) -> Mapping[str, bytes]:
+        """Members of every response object, as encoded JSON."""
+        ...
+
+    async def keep(self, response: bytes, upstream_id: str) -> Mapping[str, bytes]:
+        """Told of the last response object, with those members, and of what the upstream calls it. Further members of
+        it.
+
+        Raises:
+            AsgiLLMError: it cannot be kept, and is not to be sent without.
+        """
+        ...
+
+    def warnings(self) -> tuple[tuple[Warned, ...], Headers]:
+        """What is to be said in the head of the answer."""
+        ...
+
+
+class _Event(Struct):
+    type: str = ""
+    response: Raw = Raw()
+    item: Raw = Raw()
+
+
+class _Response(Struct):
+    id: Raw = Raw()
+    output: list[Raw] | None = None
+
+
+_event = msgspec.json.Decoder(_Event)
+_response = msgspec.json.Decoder(_Response)
+
+
+class Keeper:
+    """A ``Caller``. ``limit`` is bytes of one event; a larger one passes as it is, and nothing is kept."""
+
+    __slots__ = ("_caller", "_ending", "_exchange", "_held", "_items", "_limit", "_over", "fields", "headers", "scope")
+
+    def __init__(self, exchange: Exchange, caller: Caller, ending: Ending, limit: int) -> None:
+        self._exchange = exchange
+        self._caller = caller
+        self._ending = ending
+        self._limit = limit
+        self._held = b""
+        self._items: list[bytes] = []
+        self._over = False
+        self.scope = caller.scope
+        self.headers = caller.headers
+        self.fields = caller.fields
+
+    @property
+    def started(self) -> bool:
+        return self._caller.started
+
+    @property
+    def gone(self) -> bool:
+        return self._caller.gone
+
+    @property
+    def missed(self) -> bool:
+        return self._caller.missed
+
+    @property
+    def queued(self) -> bool:
+        return self._caller.queued
+
+    @queued.setter
+    def queued(self, value: bool) -> None:
+        self._caller.queued = value
+
+    async def body(self, limit: int) -> bytes:
+        return await self._caller.body(limit)
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        if 200 <= status < 300:
+            body = await self._end(body)
+            headers = self._headed(headers, len(body))
+        await self._caller.answer(status, headers, body)
+
+    async def start(self, status: int, headers: Headers) -> None:
+        await self._caller.start(status, self._headed(headers, None))
+
+    async def send(self, data: bytes) -> None:
+        if (data := await self._passing(data)) or self._caller.gone:
+            await self._caller.send(data)
+
+    async def finish(self, data: bytes = b"") -> None:
+        data = await self._passing(data)
+        rest, self._held = self._held, b""
+        await self._caller.finish(data + (await self._frame(rest) if rest else b""))
+
+    def _headed(self, headers: Headers, length: int | None) -> Headers:
+        warned, more = self._ending.warnings()
+        if warned:
+            self._exchange.warnings += warned
+            more = [*more, (b"x-llm-warnings", ", ".join(f"{one.field};{one.action}" for one in warned).encode())]
+        if length is not None:
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
+            more = [*more, (b"content-length", b"%d" % length)]
+        return headers + more
+
+    async def _passing(self, data: bytes) -> bytes:
+        """The events that are whole by now, as they are to be sent."""
+        if not self._held and b'"response' not in data and data.endswith(b"\n\n"):
+            return data
+        data = self._held + data
+        if len(data) > self._limit:
+            self._over, self._held = True, b""
+            return data
+        sent, at = [], 0
+        for blank in _BLANK.finditer(data):
+            sent.append(await self._frame(data[at : blank.end()]))
+            at = blank.end()
+        self._held = data[at:]
+        return b"".join(sent)
+
+    async def _frame(self, frame: bytes) -> bytes:
+        done = b'"response.output_item.done"' in frame
+        if (not done and b'"response"' not in frame) or self._over:
+            return frame
+        try:
+            event = _event.decode(b"".join(line[5:] for line in frame.splitlines() if line.startswith(b"data:")))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return frame
+        if event.item and event.type == "response.output_item.done":
+            self._items.append(bytes(event.item))
+        if not event.response or not event.type.startswith("response."):
+            return frame
+        response = bytes(event.response)
+        if event.type in _TERMINAL:
+            response = await self._end(response)
+        else:
+            response = edited(response, self._ending.members())
+        return edit_event(frame, lambda data: edited(data, {"response": response}))
+
+    async def _end(self, response: bytes) -> bytes:
+        try:
+            said = _response.decode(response)
+            known = msgspec.json.decode(said.id, type=str) if said.id else ""
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return response  # not what the API says; the caller gets what there is
+        values = dict(self._ending.members())
+        if self._items and not said.output:
+            # Some servers do not repeat at the end what they told before.
+            values["output"] = listed(self._items)
+        response = edited(response, values)
+        self._over = True
+        return edited(response, await self._ending.keep(response, known))

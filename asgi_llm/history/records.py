@@ -1,0 +1,61 @@
+"""What is inside the stored bytes."""
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from asgi_llm.errors import AsgiLLMError, Kind
+
+from .vault import UnreadableError, Vault
+
+__all__ = ["Kept", "KeptConversation", "KeptItem", "Upstream", "unseal"]
+
+T = TypeVar("T")
+
+
+class KeptItem(Struct, frozen=True, omit_defaults=True):
+    """An item, its id, and which model made it (``maker``, see ``continuation``); the caller's own have no maker."""
+
+    id: str
+    item: Raw
+    maker: str = ""
+
+
+class Upstream(Struct, frozen=True):
+    """What an upstream that keeps responses itself calls this one. Only that target, by that credential, knows it."""
+
+    target: str
+    credential: str
+    id: str
+
+
+class Kept(Struct, frozen=True, omit_defaults=True):
+    """A response: the object as it was sent, and what was new in its request."""
+
+    response: Raw
+    input: tuple[KeptItem, ...] = ()
+    maker: str = ""
+    upstream: Upstream | None = None
+
+
+class KeptConversation(Struct, frozen=True, omit_defaults=True):
+    metadata: dict[str, str] = {}
+
+
+_DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {
+    kind: msgspec.json.Decoder(kind) for kind in (Kept, KeptItem, KeptConversation)
+}
+
+
+def unseal(vault: Vault, data: bytes, kind: type[T]) -> T:
+    """
+    Raises:
+        AsgiLLMError: it is damaged, or was encrypted with a key that is gone; code ``stored_data_unreadable``.
+    """
+    try:
+        return _DECODERS[kind].decode(vault.open(data))  # type: ignore[no-any-return]  # the decoder of that type
+    except (UnreadableError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise AsgiLLMError(
+            "what is stored under this id cannot be read", kind=Kind.SERVER, code="stored_data_unreadable"
+        ) from None

@@ -1,0 +1,106 @@
+"""Kept responses: shown, replayed, deleted, and the input they answered."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from asgi_llm.dialects.interface import Answer, Restore
+from asgi_llm.dialects.registry import DIALECTS
+from asgi_llm.errors import AsgiLLMError, ClientError
+from asgi_llm.neutral.fold import unfold
+from asgi_llm.stores.scope import Scope
+
+from .edit import edit_event, edited
+from .expansion import missing
+from .history import History
+from .records import Kept, unseal
+from .views import Page, deleted, list_view
+
+__all__ = ["cancel", "delete", "input_items", "load", "replay"]
+
+_BEGUN = {"status": b'"in_progress"', "output": b"[]", "usage": b"null", "completed_at": b"null"}
+
+
+class _Item(Struct):
+    id: str = ""
+
+
+class _Shape(Struct):
+    model: str = ""
+    output: list[_Item] = []
+
+
+class _Last(Struct):
+    response: _Shape
+
+
+_shape = msgspec.json.Decoder(_Shape)
+_last = msgspec.json.Decoder(_Last)
+
+
+async def load(history: History, scope: Scope, response_id: str) -> Kept:
+    """
+    Raises:
+        ClientError: it is not there.
+        StoreError: the store failed.
+    """
+    row = await history.store.get(scope, response_id, history.now())
+    if row is None:
+        raise missing("Response", response_id, "response_not_found", "id")
+    return unseal(history.vault, row.data, Kept)
+
+
+async def delete(history: History, scope: Scope, response_id: str) -> Mapping[str, Any]:
+    if not await history.store.delete(scope, response_id, history.now()):
+        raise missing("Response", response_id, "response_not_found", "id")
+    return deleted(response_id, "response")
+
+
+async def cancel(history: History, scope: Scope, response_id: str) -> Kept:
+    """
+    Raises:
+        ClientError: it is not there, or does not run in the background.
+    """
+    await load(history, scope, response_id)
+    raise ClientError(
+        "Only responses that run in the background can be cancelled.", code="response_not_cancellable", param="id"
+    )
+
+
+async def input_items(history: History, scope: Scope, response_id: str, page: Page) -> Mapping[str, Any]:
+    """The items that were new in its request."""
+    items = list((await load(history, scope, response_id)).input)
+    if page.descending:
+        items.reverse()
+    if page.after is not None:
+        places = [place for place, item in enumerate(items, 1) if item.id == page.after]
+        if not places:
+            raise missing("Item", page.after, "item_not_found", "after")
+        items = items[places[0] :]
+    return list_view(items[: page.limit], more=len(items) > page.limit)
+
+
+async def replay(history: History, scope: Scope, response_id: str) -> bytes:
+    """Its stream, told anew from what was kept.
+
+    Raises:
+        ClientError: it is not there.
+    """
+    kept = bytes((await load(history, scope, response_id)).response)
+    dialect, said = DIALECTS["responses"], _shape.decode(kept)
+    try:
+        events = unfold(dialect.decode_response(kept, Restore()))
+        stream = dialect.stream_encoder(Answer(model=said.model)).feed(events)
+    except AsgiLLMError as error:  # a response that failed is told as one
+        return edit_event(dialect.encode_failure(error), lambda data: edited(data, {"response": kept}))
+    begun = edited(kept, _BEGUN)
+    frames = [frame + b"\n\n" for frame in stream.split(b"\n\n") if frame]
+    # The items were told under other ids, in the same order.
+    last = _last.decode(frames[-1][frames[-1].index(b"{") :])
+    for minted, item in zip(last.response.output, said.output, strict=False):
+        if minted.id and item.id:
+            frames = [frame.replace(minted.id.encode(), item.id.encode()) for frame in frames]
+    told = [edit_event(frame, lambda data: edited(data, {"response": begun})) for frame in frames[:2]]
+    return b"".join(told + frames[2:-1]) + edit_event(frames[-1], lambda data: edited(data, {"response": kept}))

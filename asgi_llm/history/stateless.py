@@ -1,0 +1,109 @@
+"""The Responses API where nothing is kept, and that is said: references are refused, a wish to store is answered with
+a warning, and the id of an answer is one that no upstream knows."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from asgi_llm.dialects.interface import Warned
+from asgi_llm.errors import ClientError
+from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.neutral.request import Reasoning
+from asgi_llm.pipeline.plan import Leg
+from asgi_llm.runtime import Runtime
+from asgi_llm.stores.scope import Scope
+from asgi_llm.types import Headers
+
+from .asked import item_types, read_asked
+from .edit import edited
+from .ids import new_id
+from .keeper import Keeper
+
+__all__ = ["Stateless"]
+
+_STORE = Warned("store", "warn", "Nothing is kept here: the response cannot be retrieved or built upon.")
+_REASONING = Warned("reasoning", "warn", "Thoughts that this upstream cannot take back are left out.")
+_TEXTS = {"store": "store ignored; this gateway keeps no responses", "reasoning": "reasoning items dropped"}
+_MAKERS = {"messages": "anthropic.", "gemini": "google.", "responses": "openai.", "chat": "openrouter."}
+"""The beginning of the kinds of proof that each dialect can send back."""
+
+
+class Stateless:
+    """See ``Historian``."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+
+    async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
+        if exchange.dialect.name != "responses":
+            return caller
+        asked = read_asked(exchange.body)
+        for name in ("previous_response_id", "conversation", "background"):
+            if getattr(asked, name):
+                raise _unsupported(name)
+        if b'"item_reference"' in exchange.body and _refers(exchange):
+            raise _unsupported("item_reference", param="input")
+        if counting:
+            return caller
+        ending = _Ending(exchange, new_id("resp_", self._now()), asked.store is not False)
+        exchange.continuation = ending
+        return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
+
+    async def forget(self, _scope: Scope) -> int:
+        return 0
+
+
+class _Ending(Struct, eq=False):
+    """See ``Ending``."""
+
+    exchange: Exchange
+    id: str
+    wished: bool
+
+    def fit(self, exchange: Exchange, leg: Leg) -> None:
+        # What nobody can refer to need not be kept by the upstream either.
+        if self.wished and leg.mode != "translated":
+            exchange.body = edited(exchange.body, {"store": b"false"})
+        elif self.wished and b'"store"' in exchange.body:
+            exchange.body = edited(exchange.body, {}, ("store",))
+
+    def members(self) -> Mapping[str, bytes]:
+        return {"id": b'"%b"' % self.id.encode(), "store": b"false"}
+
+    async def keep(self, _response: bytes, _upstream_id: str) -> Mapping[str, bytes]:
+        return {}
+
+    def warnings(self) -> tuple[tuple[Warned, ...], Headers]:
+        warned = [_STORE] if self.wished else []
+        if b'"reasoning"' in self.exchange.body and _drops_thoughts(self.exchange):
+            warned.append(_REASONING)
+        texts = [f'299 - "{_TEXTS[one.field]}"'.encode() for one in warned]
+        return tuple(warned), [(b"warning", b", ".join(texts))] if texts else []
+
+
+def _drops_thoughts(exchange: Exchange) -> bool:
+    leg = exchange.leg
+    if leg is None or leg.mode != "translated" or exchange.request is None:
+        return False
+    made = _MAKERS[leg.dialect.name]
+    profile = leg.crew.target.profile
+    readable = leg.dialect.name == "chat" and (profile.reasoning_field or profile.reasoning_details == "all")
+    return any(
+        isinstance(part, Reasoning) and not readable and not any(one.kind.startswith(made) for one in part.carriers)
+        for turn in exchange.request.turns
+        for part in turn.parts
+    )
+
+
+def _refers(exchange: Exchange) -> bool:
+    """Whether the words are an item's type, rather than something that is said."""
+    return "item_reference" in item_types(read_asked(exchange.body).input)
+
+
+def _unsupported(name: str, param: str | None = None) -> ClientError:
+    return ClientError(
+        f"{name} needs responses that are kept, and this gateway keeps none; send the whole conversation as input",
+        code=f"{name}_not_supported",
+        param=param or name,
+    )

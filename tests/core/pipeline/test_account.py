@@ -1,0 +1,460 @@
+"""What is recorded of an exchange, whatever became of it: every dialect, streamed and whole, each ending, each way of
+telling what was used. The rows are exact, and there is always one."""
+
+import asyncio
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asgi_llm import Exchange, Gateway
+from asgi_llm.identity import IDENTITY_KEY, Identity
+from asgi_llm.metering.row import Row
+from asgi_llm.stores.owner import ANYBODY
+from asgi_llm.testing import (
+    Answer,
+    ASGIDriver,
+    Reset,
+    ScriptedUpstream,
+    Stall,
+    Tokens,
+    chat_completion,
+    chat_error,
+    chat_events,
+    gemini_error,
+    gemini_events,
+    gemini_response,
+    messages_error,
+    messages_events,
+    messages_message,
+    responses_error,
+    responses_events,
+    responses_response,
+)
+
+DIALECTS = ("chat", "messages", "responses", "gemini")
+PROVIDERS = {"chat": "openai", "messages": "anthropic", "responses": "openai", "gemini": "gemini"}
+BASES = {"chat": "/v1", "messages": "/v1", "responses": "/v1", "gemini": ""}
+EVENTS: dict[str, Callable[..., list[Any]]] = {
+    "chat": chat_events,
+    "messages": messages_events,
+    "responses": responses_events,
+    "gemini": gemini_events,
+}
+WHOLE: dict[str, Callable[..., Any]] = {
+    "chat": chat_completion,
+    "messages": messages_message,
+    "responses": responses_response,
+    "gemini": gemini_response,
+}
+ERRORS: dict[str, Callable[..., Answer]] = {
+    "chat": chat_error,
+    "messages": messages_error,
+    "responses": responses_error,
+    "gemini": gemini_error,
+}
+TOKENS = Tokens(input=100, output=30, cached=60, reasoning=10)
+SAID: dict[str, dict[str, Any]] = {
+    "chat": {"fresh": 40, "cache_read": 60, "cache_write": None, "visible": 20, "reasoning": 10},
+    "messages": {"fresh": 40, "cache_read": 60, "cache_write": None, "visible": 30, "reasoning": None},
+    "responses": {"fresh": 40, "cache_read": 60, "cache_write": None, "visible": 20, "reasoning": 10},
+    "gemini": {"fresh": 40, "cache_read": 60, "cache_write": None, "visible": 20, "reasoning": 10},
+}
+ANN = Identity(subject="ann", tenant="acme", key_id="k1")
+PRICES = {"own": [{"model": "m", "input": 2, "output": 10, "cache_read": 0.5}], "library": False}
+
+
+def request(dialect: str, stream: bool, **more: Any) -> tuple[str, dict[str, Any]]:
+    """Path and body of a request."""
+    if dialect == "gemini":
+        verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
+        return f"/v1beta/models/m:{verb}", {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}], **more}
+    path = {"chat": "chat/completions", "messages": "messages", "responses": "responses"}[dialect]
+    said: dict[str, Any] = (
+        {"input": "Hi"} if dialect == "responses" else {"messages": [{"role": "user", "content": "Hi"}]}
+    )
+    limit = {"max_tokens": 50} if dialect == "messages" else {}
+    return f"/v1/{path}", {"model": "m", "stream": stream, **limit, **said, **more}
+
+
+def gateway(upstream: ScriptedUpstream, dialect: str, **more: Any) -> Gateway:
+    target = {
+        "provider": PROVIDERS[dialect],
+        "base_url": upstream.url + BASES[dialect],
+        "api_key": "k",
+        "dialects": [dialect],
+        "retry": {"attempts": 1},
+        **more.pop("target", {}),
+    }
+    return Gateway({"targets": {"up": target}, "prices": PRICES, "ledger": {}, **more})
+
+
+async def rows_of(gate: Gateway) -> list[Row]:
+    writer = gate.runtime().ledger
+    assert writer is not None
+    await writer.flush()
+    return await writer.ledger.rows(ANYBODY)
+
+
+async def recorded(
+    answer: Answer | list[Answer],
+    caller: str,
+    upstream_dialect: str | None = None,
+    *,
+    stream: bool,
+    leave_after: int | None = None,
+    body: dict[str, Any] | None = None,
+    **more: Any,
+) -> Row:
+    """The row of one request. The caller leaves after so many pieces of the answer, where that is said."""
+    async with ScriptedUpstream(answer) as upstream:
+        gate = gateway(upstream, upstream_dialect or caller, **more)
+        path, told = request(caller, stream)
+        async with gate.running():
+            driver = ASGIDriver(gate.asgi, scope={IDENTITY_KEY: ANN})
+            exchange = await driver.request("POST", path, json=told | (body or {}))
+            if leave_after is None:
+                await exchange.body()
+            else:
+                if leave_after:
+                    await exchange.start()
+                for _ in range(leave_after):
+                    await exchange.next_chunk()
+                if not leave_after:
+                    await upstream.wait_request()
+                exchange.disconnect()
+            await exchange.finished()
+            (row,) = await rows_of(gate)
+    return row
+
+
+def tokens(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) or (None if name in ("cache_write", "reasoning") else getattr(row, name))
+            for name in ("fresh", "cache_read", "cache_write", "visible", "reasoning")}  # fmt: skip
+
+
+def midway(dialect: str) -> list[Any]:
+    """The first events of a stream, usage so far where the dialect tells that as it goes."""
+    events = copy.deepcopy(EVENTS[dialect](("Hello", " there", " you"), tokens=TOKENS))
+    if dialect == "gemini":
+        events[0]["usageMetadata"] = {"promptTokenCount": 100, "cachedContentTokenCount": 60, "totalTokenCount": 100}
+        return events[:2]
+    return events[: 6 if dialect == "responses" else 4]
+
+
+def without_usage(value: Any) -> Any:
+    """An answer or an event that says nothing of what was used."""
+    value = copy.deepcopy(value)
+    if isinstance(value, dict):
+        for holder in (value, value.get("message"), value.get("response")):
+            if isinstance(holder, dict):
+                holder.pop("usage", None)
+                holder.pop("usageMetadata", None)
+    return value
+
+
+streams = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+callers = pytest.mark.parametrize("caller", DIALECTS)
+spoken = pytest.mark.parametrize("upstream", DIALECTS)
+
+
+def answer(dialect: str, stream: bool, **options: Any) -> Answer:
+    return Answer.sse(EVENTS[dialect](**options)) if stream else Answer.json(WHOLE[dialect](**options))
+
+
+@callers
+@spoken
+@streams
+async def test_a_complete_answer(caller: str, upstream: str, stream: bool) -> None:
+    row = await recorded(answer(upstream, stream, tokens=TOKENS), caller, upstream, stream=stream)
+    assert tokens(row) == SAID[upstream]
+    assert (row.tenant, row.subject, row.key_id) == ("acme", "ann", "k1")
+    assert (row.dialect, row.upstream_dialect, row.stream) == (caller, upstream, stream)
+    assert (row.model, row.served, row.target, row.worker, row.attempts) == ("m", "m", "up", "up#0", 1)
+    assert (row.status, row.outcome, row.error, row.finish) == (200, "ok", None, "end")
+    assert (row.cost, row.market, row.cost_source) == (40 * 2 + 30 + 30 * 10, 410, "own")
+    assert (row.flags, row.estimated, row.reported) == ((), False, None)
+    assert row.first_byte_ms is not None
+    assert 0 <= row.first_byte_ms <= row.total_ms
+
+
+@callers
+@spoken
+async def test_a_stream_that_stops_midway(caller: str, upstream: str) -> None:
+    row = await recorded(Answer.sse(midway(upstream)), caller, upstream, stream=True)
+    assert (row.outcome, row.status) == ("interrupted", 200)
+    assert row.error is not None
+    if upstream in ("messages", "gemini"):
+        assert row.flags == ("partial_usage",)
+        assert (row.fresh, row.cache_read, row.estimated) == (40, 60, False)
+    else:
+        assert row.flags == ("no_usage",)
+        assert row.estimated
+        assert row.fresh
+    assert row.cost
+
+
+@callers
+@spoken
+async def test_a_stream_whose_connection_breaks(caller: str, upstream: str) -> None:
+    row = await recorded(Answer.sse([*midway(upstream), Reset()]), caller, upstream, stream=True)
+    assert (row.outcome, row.attempts) == ("interrupted", 1)
+    assert row.flags == (("partial_usage",) if upstream in ("messages", "gemini") else ("no_usage",))
+
+
+@callers
+@spoken
+@streams
+async def test_an_upstream_that_says_no(caller: str, upstream: str, stream: bool) -> None:
+    row = await recorded(ERRORS[upstream](500), caller, upstream, stream=stream)
+    assert (row.outcome, row.attempts, row.worker) == ("upstream_error", 1, "up#0")
+    assert row.status >= 500
+    assert row.error
+    assert (row.fresh, row.visible, row.cost, row.cost_source, row.estimated) == (None, None, None, None, False)
+
+
+@callers
+@spoken
+async def test_a_caller_that_leaves_in_the_middle(caller: str, upstream: str) -> None:
+    row = await recorded(Answer.sse([*midway(upstream), Stall()]), caller, upstream, stream=True, leave_after=1)
+    assert (row.outcome, row.status, row.attempts) == ("disconnected", 200, 1)
+    if upstream in ("messages", "gemini"):
+        assert (row.fresh, row.cache_read, row.flags, row.estimated) == (40, 60, ("partial_usage",), False)
+    else:
+        assert (row.flags, row.estimated) == (("no_usage",), True)
+        assert row.fresh
+    assert row.cost
+
+
+@callers
+@streams
+async def test_a_caller_that_leaves_before_the_answer(caller: str, stream: bool) -> None:
+    row = await recorded(Answer.silence(), caller, stream=stream, leave_after=0)
+    assert (row.outcome, row.status, row.attempts, row.first_byte_ms) == ("disconnected", 0, 1, None)
+    assert (row.estimated, row.flags, row.visible) == (True, ("no_usage",), 0)
+    assert row.fresh
+
+
+@callers
+@spoken
+@streams
+async def test_an_answer_that_says_nothing_of_what_was_used(caller: str, upstream: str, stream: bool) -> None:
+    text = "word " * 100
+    if stream:
+        said = Answer.sse([without_usage(event) for event in EVENTS[upstream](tuple(["word "] * 100), tokens=None)])
+    else:
+        said = Answer.json(without_usage(WHOLE[upstream](text, tokens=None)))
+    row = await recorded(said, caller, upstream, stream=stream)
+    assert (row.outcome, row.estimated, row.flags) == ("ok", True, ("no_usage",))
+    assert row.fresh == 8
+    assert row.visible is not None
+    assert 80 <= row.visible <= 220
+    assert row.cost == 2 * row.fresh + 10 * row.visible
+
+
+@callers
+@streams
+async def test_an_answer_that_used_nothing(caller: str, stream: bool) -> None:
+    """Zero is said, and not unknown."""
+    row = await recorded(answer(caller, stream, tokens=Tokens(input=0, output=0)), caller, stream=stream)
+    assert (row.fresh, row.visible, row.cost, row.estimated, row.flags) == (0, 0, 0, False, ())
+
+
+@pytest.mark.parametrize("caller", ["chat", "gemini"])
+@pytest.mark.parametrize("upstream", ["chat", "gemini"])
+async def test_usage_that_comes_early(caller: str, upstream: str) -> None:
+    """In a piece at the beginning, and in none after it."""
+    events = [without_usage(event) for event in EVENTS[upstream](tokens=TOKENS)]
+    full = EVENTS[upstream](tokens=TOKENS)
+    said = next(event for event in reversed(full) if isinstance(event, dict))
+    name = "usage" if upstream == "chat" else "usageMetadata"
+    events = [event for event in events if not (isinstance(event, dict) and event.get("choices") == [])]
+    events[0][name] = said[name]
+    row = await recorded(Answer.sse(events), caller, upstream, stream=True)
+    assert tokens(row) == SAID[upstream]
+
+
+@callers
+@spoken
+async def test_usage_that_comes_twice(caller: str, upstream: str) -> None:
+    """Reports are totals so far: the last one counts, and they are never added."""
+    events = copy.deepcopy(EVENTS[upstream](tokens=TOKENS))
+    if upstream == "chat":
+        first = copy.deepcopy(events[-2])
+        first["usage"] |= {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+        events.insert(1, first)
+    elif upstream == "messages":
+        last = next(event for event in events if event["type"] == "message_delta")
+        first = copy.deepcopy(last)
+        first["usage"]["output_tokens"] = 3
+        first["delta"]["stop_reason"] = None
+        events.insert(events.index(last), first)
+    elif upstream == "responses":
+        events[0]["response"]["usage"] = {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3}
+    else:
+        events[0]["usageMetadata"] = {"promptTokenCount": 7, "totalTokenCount": 7}
+    row = await recorded(Answer.sse(events), caller, upstream, stream=True)
+    assert tokens(row) == SAID[upstream]
+
+
+@callers
+@spoken
+async def test_usage_is_asked_for_and_not_shown_to_who_did_not_ask(caller: str, upstream: str) -> None:
+    async with ScriptedUpstream(answer(upstream, True, tokens=TOKENS)) as server:
+        gate = gateway(server, upstream)
+        path, body = request(caller, True)
+        async with gate.running():
+            exchange = await ASGIDriver(gate.asgi, scope={IDENTITY_KEY: ANN}).request("POST", path, json=body)
+            shown = await exchange.body()
+            await exchange.finished()
+            (row,) = await rows_of(gate)
+    if upstream == "chat":
+        assert server.requests[0].json["stream_options"] == {"include_usage": True}
+    if caller == "chat":
+        assert b'"usage":{' not in shown
+    assert tokens(row) == SAID[upstream]
+
+
+async def test_a_refusal_by_the_gateway_itself() -> None:
+    async with ScriptedUpstream() as upstream:
+        gate = gateway(upstream, "chat", target={"deny": ["m"]})
+        path, body = request("chat", False)
+        async with gate.running():
+            driver = ASGIDriver(gate.asgi, scope={IDENTITY_KEY: ANN})
+            await (await driver.request("POST", path, json=body)).finished()
+            await (await driver.request("POST", path, json=["no object"])).finished()
+            bad, denied = await rows_of(gate)
+    assert (denied.outcome, denied.status, denied.error, denied.attempts) == ("denied", 403, "model_not_permitted", 0)
+    assert (denied.model, denied.target, denied.fresh, denied.cost, denied.cost_source) == (
+        "m",
+        None,
+        None,
+        0,
+        "unsent",
+    )
+    assert (bad.outcome, bad.status, bad.model) == ("client_error", 400, None)
+
+
+async def test_the_attempts_and_the_worker_that_served() -> None:
+    async with (
+        ScriptedUpstream(chat_error(500)) as first,
+        ScriptedUpstream(answer("chat", False, tokens=TOKENS)) as second,
+    ):
+        workers = [{"url": f"{server.url}/v1"} for server in (first, second)]
+        gate = gateway(first, "chat", target={"base_url": None, "workers": workers, "retry": {"base": 0}})
+        path, body = request("chat", False)
+        async with gate.running():
+            driver = ASGIDriver(gate.asgi, scope={IDENTITY_KEY: ANN})
+            await (await driver.request("POST", path, json=body)).finished()
+            (row,) = await rows_of(gate)
+    assert (row.outcome, row.attempts, row.worker, row.status, row.cost) == ("ok", 2, "up#1", 200, 410)
+
+
+async def test_another_name_of_the_model_and_what_was_left_out() -> None:
+    row = await recorded(
+        answer("messages", False, tokens=TOKENS),
+        "chat",
+        "messages",
+        stream=False,
+        body={"model": "fast", "seed": 1},
+        target={"models": {"fast": "m"}},
+    )
+    assert (row.model, row.served, row.cost, row.mode) == ("fast", "m", 410, "translated")
+    assert row.warnings == ("seed;warn",)
+
+
+@callers
+async def test_tools_on_offer_and_in_use(caller: str) -> None:
+    schema = {"type": "object", "properties": {}}
+    bodies: dict[str, dict[str, Any]] = {
+        "chat": {
+            "tools": [{"type": "function", "function": {"name": "look", "parameters": schema}}],
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {
+                    "role": "assistant",
+                    "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+                },
+                {"role": "tool", "tool_call_id": "c1", "content": "seen"},
+            ],
+        },
+        "messages": {
+            "tools": [{"name": "look", "input_schema": schema}],
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "look", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "seen"}]},
+            ],
+        },
+        "responses": {
+            "tools": [{"type": "function", "name": "look", "parameters": schema}],
+            "input": [
+                {"role": "user", "content": "Hi"},
+                {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c1", "output": "seen"},
+            ],
+        },
+        "gemini": {
+            "tools": [{"functionDeclarations": [{"name": "look", "parameters": schema}]}],
+            "contents": [
+                {"role": "user", "parts": [{"text": "Hi"}]},
+                {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {}}}]},
+                {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"result": "seen"}}}]},
+            ],
+        },
+    }
+    row = await recorded(answer(caller, False, tokens=TOKENS), caller, stream=False, body=bodies[caller])
+    assert (row.outcome, row.mode) in [("ok", "verbatim"), ("ok", "patched")]
+    assert (row.tools_offered, row.tools_used) == (("function:look",), ("function:look",))
+
+
+async def test_a_whole_answer_that_says_it_failed() -> None:
+    row = await recorded(answer("responses", False, finish="failed", tokens=TOKENS), "responses", stream=False)
+    assert row.outcome == "upstream_error"
+
+
+async def test_counting_tokens_uses_none() -> None:
+    async with ScriptedUpstream(Answer.json({"input_tokens": 12})) as upstream:
+        gate = gateway(upstream, "messages")
+        async with gate.running():
+            driver = ASGIDriver(gate.asgi, scope={IDENTITY_KEY: ANN})
+            body = request("messages", False)[1]
+            await (await driver.request("POST", "/v1/messages/count_tokens", json=body)).finished()
+            (row,) = await rows_of(gate)
+    assert (row.endpoint, row.outcome, row.fresh, row.cost, row.flags) == ("messages_count_tokens", "ok", None, 0, ())
+
+
+async def test_without_a_ledger_nothing_is_kept() -> None:
+    settled: list[Exchange] = []
+    async with ScriptedUpstream(answer("chat", True)) as upstream:
+        target = {"provider": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}
+        gate = Gateway({"targets": {"up": target}, "auth": {"anonymous": True}}, on_settled=settled.append)
+        path, body = request("chat", True)
+        async with gate.running():
+            assert gate.runtime().ledger is None
+            await (await ASGIDriver(gate.asgi).request("POST", path, json=body)).finished()
+    assert settled[0].answered is None
+
+
+@pytest.mark.parametrize("url", ["sqlite_url", "postgres_url"])
+async def test_rows_outlive_the_gateway(url: str, request: pytest.FixtureRequest) -> None:
+    pytest.importorskip("sqlalchemy")
+    store = {"url": request.getfixturevalue(url)}
+    kept: list[Row] = []
+    for number in (1, 2):
+        async with ScriptedUpstream([answer("chat", True, tokens=TOKENS)] * 5) as upstream:
+            target = {"provider": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}
+            gate = Gateway({"targets": {"up": target}, "prices": PRICES, "store": store})
+            async with gate.running():
+                driver = ASGIDriver(gate.asgi, scope={IDENTITY_KEY: ANN})
+                asked = request_body = globals()["request"]("chat", True)
+                sent = [await driver.request("POST", asked[0], json=request_body[1]) for _ in range(5)]
+                await asyncio.gather(*(one.finished() for one in sent))
+        # Closed, so that everything is written.
+        async with Gateway({"targets": {"up": target}, "store": store}).running() as reader:
+            writer = reader.runtime().ledger
+            assert writer is not None
+            kept = await writer.ledger.rows(ANYBODY)
+        assert len(kept) == 5 * number
+    assert {row.cost for row in kept} == {410}

@@ -1,0 +1,395 @@
+"""What follows a failed attempt: who is asked next, when, how often, and what the caller hears in the end."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from asgi_llm import Exchange, Gateway
+from asgi_llm.fleet.standing import standing
+from asgi_llm.testing import (
+    Answer,
+    ASGIDriver,
+    Recorded,
+    ScriptedUpstream,
+    chat_error,
+    chat_text,
+    messages_error,
+    messages_text,
+    no_leaks,
+)
+
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
+NO_WAIT = {"base": 0}
+Serve = Callable[..., Any]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    async with AsyncExitStack() as stack:
+
+        async def one(*script: Any) -> ScriptedUpstream:
+            said = script[0] if len(script) == 1 else list(script)
+            return await stack.enter_async_context(ScriptedUpstream(said))
+
+        yield one
+
+
+def target(*upstreams: ScriptedUpstream, **more: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"provider": "openai_compatible", "api_key": "sk-upstream-secret", "retry": NO_WAIT}
+    settings["workers"] = [{"url": f"{upstream.url}/v1"} for upstream in upstreams]
+    return settings | more
+
+
+class Desk:
+    """A gateway, and what was settled there."""
+
+    def __init__(self, targets: dict[str, Any], **settings: Any) -> None:
+        self.settled: list[Exchange] = []
+        tree = {"targets": targets, "auth": {"anonymous": True}, **settings}
+        self.gateway = Gateway(tree, on_settled=self.settled.append)
+
+    async def ask(self, model: str = "m", caller: str = "chat", **more: Any) -> tuple[int, dict[str, str], Any]:
+        body = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], **more}
+        exchange = await ASGIDriver(self.gateway.asgi).request("POST", PATHS[caller], json=body)
+        head, data = await exchange.start(), await exchange.body()
+        await exchange.finished()
+        return head.status, {name.decode(): value.decode() for name, value in head.headers}, data
+
+    @property
+    def tried(self) -> list[str]:
+        """Who was asked for the last request, and what came of it."""
+        return [f"{one.worker} {one.status or one.result}" for one in self.settled[-1].attempts]
+
+    def at_rest(self) -> bool:
+        runtime = self.gateway.runtime()
+        crews = runtime.fleet.crews.values()
+        return all(worker.load == 0 for crew in crews for worker in crew.workers)
+
+
+async def test_the_only_worker_is_asked_again_where_that_helps(serve: Serve) -> None:
+    upstream = await serve(Answer.reset(), chat_error(500), chat_text("Hello!"))
+    desk = Desk({"up": target(upstream)})
+    async with no_leaks(), desk.gateway.running():
+        status, headers, _ = await desk.ask()
+        assert (status, desk.tried) == (200, ["up#0 reset", "up#0 500", "up#0 200"])
+        assert "x-should-retry" not in headers
+        assert desk.at_rest()
+
+
+@pytest.mark.parametrize(
+    ("answer", "more"),
+    [
+        (Answer.html(200), {}),
+        (Answer.silence(), {"timeouts": {"answer": 0.05}}),
+        (chat_error(400), {}),
+        (chat_error(404), {}),
+        (chat_error(501), {}),
+    ],
+    ids=["no answer", "slow", "400", "404", "501"],
+)
+async def test_and_only_once_where_it_does_not(serve: Serve, answer: Answer, more: dict[str, Any]) -> None:
+    upstream = await serve(answer)
+    desk = Desk({"up": target(upstream, **more)})
+    async with desk.gateway.running():
+        assert (await desk.ask())[0] != 200
+    assert len(upstream.requests) == 1
+
+
+async def test_no_worker_is_asked_twice_where_there_are_others(serve: Serve) -> None:
+    upstreams = [await serve(chat_error(500)) for _ in range(2)]
+    desk = Desk({"up": target(*upstreams, retry={"base": 0, "attempts": 9})})
+    async with desk.gateway.running():
+        status, headers, _ = await desk.ask()
+    assert (status, headers["x-should-retry"]) == (500, "false")
+    assert [len(upstream.requests) for upstream in upstreams] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "times"), [("false", 500, 1), ("true", 400, 3)], ids=["no word stops", "a word moves"]
+)
+async def test_the_upstreams_own_word_counts_and_is_passed_on(serve: Serve, said: str, status: int, times: int) -> None:
+    upstream = await serve(chat_error(status, headers={"x-should-retry": said}))
+    desk = Desk({"up": target(upstream)})
+    async with desk.gateway.running():
+        got, headers, _ = await desk.ask()
+    assert (got, headers["x-should-retry"], len(upstream.requests)) == (status, said, times)
+
+
+async def test_without_a_budget_there_is_no_second_attempt(serve: Serve) -> None:
+    upstream = await serve(chat_error(500))
+    desk = Desk({"up": target(upstream, retry={"base": 0, "budget": 0})})
+    async with desk.gateway.running():
+        await desk.ask()
+    assert len(upstream.requests) == 1
+
+
+async def test_the_time_for_all_attempts_is_one(serve: Serve) -> None:
+    """The second attempt gets what the first has left, and a third that could not end is not begun."""
+    upstream = await serve(chat_error(500), Answer.silence())
+    desk = Desk({"up": target(upstream, timeouts={"total": 0.3, "answer": 600})})
+    async with desk.gateway.running():
+        status, headers, _ = await desk.ask()
+        (worker,) = desk.gateway.runtime().fleet.crews["up"].workers
+        assert worker.breaker.state(0) == "closed"  # the second failure was none of its own
+    assert (status, headers["x-llm-error-code"]) == (504, "upstream_timeout")
+    assert desk.tried == ["up#0 500", "up#0 total_timeout"]
+
+
+async def test_a_wait_that_would_outlast_the_time_is_not_begun(serve: Serve) -> None:
+    upstream = await serve(chat_error(429, headers={"retry-after": "2"}))
+    desk = Desk({"up": target(upstream, timeouts={"total": 1})})
+    async with desk.gateway.running():
+        status, headers, _ = await desk.ask()
+    assert (status, headers["retry-after"], len(upstream.requests)) == (429, "2", 1)
+
+
+# cooldown
+
+
+async def test_who_says_429_is_passed_over_until_then(serve: Serve) -> None:
+    busy = await serve(chat_error(429, headers={"retry-after": "7"}))
+    well = await serve(chat_text("Hello!"))
+    desk = Desk({"up": target(busy, well)})
+    async with desk.gateway.running():
+        for _ in range(6):
+            assert (await desk.ask())[0] == 200
+        runtime = desk.gateway.runtime()
+        found = standing(runtime.fleet.crews["up"], runtime.loop.time()).workers
+        assert [worker.breaker for worker in found] == ["closed", "closed"]
+        assert 6 < found[0].cooling["m"] <= 7
+        assert found[1].cooling == {}
+        await desk.ask("another-model")
+        await desk.ask("another-model")
+    assert [request.json["model"] for request in busy.requests] == ["m", "another-model"]
+
+
+@pytest.mark.parametrize("caller", ["chat", "messages"])
+async def test_where_all_are_at_their_limits_the_caller_hears_when_the_first_is_free(serve: Serve, caller: str) -> None:
+    upstreams = [await serve(chat_error(429, headers={"retry-after": str(seconds)})) for seconds in (30, 20, 40)]
+    desk = Desk({"up": target(*upstreams)})
+    async with desk.gateway.running():
+        first, headers, _ = await desk.ask(caller=caller)
+        assert (first, headers["retry-after"]) == (429, "20")
+        status, headers, body = await desk.ask(caller=caller)
+    assert (status, headers["x-llm-error-code"], headers["retry-after"]) == (429, "all_workers_cooling_down", "20")
+    assert "x-should-retry" not in headers
+    assert json.loads(body)["error"]["type"].startswith("rate_limit")
+    assert sum(len(upstream.requests) for upstream in upstreams) == 3
+
+
+async def test_nobody_left_is_told_from_being_at_the_limit(serve: Serve) -> None:
+    upstream = await serve(chat_error(500))
+    desk = Desk({"up": target(upstream, breaker={"failures": 1, "open_for": 9}, retry={"attempts": 1})})
+    async with desk.gateway.running():
+        await desk.ask()
+        status, headers, _ = await desk.ask()
+    assert (status, headers["x-llm-error-code"], headers["retry-after"]) == (503, "no_available_workers", "9")
+
+
+async def test_a_short_limit_of_the_only_worker_is_waited_for(serve: Serve) -> None:
+    upstream = await serve(chat_error(429, headers={"retry-after-ms": "60"}), chat_text("Hello!"))
+    desk = Desk({"up": target(upstream)})
+    async with desk.gateway.running():
+        status, _, _ = await desk.ask()
+    assert (status, desk.tried) == (200, ["up#0 429", "up#0 200"])
+
+
+async def test_a_long_one_is_the_callers_to_wait_for_and_nobody_asks_meanwhile(serve: Serve) -> None:
+    upstream = await serve(chat_error(429, headers={"retry-after-ms": "8250"}))
+    desk = Desk({"up": target(upstream)})
+    async with desk.gateway.running():
+        status, headers, _ = await desk.ask()
+        assert (status, headers["retry-after"], headers["retry-after-ms"]) == (429, "9", "8250")
+        assert (await desk.ask())[0] == 429
+    assert len(upstream.requests) == 1
+
+
+async def test_no_limit_lasts_longer_than_the_settings_have_it(serve: Serve) -> None:
+    upstream = await serve(chat_error(429, headers={"retry-after": "86400"}))
+    desk = Desk({"up": target(upstream, retry={"cooldown": 10})})
+    async with desk.gateway.running():
+        await desk.ask()
+        _, headers, _ = await desk.ask()
+    assert headers["retry-after"] == "10"
+
+
+async def test_an_overloaded_worker_is_left_alone_if_it_says_for_how_long(serve: Serve) -> None:
+    busy = await serve(messages_error(529, headers={"retry-after": "5"}))
+    well = await serve(messages_text("Hello!"))
+    desk = Desk({"up": target(busy, well, provider="anthropic")})
+    async with desk.gateway.running():
+        for _ in range(4):
+            assert (await desk.ask(caller="messages"))[0] == 200
+    assert len(busy.requests) == 1
+
+
+# keys
+
+
+def by_key(answers: dict[str, Answer]) -> Callable[[Recorded], Answer]:
+    return lambda request: answers[str(request.header("authorization")).removeprefix("Bearer ")]
+
+
+def keyed(upstream: ScriptedUpstream, *keys: str, **more: Any) -> dict[str, Any]:
+    settings = target(upstream, api_keys=list(keys), **more)
+    del settings["api_key"]
+    return settings
+
+
+def keys_of(upstream: ScriptedUpstream) -> list[str]:
+    return [str(request.header("authorization")).removeprefix("Bearer ") for request in upstream.requests]
+
+
+async def test_keys_take_turns(serve: Serve) -> None:
+    upstream = await serve(chat_text("Hello!"))
+    desk = Desk({"up": keyed(upstream, "sk-a", "sk-b", "sk-c")})
+    async with desk.gateway.running():
+        for _ in range(6):
+            await desk.ask()
+    assert keys_of(upstream) == ["sk-a", "sk-b", "sk-c"] * 2
+    assert [exchange.attempts[0].key for exchange in desk.settled] == [0, 1, 2] * 2
+
+
+@pytest.mark.parametrize(
+    "no",
+    [
+        chat_error(401),
+        chat_error(403),
+        chat_error(429, headers={"retry-after": "9"}),
+        chat_error(429, code="insufficient_quota"),
+    ],
+    ids=["401", "403", "429", "no money"],
+)
+async def test_a_key_that_is_refused_gives_way_to_the_next(
+    serve: Serve, no: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream = await serve(by_key({"sk-a": no, "sk-b": chat_text("Hello!")}))
+    desk = Desk({"up": keyed(upstream, "sk-a", "sk-b")})
+    async with desk.gateway.running():
+        for _ in range(4):
+            assert (await desk.ask())[0] == 200
+        found = standing(desk.gateway.runtime().fleet.crews["up"], desk.gateway.runtime().loop.time())
+        assert [bool(key.out) for key in found.keys] == [True, False]
+        assert found.workers[0].cooling == {}
+    assert keys_of(upstream) == ["sk-a", "sk-b", "sk-b", "sk-b", "sk-b"]
+    assert "sk-a" not in caplog.text
+
+
+async def test_all_keys_at_their_limits_are_told_like_all_workers(serve: Serve) -> None:
+    upstream = await serve(chat_error(429, headers={"retry-after": "9"}))
+    desk = Desk({"up": keyed(upstream, "sk-a", "sk-b")})
+    async with desk.gateway.running():
+        assert (await desk.ask())[0] == 429
+        status, headers, _ = await desk.ask()
+    assert (status, headers["x-llm-error-code"]) == (429, "all_workers_cooling_down")
+    assert keys_of(upstream) == ["sk-a", "sk-b"]
+
+
+async def test_all_keys_refused_is_no_fault_of_the_callers(serve: Serve) -> None:
+    upstream = await serve(chat_error(401))
+    desk = Desk({"up": keyed(upstream, "sk-a", "sk-b")})
+    async with desk.gateway.running():
+        for _ in range(2):
+            status, headers, body = await desk.ask()
+            assert (status, headers["x-llm-error-code"]) == (502, "upstream_authentication")
+            assert b"sk-" not in body
+
+
+# legs
+
+
+def routed(*fallback: Any, **more: Any) -> dict[str, Any]:
+    return {"routes": [{"model": "*", "target": "first", "fallback": list(fallback)}], **more}
+
+
+async def test_a_fallback_may_name_another_model_and_gets_the_original(serve: Serve) -> None:
+    first, second = await serve(chat_error(500)), await serve(messages_text("Hello!"))
+    targets = {"first": target(first), "second": target(second, provider="anthropic", models={"big": "claude-big"})}
+    desk = Desk(targets, **routed({"target": "second", "model": "big"}))
+    async with desk.gateway.running():
+        status, _, body = await desk.ask("gpt-x")
+    assert status == 200
+    assert second.requests[0].json["model"] == "claude-big"
+    assert second.requests[0].json["messages"][0]["role"] == "user"
+    assert json.loads(body)["model"] == "gpt-x"
+
+
+async def test_the_renamed_model_must_be_permitted(serve: Serve) -> None:
+    first, second = await serve(chat_error(500)), await serve()
+    targets = {"first": target(first), "second": target(second, allow=["small-*"])}
+    desk = Desk(targets, **routed({"target": "second", "model": "big"}))
+    async with desk.gateway.running():
+        assert (await desk.ask("small-one"))[0] == 500
+
+
+TOO_LONG = chat_error(400, "This model's maximum context length is 8192 tokens.", code="context_length_exceeded")
+
+
+async def test_a_request_too_long_goes_to_the_larger_model_only(serve: Serve) -> None:
+    first, same, large = await serve(TOO_LONG), await serve(), await serve(chat_text("Hello!"))
+    targets = {"first": target(first), "same": target(same), "large": target(large)}
+    desk = Desk(targets, **routed("same", {"target": "large", "model": "long", "on": "overflow"}))
+    async with desk.gateway.running():
+        status, _, _ = await desk.ask()
+    assert (status, desk.tried) == (200, ["first#0 400", "large#0 200"])
+    assert desk.settled[-1].why == "overflow"
+
+
+async def test_and_a_failure_does_not(serve: Serve) -> None:
+    first, large = await serve(chat_error(500)), await serve()
+    desk = Desk({"first": target(first), "large": target(large)}, **routed({"target": "large", "on": "overflow"}))
+    async with desk.gateway.running():
+        assert (await desk.ask())[0] == 500
+
+
+async def test_without_a_larger_one_the_caller_hears_that_it_is_too_long(serve: Serve) -> None:
+    first, same = await serve(TOO_LONG), await serve()
+    desk = Desk({"first": target(first), "same": target(same)}, **routed("same"))
+    async with desk.gateway.running():
+        status, headers, _ = await desk.ask()
+    assert (status, headers["x-llm-error-code"], desk.tried) == (400, "context_length_exceeded", ["first#0 400"])
+
+
+async def test_one_target_may_be_asked_for_two_models(serve: Serve) -> None:
+    def by_model(request: Recorded) -> Answer:
+        return TOO_LONG if request.json["model"] == "short" else chat_text("Hello!")
+
+    upstream = await serve(by_model)
+    desk = Desk({"first": target(upstream)}, **routed({"target": "first", "model": "long", "on": "any"}))
+    async with desk.gateway.running():
+        assert (await desk.ask("short"))[0] == 200
+    assert [request.json["model"] for request in upstream.requests] == ["short", "long"]
+
+
+# what is told
+
+
+async def test_the_way_is_told_where_the_settings_let_it(serve: Serve) -> None:
+    bad, well = await serve(chat_error(500)), await serve(chat_text("Hello!"))
+    desk = Desk({"first": target(bad), "second": target(well)}, **routed("second", routing={"header": True}))
+    async with desk.gateway.running():
+        _, headers, _ = await desk.ask()
+    assert headers["x-llm-route"] == (
+        'rung=route; route="*"; leg=2; target=second; mode=patched; worker=second#0; why=fallback; '
+        'attempts="first#0 status 500, first#0 status 500, first#0 status 500, second#0 ok"'
+    )
+
+
+async def test_and_of_failures_too(serve: Serve) -> None:
+    upstream = await serve(Answer.reset())
+    desk = Desk({"only": target(upstream, retry={"attempts": 1})}, routing={"header": True})
+    async with desk.gateway.running():
+        _, headers, _ = await desk.ask()
+    assert headers["x-llm-route"] == (
+        'rung=single; leg=1; target=only; mode=patched; worker=only#0; why=first; attempts="only#0 reset"'
+    )
+    assert "127.0.0.1" not in headers["x-llm-route"]
+
+
+async def test_it_is_not_told_unasked(serve: Serve) -> None:
+    desk = Desk({"only": target(await serve(chat_text("Hello!")))})
+    async with desk.gateway.running():
+        assert "x-llm-route" not in (await desk.ask())[1]
