@@ -99,11 +99,12 @@ class Writer:
                 {"type": "text", "text": "You are a coding agent."},
                 {"type": "text", "text": self.text(14000), "cache_control": {"type": "ephemeral"}},
             ],
-            "tools": [self._tool(number) for number in range(20)],
+            "tools": [self.tool(number) for number in range(20)],
             "messages": turns,
         }
 
-    def _tool(self, number: int) -> Body:
+    def tool(self, number: int) -> Body:
+        """One of some 2.7 KB."""
         properties: Body = {
             f"argument_{i}": {"type": self._random.choice(["string", "integer"]), "description": self.text(120)}
             for i in range(6)

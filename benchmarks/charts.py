@@ -1,4 +1,4 @@
-"""Bars from the medians: what a request or a chunk costs each system, as an SVG beside the tables."""
+"""Pictures beside the tables, as SVG: bars of what a request costs each system, curves of how a price grows."""
 
 from html import escape
 from math import log10
@@ -7,7 +7,7 @@ from report import DIRECT, OURS, Medians, number
 from systems import SYSTEMS
 from workloads import WORKLOADS
 
-__all__ = ["chart"]
+__all__ = ["chart", "curves"]
 
 WIDTH, LABEL, BAR, GAP, TITLE = 760, 200, 16, 4, 30  # pixels
 SCALE = 440  # pixels of the longest bar
@@ -50,4 +50,44 @@ def _bar(title: str, colour: str, cost: float, most: float, top: int) -> str:
         f'<text x="{LABEL - 8}" y="{middle}" text-anchor="end">{escape(title)}</text>'
         f'<rect x="{LABEL}" y="{top}" width="{length:.1f}" height="{BAR}" rx="2" fill="{colour}"/>'
         f'<text x="{LABEL + length + 6:.1f}" y="{middle}">{number(cost)}</text>'
+    )
+
+
+PLOT, LEFT, COLUMNS = 200, 46, 3  # pixels, pixels, plots beside each other
+
+
+def curves(series: dict[str, list[tuple[int, float]]]) -> str:
+    """A small plot of each series of (amount, microseconds), both on logarithmic scales."""
+    wide, high = PLOT + LEFT + 20, PLOT + 60
+    rows = -(-len(series) // COLUMNS)
+    drawn = []
+    for place, (title, points) in enumerate(series.items()):
+        left, top = place % COLUMNS * wide, place // COLUMNS * high
+        drawn.append(f'<g transform="translate({left},{top})">{_plot(title, points)}</g>')
+    width, height = COLUMNS * wide, rows * high
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+    style = "<style>text{font:11px system-ui,sans-serif;fill:#57606a}</style>"
+    return "\n".join([head, style, *drawn, "</svg>"]) + "\n"
+
+
+def _plot(title: str, points: list[tuple[int, float]]) -> str:
+    most, least = max(cost for _, cost in points), min(cost for _, cost in points)
+    # At least a hundredfold from bottom to top, so that what is flat looks flat.
+    low, high = log10(least) - 0.2, max(log10(most) + 0.2, log10(least) + 1.8)
+    far = log10(points[-1][0]) or 1
+    dots = [
+        (LEFT + log10(amount) / far * PLOT, 20 + PLOT * (1 - (log10(cost) - low) / (high - low)))
+        for amount, cost in points
+    ]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in dots)
+    marks = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLOURS[OURS]}"/>'
+        f'<text x="{x:.1f}" y="{y - 7:.1f}" text-anchor="middle">{number(cost)}</text>'
+        f'<text x="{x:.1f}" y="{PLOT + 36}" text-anchor="middle">{amount:,}</text>'
+        for (x, y), (amount, cost) in zip(dots, points, strict=True)
+    )
+    return (
+        f'<text x="0" y="12" font-weight="bold">{escape(title)}</text>'
+        f'<path d="M{LEFT},20V{PLOT + 20}H{LEFT + PLOT}" fill="none" stroke="{OTHER}"/>'
+        f'<polyline points="{line}" fill="none" stroke="{COLOURS[OURS]}" stroke-width="2"/>{marks}'
     )

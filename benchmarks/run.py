@@ -19,6 +19,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from bodies import write_bodies
 from build import BUILD, HERE, MissingError, compiled, say
@@ -80,19 +81,41 @@ def raise_file_limit() -> None:
         say(f"only {allowed} open files are allowed: of 10,000 idle streams some will fail (ulimit -n {OPEN_FILES})")
 
 
+class Upstream:
+    """The upstream, running on the core that it shares with the driver. Raises MissingError."""
+
+    def __init__(self, seconds: float) -> None:
+        driver_core, system_core = two_cores()
+        program, self.port = compiled("upstream"), free_port()
+        self.bench = Bench(compiled("load"), driver_core, system_core, self.port, seconds)
+        write_bodies(BUILD / "bodies")
+        os.sched_setaffinity(0, {driver_core})  # this process too stays off the core of the system under test
+        self.process = subprocess.Popen(pinned(driver_core, [str(program), str(self.port)]))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
 class Run:
     """One run: the upstream, the systems that could be started, and the rounds over them."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        driver_core, system_core = two_cores()
         raise_file_limit()
-        upstream, port = compiled("upstream"), free_port()
-        self.bench = Bench(compiled("load"), driver_core, system_core, port, options.seconds)
-        write_bodies(BUILD / "bodies")
+        self.upstream = Upstream(options.seconds)
+        self.bench = self.upstream.bench
         self.probe = (BUILD / "bodies" / "chat-2k.json").read_bytes()
-        os.sched_setaffinity(0, {driver_core})  # this process too stays off the core of the system under test
-        self.upstream = subprocess.Popen(pinned(driver_core, [str(upstream), str(port)]))
         self.running: dict[str, Running] = {}
         self.titles: dict[str, str] = {}
         self.versions: dict[str, str] = {}
@@ -156,8 +179,7 @@ class Run:
     def close(self) -> None:
         for running in self.running.values():
             running.stop()
-        self.upstream.kill()
-        self.upstream.wait()
+        self.upstream.close()
 
 
 def progress(metrics: Metrics, workload: Workload) -> str:

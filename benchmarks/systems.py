@@ -169,14 +169,15 @@ def answers(running: Running, body: bytes) -> str:
         return str(error)
 
 
-def prepare_asgi_llm(site: Site) -> Launch:
+def prepare_asgi_llm(site: Site, settings: str = "") -> Launch:
+    """With ``settings`` of its own, as TOML, or the usual ones."""
     project = HERE.parent
     recipe = (project / "pyproject.toml").read_text()
     bin_directory = environment("asgi-llm", ["-e", f"{project}[server]"], recipe)
-    settings = site.directory / "llm.toml"
-    settings.write_text(GATEWAY_SETTINGS.format(site=site))
+    file = site.directory / "llm.toml"
+    file.write_text(settings or GATEWAY_SETTINGS.format(site=site))
     command = [
-        *(str(bin_directory / "asgi-llm"), "serve", str(settings)),
+        *(str(bin_directory / "asgi-llm"), "serve", str(file)),
         *("--host", "127.0.0.1", "--port", str(site.port)),
     ]
     return Launch(command, installed_version(bin_directory, "asgi-llm"), {"BENCH_KEY": KEY})
