@@ -1,4 +1,4 @@
-"""The command line: ``asgi-llm demo | serve | check | explain``.
+"""The command line: ``asgi-llm demo | serve | check | explain | keys``.
 
 Answers go to standard output, everything else to standard error. Exit codes: 0, 1 for a problem, 2 for wrong usage.
 """
@@ -20,9 +20,10 @@ import msgspec
 import asgi_llm
 from asgi_llm.asgi.loopback import LoopbackOnly, is_loopback
 from asgi_llm.asgi.middleware import LLMMiddleware
-from asgi_llm.errors import ConfigError
+from asgi_llm.errors import ConfigError, StoreError
 from asgi_llm.explain import ExplainedLeg, Explanation
 from asgi_llm.gateway import Gateway
+from asgi_llm.keys_command import add_keys
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
 from asgi_llm.serving import bind, installed, missing, on_hangup, run
@@ -48,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         for problem in error.problems:
             _say(str(problem))
+        return 1
+    except StoreError as error:
+        _say(error.message)
         return 1
     except _Problem as problem:
         _say(str(problem))
@@ -75,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     for command in (demo, serve):
         command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         command.add_argument("--port", default=8000, type=_port, help="default: %(default)s")
+
+    add_keys(commands, _say)
 
     check = commands.add_parser("check", help="look for mistakes in the settings")
     check.set_defaults(run=_check)
@@ -170,7 +176,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _served(options: argparse.Namespace) -> tuple[Settings, bool]:
     """The settings, and whether they leave open who may call: then it is whoever is on this machine."""
     settings = Settings.load(options.file)
-    undecided = not settings.auth.keys and not settings.auth.anonymous
+    undecided = not (settings.auth.keys or settings.auth.issued or settings.auth.anonymous)
     if undecided:
         if not is_loopback(options.host):
             raise _Problem(

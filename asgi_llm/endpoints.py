@@ -87,6 +87,7 @@ _READ_DELETE = frozenset({"GET", "HEAD", "DELETE"})
 _READ_POST = frozenset({"GET", "HEAD", "POST"})
 
 STORED = (
+    Endpoint("response_compact", "/v1/responses/compact", _POST, "stored", "Compact a conversation", "responses"),
     Endpoint("response", "/v1/responses/{id}", _READ_DELETE, "stored", "A kept response", "responses"),
     Endpoint("response_cancel", "/v1/responses/{id}/cancel", _POST, "stored", "Cancel a response", "responses"),
     Endpoint(
@@ -192,6 +193,8 @@ class Table:
         # Ids stand behind the name of a collection, wherever that stands itself.
         for place, segment in enumerate(segments):
             if segment in ("responses", "conversations"):
+                if (endpoint := self._stored.get(tuple(segments))) is not None:
+                    return endpoint, ""
                 shape = segments.copy()
                 shape[place + 1 :: 2] = ["*"] * len(segments[place + 1 :: 2])
                 if (endpoint := self._stored.get(tuple(shape))) is not None:

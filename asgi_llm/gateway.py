@@ -15,8 +15,9 @@ from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
-from asgi_llm.history.opening import history_opener
+from asgi_llm.history.opening import Memories, history_opener
 from asgi_llm.identity import Identity
+from asgi_llm.keys.desk import KeyDesk
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.pipeline.bookkeeping import compile_prices, ledger_opener
 from asgi_llm.quotas.rules import compile_rules
@@ -25,10 +26,12 @@ from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
+from asgi_llm.stores.memory.keys import MemoryKeys
 from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.memory.quotas import MemoryQuotas
 from asgi_llm.stores.memory.responses import MemoryResponses
-from asgi_llm.stores.opening import database_opener, quotas_opener
+from asgi_llm.stores.memory.signatures import MemorySignatures
+from asgi_llm.stores.opening import database_opener, keys_opener, quotas_opener
 from asgi_llm.stores.scope import Scope
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Gateway:
 
     Attributes:
         asgi: the ASGI application to mount or to serve.
+        keys: issues API keys, where ``auth.issued`` is set.
         fleet: the workers: which there are and how they fare, and adding, draining and removing them at run time.
     """
 
@@ -72,7 +76,9 @@ class Gateway:
         self.settings = Settings.load(settings)
         self._ledger = MemoryLedger()
         self._counted = MemoryQuotas()
-        self._kept = MemoryResponses()
+        self._issued = MemoryKeys()
+        self.keys = KeyDesk(lambda: self.runtime().keyring)
+        self._kept = Memories(MemoryResponses(), MemorySignatures())
         self._blueprint = self._compile(self.settings)
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.fleet = FleetAdmin(lambda: self.runtime().fleet)
@@ -98,6 +104,7 @@ class Gateway:
             boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted),
+            open_keys=keys_opener(settings, self._issued),
             open_history=history_opener(settings, self._kept),
         )
 

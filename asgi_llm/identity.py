@@ -29,6 +29,10 @@ class Identity:
         roles: what the access rules go by.
         source: who vouches for it (``fastapi``, ``django-session``, ``key``, ``anonymous``).
         key_id: the public id of the gateway key that was used, or None.
+        scopes: what a key that was used is for, where it is not for everything: globs under ``endpoints``, ``models``
+            and ``targets``.
+        upstream_keys: target name -> an API key of the caller's own, shown there instead of the gateway's; never
+            logged, never sent anywhere else.
         extra: facts of the host's own for its hooks; never sent anywhere.
     """
 
@@ -37,6 +41,8 @@ class Identity:
     roles: tuple[str, ...] = ()
     source: str = "host"
     key_id: str | None = None
+    scopes: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False)
+    upstream_keys: Mapping[str, str] | None = field(default=None, compare=False, repr=False)
     extra: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -15,10 +15,12 @@ from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
+from asgi_llm.keys.ring import KeyRing
 from asgi_llm.lookout import Lookout
 from asgi_llm.metering.prices import Prices
 from asgi_llm.quotas.book import Book
 from asgi_llm.quotas.rules import Rule
+from asgi_llm.routing.access import Access
 from asgi_llm.routing.pins import Pins
 from asgi_llm.routing.resolve import Ladder
 from asgi_llm.settings import Settings
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from asgi_llm.history.history import Historian
     from asgi_llm.pipeline.account import Draft
     from asgi_llm.pipeline.plan import Plan
-    from asgi_llm.stores.opening import QuotasOpener
+    from asgi_llm.stores.opening import KeysOpener, QuotasOpener
     from asgi_llm.stores.sql.database import Database
     from asgi_llm.stores.writer import LedgerWriter
 
@@ -48,8 +50,8 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_ledger", "open_quotas", "pins",
-        "prices", "roster", "rules", "settings", "sinks", "targets",
+        "access", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
+        "open_ledger",        "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +67,7 @@ class Blueprint:
         open_ledger: "Callable[[Database | None], LedgerWriter[Draft]] | None" = None,
         rules: tuple[Rule, ...] = (),
         open_quotas: "QuotasOpener | None" = None,
+        open_keys: "KeysOpener | None" = None,
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
     ) -> None:
@@ -80,7 +83,9 @@ class Blueprint:
         self.open_ledger = open_ledger
         self.pins = Pins({name: _pin_key(settings, name) for name in targets})
         self.rules = rules
+        self.access = Access.of(settings.access)
         self.open_quotas = open_quotas
+        self.open_keys = open_keys
         self.roster = Roster(targets)
         boards = boards or MemoryBoards()
         self.open_boards = boards_opener(settings.state, boards)
@@ -92,7 +97,8 @@ def _pin_key(settings: Settings, target: str) -> bytes | None:
     """What ids of things that ``target`` keeps are signed with: the same in every process, and known to nobody else."""
     if settings.endpoints.id_key is not None:
         return settings.endpoints.id_key.get_secret_value().encode()
-    key = settings.targets[target].api_key
+    item = settings.targets[target]
+    key = item.api_keys[0] if item.api_keys else item.api_key
     return None if key is None else sha256(b"asgi-llm ids\0" + key.get_secret_value().encode()).digest()
 
 
@@ -107,6 +113,7 @@ class Runtime:
         history: what is remembered between requests; None where nothing is.
         ledger: where settled exchanges are recorded; None where no ledger is kept.
         lookout: tells callers that they wait for long.
+        keyring: the keys that were issued; None where none are.
         quotas: what limits callers; None where nothing does.
         media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
@@ -126,6 +133,7 @@ class Runtime:
         "fleet",
         "gate",
         "history",
+        "keyring",
         "ledger",
         "listing",
         "lookout",
@@ -165,6 +173,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self.quotas = self._open_quotas()
+        self.keyring = self._open_keys()
         self._prefix = f"req_{secrets.token_hex(8)}_"
         self._count = 0
         self.fleet.start(self.spawn)
@@ -223,6 +232,8 @@ class Runtime:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.lookout.close()
         await self.fleet.aclose()
+        if self.keyring is not None:
+            await self.keyring.aclose()
         if self.quotas is not None:
             await self.quotas.aclose()
         if self.ledger is not None:
@@ -235,6 +246,13 @@ class Runtime:
         if not blueprint.rules or blueprint.open_quotas is None:
             return None
         return Book(blueprint.rules, blueprint.open_quotas(self.database), self.spawn)
+
+    def _open_keys(self) -> KeyRing | None:
+        blueprint = self.blueprint
+        issued = blueprint.settings.auth.issued
+        if issued is None or blueprint.open_keys is None:
+            return None
+        return KeyRing(issued, blueprint.open_keys(self.database), self.spawn)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -19,7 +19,7 @@ from asgi_llm.endpoints import Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, ConfigError, Kind, PolicyError
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.fleet import Fleet
-from asgi_llm.pipeline.admit import authenticate
+from asgi_llm.pipeline.admit import identify
 from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.runtime import Runtime
 from asgi_llm.settings import Settings
@@ -57,13 +57,13 @@ def open_table(settings: Settings) -> Table:
     return table(settings.endpoints, stored=settings.responses.stateful is True)
 
 
-def is_admin(runtime: Runtime, caller: ASGICaller) -> bool:
+async def is_admin(runtime: Runtime, caller: ASGICaller) -> bool:
     """Whether the caller is known and has one of the roles."""
     settings = runtime.blueprint.settings.admin
     if not settings.enabled:
         return False
     try:
-        identity = authenticate(runtime, caller)
+        identity = await identify(runtime, caller)
     except AsgiLLMError:
         return False
     return identity.source != "anonymous" and not set(settings.roles).isdisjoint(identity.roles)
@@ -84,8 +84,8 @@ async def answer_admin(runtime: Runtime, caller: ASGICaller, name: str) -> tuple
         ClientError: the request is wrong.
         StoreError: the shared state cannot be reached.
     """
-    authenticate(runtime, caller)
-    if not is_admin(runtime, caller):
+    await identify(runtime, caller)
+    if not await is_admin(runtime, caller):
         raise PolicyError("this takes a role that you do not have", kind=Kind.PERMISSION, code="admin_required")
     admin = FleetAdmin(lambda: runtime.fleet)
     try:

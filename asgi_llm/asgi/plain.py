@@ -10,7 +10,8 @@ from asgi_llm.endpoints import Endpoint
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.exchange import Exchange
 from asgi_llm.fleet.listing import Model
-from asgi_llm.pipeline.admit import authenticate
+from asgi_llm.pipeline.admit import identify
+from asgi_llm.pipeline.enforce import permitted
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 
@@ -35,6 +36,8 @@ async def answer_plain(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint,
         (b"content-length", b"%d" % len(body)),
         (b"x-llm-request-id", request_id.encode("ascii")),
     ]
+    if endpoint.kind == "models" and (missing := runtime.listing.missing):
+        headers.append((b"x-llm-partial", ",".join(missing).encode("ascii")))
     await caller.answer(status, headers, b"" if caller.scope["method"] == "HEAD" else body)
 
 
@@ -43,13 +46,13 @@ async def _answer(
 ) -> tuple[int, Any]:
     match endpoint.kind:
         case "models":
-            authenticate(runtime, caller)
-            models = await runtime.listing.models(runtime.loop.time())
+            identity = await identify(runtime, caller)
+            models = permitted(runtime, identity, dialect, await runtime.listing.models(runtime.loop.time()))
             return 200, _one(models, rest, dialect) if rest else _list(models, dialect)
         case "ready" if runtime.stopping:
             return 503, {"status": "stopping"}
         case "ready":
-            details = {"fleet": fleet_state(runtime.fleet)} if is_admin(runtime, caller) else {}
+            details = {"fleet": fleet_state(runtime.fleet)} if await is_admin(runtime, caller) else {}
             return 200, {"status": "ready"} | details
         case "admin":
             return await answer_admin(runtime, caller, rest)

@@ -13,7 +13,8 @@ from asgi_llm.exchange import CallerGone, Exchange, HostRefusal
 from asgi_llm.history import conversations, responses
 from asgi_llm.history.history import History
 from asgi_llm.history.views import read_page
-from asgi_llm.pipeline.admit import authenticate
+from asgi_llm.pipeline.admit import identify
+from asgi_llm.pipeline.enforce import check_endpoint
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
@@ -31,16 +32,20 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
     exchange = Exchange(id=runtime.new_id(), endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time())
     runtime.enter()
     try:
-        exchange.identity = authenticate(runtime, caller)
-        history = runtime.history
-        if not isinstance(history, History):
+        exchange.identity = await identify(runtime, caller)
+        check_endpoint(runtime, exchange.identity, endpoint.name, dialect)
+        history = None if runtime.history is None else runtime.history.history
+        if history is None:
             raise ClientError("nothing is kept here", code="unknown_endpoint", kind=Kind.NOT_FOUND)
         body = b""
         if caller.scope["method"] == "POST":
             body = await caller.body(runtime.blueprint.settings.limits.body)
         scope = Scope.of(exchange.identity)
-        kind, said = b"application/json", b""
-        if endpoint.name == "response" and _streams(caller) and caller.scope["method"] != "DELETE":
+        status, kind, said = 200, b"application/json", b""
+        if endpoint.name == "response_compact":
+            exchange.body = body
+            status, said = await responses.compact(runtime, history, exchange, caller)
+        elif endpoint.name == "response" and _streams(caller) and caller.scope["method"] != "DELETE":
             kind, said = dialect.stream_type, await responses.replay(history, scope, rest)
         else:
             value = await _answer(history, scope, endpoint, rest, caller, body)
@@ -51,7 +56,7 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
             (b"x-llm-request-id", exchange.id.encode("ascii")),
             (b"x-request-id", exchange.id.encode("ascii")),
         ]
-        await caller.answer(200, headers, b"" if caller.scope["method"] == "HEAD" else said)
+        await caller.answer(status, headers, b"" if caller.scope["method"] == "HEAD" else said)
     except AsgiLLMError as error:
         await refuse(exchange, error, caller)
     except CallerGone:

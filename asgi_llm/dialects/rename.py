@@ -5,60 +5,22 @@ import re
 import msgspec
 
 from .sse import SSEReader
+from .whole_events import WholeEvents
 
 __all__ = ["RenameModel"]
 
-_END = re.compile(rb"\n\n|\r\n\r\n|\r\r")
-_LIMIT = 1024 * 1024
-"""Bytes of an unfinished event that are held; of a larger one, what comes later passes as it is."""
 
-
-class RenameModel:
+class RenameModel(WholeEvents):
     """A ``StreamFilter``. An upstream writes its name the same way in every event, so the bytes it used first are what
     is replaced; inside a text they cannot occur, since quotes are escaped there."""
 
-    __slots__ = ("_held", "_member", "_new", "_old", "_seam", "_size")
+    __slots__ = ("_member", "_new", "_old")
 
     def __init__(self, model: str, member: str = "model") -> None:
+        super().__init__()
         self._member = member
         self._new = b'"%b":%b' % (member.encode(), msgspec.json.encode(model))
         self._old: bytes | None = None
-        self._held: list[bytes] = []
-        self._size = 0
-        self._seam = b""
-        """The last bytes held: a blank line may be cut anywhere."""
-
-    def feed(self, data: bytes) -> bytes:
-        if not self._held and data.endswith(b"\n\n"):
-            return self._edit(data)
-        near, end = self._seam + data, 0
-        if near.endswith(b"\n\n"):
-            end = len(data)
-        else:
-            for match in _END.finditer(near):
-                end = match.end() - len(self._seam)
-        if self._size + len(data) - max(end, 0) > _LIMIT:
-            end = len(data)
-        if end <= 0:
-            self._hold(data)
-            return b""
-        whole = self._let_go() + data[:end]
-        self._hold(data[end:])
-        return self._edit(whole)
-
-    def end(self) -> bytes:
-        return self._edit(self._let_go())
-
-    def _hold(self, data: bytes) -> None:
-        if data:
-            self._held.append(data)
-            self._size += len(data)
-            self._seam = (self._seam + data)[-3:]
-
-    def _let_go(self) -> bytes:
-        held = b"".join(self._held)
-        self._held, self._size, self._seam = [], 0, b""
-        return held
 
     def _edit(self, data: bytes) -> bytes:
         if self._old is None and data:

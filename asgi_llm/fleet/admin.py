@@ -21,18 +21,10 @@ from asgi_llm.settings.values import REFERENCE
 from .fleet import Fleet
 from .member import Member
 from .roster import Change, worker_id
+from .standing import Standing, WorkerStanding, standing
 from .station import Station
 
-__all__ = ["FleetAdmin", "RankView", "WorkerView", "secrets_of"]
-
-
-class RankView(msgspec.Struct, frozen=True):
-    """One data-parallel rank of a worker, or the only one. ``load`` is the exchanges it works on now, ``breaker`` is
-    ``closed``, ``open`` or ``half_open``."""
-
-    name: str
-    load: int
-    breaker: str
+__all__ = ["FleetAdmin", "WorkerView", "secrets_of"]
 
 
 class WorkerView(msgspec.Struct, frozen=True):
@@ -44,6 +36,7 @@ class WorkerView(msgspec.Struct, frozen=True):
         load: exchanges it works on for this event loop.
         models: those it is known to have; None where nothing is known.
         added: whether it came at run time.
+        ranks: each of its data-parallel ranks, or its only one: load, breaker, cooldown.
         settings: its own, secrets as asterisks.
         client: what its connections follow in the end: time-outs in seconds, limits, TLS, proxy.
     """
@@ -55,7 +48,7 @@ class WorkerView(msgspec.Struct, frozen=True):
     load: int
     models: list[str] | None
     added: bool
-    ranks: list[RankView]
+    ranks: list[WorkerStanding]
     settings: dict[str, Any]
     client: dict[str, Any]
 
@@ -71,6 +64,11 @@ class FleetAdmin:
         """All that are there now, by target; those that were removed are not, even while they end."""
         fleet = self._fleet()
         return [_view(fleet, station) for crew in fleet.crews.values() for station in crew.stations.values()]
+
+    def targets(self) -> list[Standing]:
+        """How each target stands: its keys, its budget of retries, its queue."""
+        fleet = self._fleet()
+        return [standing(crew, fleet.clock()) for crew in fleet.crews.values()]
 
     def worker(self, name: str) -> WorkerView:
         """The worker with that id.
@@ -179,7 +177,7 @@ def _find(fleet: Fleet, name: str) -> Station:
 
 
 def _view(fleet: Fleet, station: Station) -> WorkerView:
-    target, now = station.target, fleet.clock()
+    target, names = station.target, {worker.name for worker in station.workers}
     name = worker_id(target.name, station.key)
     known = fleet.roster.changes.get(name)
     given = known[0].worker if known is not None else None
@@ -192,7 +190,7 @@ def _view(fleet: Fleet, station: Station) -> WorkerView:
         load=station.load,
         models=None if station.models is None else sorted(station.models),
         added=given is not None,
-        ranks=[RankView(worker.name, worker.load, worker.breaker.state(now)) for worker in station.workers],
+        ranks=[rank for rank in standing(fleet.crews[target.name], fleet.clock()).workers if rank.name in names],
         settings=own,
         client=_client(station.member),
     )

@@ -1,190 +1,34 @@
-"""All targets with their workers, for one event loop: who they are now, and which of them is next."""
+"""All targets with their workers, for one event loop: looks after them, and follows what is changed at run time."""
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
 
-from asgi_llm.routing.balance.interface import NO_FACTS, Clock, Facts
-from asgi_llm.routing.balance.registry import POLICIES, build
-from asgi_llm.settings import HealthSettings, LimitSettings
+from asgi_llm.routing.balance.interface import Clock
+from asgi_llm.routing.balance.least_load import LeastLoad
+from asgi_llm.settings import LimitSettings
 from asgi_llm.stores.boards import Boards
 from asgi_llm.stores.memory.boards import MemoryBoards
 
+from .crew import Crew
+from .discovery import learn
 from .member import Member
 from .probes import keep_probing
-from .restraint import Restraint
+from .reports import keep_asking
 from .roster import BOARD, Change, Roster
 from .station import Station
 from .step import keep_in_step, sync
 from .target import Target
-from .warmth import Warmth
-from .worker import Worker
 
-__all__ = ["Crew", "Fleet", "Spawn"]
+__all__ = ["Fleet", "Spawn"]
 
 logger = logging.getLogger("asgi_llm")
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 """Starts a task that the runtime owns, with a name."""
-
-_BLIND = frozenset({"round_robin", "random", "weighted", "power_of_two"})
-"""Policies that look at no request, and need not be told what is sent and what ends."""
-
-
-class Crew:
-    """The workers of one target. Workers come and go; whoever picks always sees those of now.
-
-    Attributes:
-        reads: whether choosing among them takes more than their number: facts of the request.
-        stations: by key, in the order in which they came.
-        workers: all of all stations.
-        policy: how one is chosen.
-        restraint: what holds requests back.
-        health: how they are probed; None where they are not.
-        discovers: whether they are asked which models they have.
-    """
-
-    __slots__ = (
-        "_clock", "_index", "_uneven", "discovers", "health", "policy", "reads", "restraint", "stations", "target",
-        "warmth", "workers",
-    )  # fmt: skip
-
-    def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
-        self.target = target
-        self.restraint = Restraint(target, clock, limits)
-        self._clock = clock
-        settings = target.settings
-        options = POLICIES[settings.balance].options(**settings.balance_options)
-        self.policy = build(settings.balance, options, clock=clock, random=random.random)
-        self.health = _health(target, len(target.members))
-        slow_start = (self.health or HealthSettings()).slow_start
-        self.warmth = Warmth(slow_start, random.random)
-        strict = target.provider.strict_models and len(target.members) > 1
-        self.discovers = strict if settings.discover is None else settings.discover
-        self.stations: dict[str, Station] = {}
-        self.workers: list[Worker] = []
-        self._index = 0
-        for member in target.members:
-            self._put(member, known=True)
-        self.changed()
-
-    def add(self, member: Member) -> Station:
-        """Takes in a worker. Where workers are probed it must first be seen to be well; then it starts slowly."""
-        self.health = self.health or _health(self.target, len(self.stations) + 1)
-        for other in self.stations.values():
-            other.is_probed_by(self.health)
-        station = self._put(member, known=False)
-        if station.state == "ready":
-            self._welcome(station)
-        self.changed()
-        return station
-
-    def remove(self, key: str) -> Station:
-        """Lets a worker go: nothing new is sent to it. Whoever asked waits for what still runs, and closes it.
-
-        Raises:
-            KeyError: there is no such worker.
-        """
-        station = self.stations.pop(key)
-        station.draining = True
-        station.refit()
-        for worker in station.workers:
-            self.warmth.forget(worker)
-            self.policy.left(worker)
-        self.changed()
-        return station
-
-    def drain(self, key: str, *, draining: bool) -> None:
-        """Sends nothing new to a worker, or sends to it again.
-
-        Raises:
-            KeyError: there is no such worker.
-        """
-        station = self.stations[key]
-        if station.draining != draining:
-            station.draining = draining
-            station.refit()
-            if station.state == "ready":
-                self._welcome(station)
-            self.changed()
-
-    def heard(self, station: Station, probe: int, *, well: bool) -> bool:
-        """The result of a probe; whether the worker is back because of it."""
-        assert station.health is not None  # noqa: S101  # who is not probed has no results
-        if not station.health.tell(probe, well=well) or station.key not in self.stations:
-            return False
-        station.refit()
-        back = station.state == "ready"
-        if back:
-            self._welcome(station)
-        self.changed()
-        return back
-
-    def changed(self) -> None:
-        """Works out what picking must look at. To be called whenever a station has changed."""
-        self.workers = [worker for station in self.stations.values() for worker in station.workers]
-        knows = any(station.models is not None for station in self.stations.values())
-        self._uneven = knows or bool(self.warmth)
-        self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
-
-    def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None, model: str = "") -> Worker | None:
-        """The worker for the next attempt: one that was not tried, whose breaker admits it and that is not cooling
-        down for ``model``; None if there is none.
-
-        ``now`` is seconds of the loop's clock.
-        """
-        workers = self.workers
-        restraint = self.restraint
-        if restraint.cooldown or restraint.keys is not None:
-            workers = restraint.rested(workers, now, model)
-        if len(workers) == 1 and workers is self.workers:
-            worker = workers[0]
-            if worker in tried or not worker.fit or (worker.breaker.troubled and not worker.breaker.admits(now)):
-                return None
-            return worker
-        fit = [worker for worker in workers if worker.fit and worker not in tried and worker.breaker.admits(now)]
-        if self._uneven:
-            fit = self._narrowed(fit, now, model)
-        return self.policy.pick(fit, facts or NO_FACTS) if fit else None
-
-    def _narrowed(self, fit: list[Worker], now: float, model: str) -> list[Worker]:
-        if model:
-            fit = [worker for worker in fit if worker.station.has(model)]
-        if self.warmth:
-            fit = self.warmth.let_through(fit, now)
-            if not self.warmth:
-                self.changed()
-        return fit
-
-    def has(self, model: str) -> bool:
-        """Whether any worker may have ``model``, as far as is known."""
-        return any(station.has(model) for station in self.stations.values()) or not self.stations
-
-    def _put(self, member: Member, *, known: bool) -> Station:
-        station = Station(self.target, member, self._index, self.policy, self.health, known=known)
-        self._index += 1
-        self.stations[station.key] = station
-        return station
-
-    def _welcome(self, station: Station) -> None:
-        now = self._clock()
-        for worker in station.workers:
-            self.warmth.begin(worker, now)
-            self.policy.joined(worker)
-
-
-def _health(target: Target, workers: int) -> HealthSettings | None:
-    settings, provider = target.settings.health, target.provider
-    if settings is None:
-        # With one worker there is nobody to pass it over for.
-        return HealthSettings() if provider.health_path is not None and workers > 1 else None
-    if not settings.interval or (settings.path is None and provider.health_path is None) or provider.embedded:
-        return None
-    return settings
 
 
 class Fleet:
@@ -211,7 +55,7 @@ class Fleet:
         self._grace = grace
         self._interval = interval
         self._spawn: Spawn | None = None
-        self._tasks: dict[Station, list[asyncio.Task[None]]] = {}
+        self._tasks: dict[Station, dict[str, asyncio.Task[None]]] = {}
         self._leaving: set[Station] = set()
         self._watch: asyncio.Task[None] | None = None
         self.crews = {name: Crew(target, clock, limits) for name, target in targets.items()}
@@ -257,8 +101,11 @@ class Fleet:
         self.roster.forget(asyncio.get_running_loop())
         if self._watch is not None:
             self._watch.cancel()
+        for crew in self.crews.values():
+            if crew.looking is not None:
+                crew.looking.cancel()
         tasks, self._tasks = self._tasks, {}
-        for task in (task for several in tasks.values() for task in several):
+        for task in (task for several in tasks.values() for task in several.values()):
             task.cancel()
 
     def add(self, target: str, member: Member) -> Station:
@@ -279,7 +126,7 @@ class Fleet:
             KeyError: there is no such target or worker.
         """
         station = self.crews[target].remove(key)
-        for task in self._tasks.pop(station, ()):
+        for task in self._tasks.pop(station, {}).values():
             task.cancel()
         self._leaving.add(station)
         if self._spawn is not None:
@@ -294,11 +141,17 @@ class Fleet:
 
     def _tend(self, crew: Crew) -> None:
         """Begins to look after the stations of ``crew`` that nobody looks after yet."""
-        if self._spawn is None or crew.health is None:
+        if self._spawn is None or crew.target.provider.embedded:
             return
         for station in crew.stations.values():
-            if station not in self._tasks:
-                self._tasks[station] = [self._spawn(keep_probing(crew, station, crew.health), "probe")]
+            tasks = self._tasks.setdefault(station, {})
+            if crew.health is not None and "probe" not in tasks:
+                tasks["probe"] = self._spawn(keep_probing(crew, station, crew.health), "probe")
+            if crew.discovers and "models" not in tasks:
+                tasks["models"] = self._spawn(learn(crew, station), "question for models")
+            interval = crew.target.settings.report_interval if crew.target.provider.load_paths else 0
+            if isinstance(crew.policy, LeastLoad) and crew.reads and interval and "load" not in tasks:
+                tasks["load"] = self._spawn(keep_asking(crew.policy, station, interval), "question for load")
 
     async def _see_off(self, station: Station) -> None:
         try:

@@ -61,6 +61,10 @@ class KeyPool:
         good = [key for key in keys if not self._out(key, model, now)] or keys
         return min(self._until(key, model, now) for key in good)
 
+    def accepted(self, now: float, model: str) -> bool:
+        """Whether there is a key that was not refused lately, though it may be at its limit."""
+        return not all(self._out(key, model, now) for key in range(len(self._credentials)))
+
     def _until(self, key: int, model: str, now: float) -> float:
         return self._cooldown.until(_name(key), model, now)
 

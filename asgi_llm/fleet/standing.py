@@ -3,7 +3,7 @@ it."""
 
 from msgspec import Struct
 
-from .fleet import Crew
+from .crew import Crew
 
 __all__ = ["KeyStanding", "Standing", "WorkerStanding", "standing"]
 

@@ -48,6 +48,11 @@ class Station:
         self.workers = [self._worker(index, rank, policy) for rank in ranks]
         self.refit()
 
+    @property
+    def role(self) -> str:
+        """``regular``, ``prefill`` or ``decode``."""
+        return self.member.settings.role
+
     def _worker(self, index: int, rank: int | None, policy: Policy) -> Worker:
         name = f"{self.target.name}#{index}"
         return Worker(

@@ -94,7 +94,9 @@ def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[s
 
 
 def _compile(name: str, item: TargetSettings, provider: Provider, transport: Any) -> Target:
-    dialects = item.dialects or provider.dialects
+    # Engines know the members by which a pair meets in this dialect only.
+    paired = any(worker.role != "regular" for worker in item.workers)
+    dialects = item.dialects or (("chat",) if paired else provider.dialects)
     patterns = [compile_glob(pattern.lower()) for pattern in item.forward_headers]
     streams, answers = compile_timeouts(item.timeouts)
     return Target(

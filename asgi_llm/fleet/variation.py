@@ -2,6 +2,7 @@
 rank that is meant where several stand behind one address."""
 
 import msgspec
+from msgspec import structs
 
 from asgi_llm.dialects.splice import put_member
 from asgi_llm.providers.provider import Provider
@@ -39,7 +40,8 @@ class Variation:
             body = put_member(body, self._rank_field, msgspec.json.encode(self._rank))
         if timeouts is not None:
             timeouts = self._member.own_timeouts.get(timeouts, timeouts)
-        return UpstreamRequest(request.method, request.path, headers, body, timeouts, self._with_own(request.fixed))
+        fixed = self._with_own(request.fixed)
+        return structs.replace(request, headers=headers, body=body, timeouts=timeouts, fixed=fixed)
 
     def _with_own(self, fixed: Fixed) -> Fixed:
         found = self._fixed.get(fixed)
@@ -57,7 +59,7 @@ def variation_of(member: Member, provider: Provider, rank: int | None = None) ->
     field = None
     if rank is not None and provider.rank_header is not None:
         own += ((provider.rank_header, b"%d" % rank),)
-    elif rank is not None:
+    elif rank is not None and member.settings.role == "regular":  # a pair has its own words for ranks
         field = provider.rank_field
     if not own and not member.own_timeouts and field is None:
         return None

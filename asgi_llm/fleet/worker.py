@@ -1,5 +1,6 @@
 """A worker: one base URL of a target, or one rank behind it, with its own breaker and load."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import Cause, UpstreamError
@@ -92,6 +93,21 @@ class Worker:
         """The attempt ended without saying anything about the worker: the caller left."""
         self._leave(facts)
         self.breaker.abandoned(probe=probe)
+
+    def joined(self) -> None:
+        """It is new, or has come back with an empty cache."""
+        if self._policy is not None:
+            self._policy.joined(self)
+
+    def produced(self, origins: Sequence[str]) -> None:
+        """It has made what later requests will name by ``origins``."""
+        if self._policy is not None and origins:
+            self._policy.produced(self, origins)
+
+    def left(self) -> None:
+        """It is gone for good, though what runs on it may still have to end."""
+        if self._policy is not None:
+            self._policy.left(self)
 
     def _leave(self, facts: Facts | None, *, served: bool = True) -> None:
         self.load -= 1

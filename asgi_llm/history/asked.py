@@ -8,8 +8,10 @@ from asgi_llm.errors import ClientError
 from .ids import item_id
 from .records import KeptItem
 
-__all__ = ["Asked", "item_types", "new_items", "read_asked"]
+__all__ = ["CALLS", "Asked", "item_types", "new_items", "read_asked"]
 
+CALLS = frozenset({"responses", "responses_input_tokens"})
+"""The endpoints whose requests may build upon what is kept."""
 _NULL = Raw(b"null")
 
 
@@ -20,6 +22,8 @@ class Asked(Struct):
     include: Raw = _NULL
     prompt: Raw = _NULL
     metadata: Raw = _NULL
+    model: str = ""
+    instructions: Raw = _NULL
     previous_response_id: str | None = None
     conversation: "str | _Named | None" = None
     store: bool | None = None

@@ -17,6 +17,7 @@ from asgi_llm.pipeline.plan import Leg
 from asgi_llm.stores.scope import Scope
 
 from .asked import Asked
+from .compaction import plain
 from .edit import edited, listed
 from .records import KeptItem, Upstream
 
@@ -90,7 +91,7 @@ class Continuation(Struct, eq=False, kw_only=True):
         if known is None or (known.target, known.credential) != (leg.crew.target.name, credential_of(leg)):
             values["input"] = self._input(leg)
             return edited(self.body, values, ("previous_response_id", "conversation"))
-        values["input"] = listed(bytes(item.item) for item in self.new)
+        values["input"] = listed(plain(bytes(item.item)) for item in self.new)
         values["previous_response_id"] = msgspec.json.encode(known.id)
         return edited(self.body, values, ("conversation",))
 
@@ -107,13 +108,13 @@ class Continuation(Struct, eq=False, kw_only=True):
         self.dropped = False
         maker = maker_of(leg)
         said = [self._said(item, maker) for item in self.earlier]
-        return listed([item for item in said if item] + [bytes(item.item) for item in self.new])
+        return listed([item for item in said if item] + [plain(bytes(item.item)) for item in self.new])
 
     def _said(self, kept: KeptItem, maker: str) -> bytes:
         """The item as it is told to ``maker``; nothing where it is a thought of another's."""
         item = bytes(kept.item)
         if not kept.maker or kept.maker == maker:
-            return item
+            return plain(item)
         if _item.decode(item).type == "reasoning":
             self.dropped = True
             return b""

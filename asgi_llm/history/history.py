@@ -17,7 +17,8 @@ from asgi_llm.stores.responses import FOREVER, ItemRow, ResponseRow, ResponseSto
 from asgi_llm.stores.scope import Scope
 from asgi_llm.types import Headers
 
-from .asked import Asked, new_items, read_asked
+from .asked import CALLS, Asked, new_items, read_asked
+from .compaction import plain
 from .continuation import Continuation, credential_of, maker_of
 from .edit import edited, listed
 from .expansion import Earlier, Expansion, output_of
@@ -31,11 +32,16 @@ __all__ = ["Historian", "History"]
 logger = logging.getLogger("asgi_llm")
 
 _PURGE_EVERY = 600.0
+_OWN = (b"item_reference", b'"compaction"')
+"""What is in a body that holds items which only the gateway understands."""
 _REFERENCES = ("previous_response_id", "conversation")
 
 
 class Historian(Protocol):
-    """Looks at requests between the plan and the first attempt."""
+    """Looks at requests between the plan and the first attempt. ``history`` is what keeps responses, if it is done."""
+
+    @property
+    def history(self) -> "History | None": ...
 
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         """The caller that the answer is given to: the same one, or one that keeps the answer.
@@ -78,6 +84,10 @@ class History:
         self.now = now
         self._purged = 0.0
 
+    @property
+    def history(self) -> "History":
+        return self
+
     def expires(self, now: float) -> float:
         return now + self.settings.retention if self.settings.retention else FOREVER
 
@@ -85,18 +95,18 @@ class History:
         return Expansion(self.store, self.vault, self.settings, scope, now)
 
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
-        if exchange.dialect.name != "responses":
+        if exchange.endpoint not in CALLS:
             return caller
         body = exchange.body
         asked = read_asked(body)
         refuse_background(asked)
         store = asked.store is not False and not counting
-        if not store and not asked.refers and b"item_reference" not in body:
+        if not store and not asked.refers and not any(mark in body for mark in _OWN):
             return caller
         scope, now = Scope.of(exchange.identity), self.now()
         earlier, new = await self.read(scope, asked, now)
         if counting:
-            items = listed(bytes(item.item) for item in (*earlier.items, *new))
+            items = listed(plain(bytes(item.item)) for item in (*earlier.items, *new))
             exchange.body = edited(body, {"input": items}, _REFERENCES)
             return caller
         exchange.continuation = continuation = Continuation(

@@ -17,6 +17,7 @@ from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.types import Headers
 
 from .edit import edit_event, edited, listed
+from .passing import PassingCaller
 
 __all__ = ["Ending", "Keeper"]
 
@@ -60,45 +61,22 @@ _event = msgspec.json.Decoder(_Event)
 _response = msgspec.json.Decoder(_Response)
 
 
-class Keeper:
-    """A ``Caller``. ``limit`` is bytes of one event; a larger one passes as it is, and nothing is kept."""
+class Keeper(PassingCaller):
+    """``limit`` is bytes of one event; a larger one passes as it is, and nothing is kept."""
 
-    __slots__ = ("_caller", "_ending", "_exchange", "_held", "_items", "_limit", "_over", "fields", "headers", "scope")
+    __slots__ = ("_ending", "_exchange", "_held", "_items", "_limit", "_over")
 
     def __init__(self, exchange: Exchange, caller: Caller, ending: Ending, limit: int) -> None:
+        super().__init__(caller)
         self._exchange = exchange
-        self._caller = caller
         self._ending = ending
         self._limit = limit
         self._held = b""
         self._items: list[bytes] = []
         self._over = False
-        self.scope = caller.scope
-        self.headers = caller.headers
-        self.fields = caller.fields
 
-    @property
-    def started(self) -> bool:
-        return self._caller.started
-
-    @property
-    def gone(self) -> bool:
-        return self._caller.gone
-
-    @property
-    def missed(self) -> bool:
-        return self._caller.missed
-
-    @property
-    def queued(self) -> bool:
-        return self._caller.queued
-
-    @queued.setter
-    def queued(self, value: bool) -> None:
-        self._caller.queued = value
-
-    async def body(self, limit: int) -> bytes:
-        return await self._caller.body(limit)
+    async def piece(self) -> tuple[bytes, bool]:
+        return await self._caller.piece()
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         if 200 <= status < 300:

@@ -9,16 +9,23 @@ from msgspec import Struct
 from asgi_llm.dialects.interface import Answer, Restore
 from asgi_llm.dialects.registry import DIALECTS
 from asgi_llm.errors import AsgiLLMError, ClientError
+from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.fold import unfold
+from asgi_llm.pipeline.handle import handle
+from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
 
+from .asked import read_asked
+from .compaction import compacted, compaction_body
 from .edit import edit_event, edited
+from .errand import Errand, errand_exchange
 from .expansion import missing
 from .history import History
+from .ids import new_id
 from .records import Kept, unseal
 from .views import Page, deleted, list_view
 
-__all__ = ["cancel", "delete", "input_items", "load", "replay"]
+__all__ = ["cancel", "compact", "delete", "input_items", "load", "replay"]
 
 _BEGUN = {"status": b'"in_progress"', "output": b"[]", "usage": b"null", "completed_at": b"null"}
 
@@ -80,6 +87,25 @@ async def input_items(history: History, scope: Scope, response_id: str, page: Pa
             raise missing("Item", page.after, "item_not_found", "after")
         items = items[places[0] :]
     return list_view(items[: page.limit], more=len(items) > page.limit)
+
+
+async def compact(runtime: Runtime, history: History, exchange: Exchange, caller: Caller) -> tuple[int, bytes]:
+    """Status and body. What the model says to it is metered and limited like any other answer.
+
+    Raises:
+        ClientError: the request is not what the API takes, or refers to what is not there.
+    """
+    asked, now = read_asked(exchange.body), history.now()
+    earlier, new = await history.read(Scope.of(exchange.identity), asked, now)
+    items = [*earlier.items, *new]
+    if not asked.model or not items:
+        field = "input" if asked.model else "model"
+        raise ClientError(f"{field} is missing", code=f"{field}_required", param=field)
+    errand = Errand(caller, exchange.identity, compaction_body(asked.model, asked.instructions, items))
+    await handle(runtime, errand_exchange(runtime, "response_compact", exchange.dialect), errand)
+    if errand.status != 200:
+        return errand.status, errand.answered
+    return 200, compacted(errand.answered, new_id("resp_", now), now, items)
 
 
 async def replay(history: History, scope: Scope, response_id: str) -> bytes:

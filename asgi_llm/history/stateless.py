@@ -15,7 +15,7 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
 from asgi_llm.types import Headers
 
-from .asked import item_types, read_asked
+from .asked import CALLS, item_types, read_asked
 from .edit import edited
 from .ids import new_id
 from .keeper import Keeper
@@ -35,8 +35,12 @@ class Stateless:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
 
+    @property
+    def history(self) -> None:
+        return None
+
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
-        if exchange.dialect.name != "responses":
+        if exchange.endpoint not in CALLS:
             return caller
         asked = read_asked(exchange.body)
         for name in ("previous_response_id", "conversation", "background"):

@@ -145,7 +145,7 @@ class Accounts:
         leg = exchange.leg
         if leg is None:
             return Bill()
-        return self._prices.bill(leg.crew.target.name, leg.model, usage, at)
+        return self._prices.bill(leg.crew.target.name, leg.model, usage, at, byok=bool(leg.credentials))
 
 
 def _facts(exchange: Exchange, at: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from asgi_llm.runtime import Runtime
 
 from .forward import read_request
 
-__all__ = ["admit", "authenticate"]
+__all__ = ["admit", "identify"]
 
 
 async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
@@ -24,7 +24,7 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         raise PolicyError(
             "the gateway is shutting down; try again", kind=Kind.OVERLOADED, code="shutting_down", retry_after=1
         )
-    exchange.identity = authenticate(runtime, caller)
+    exchange.identity = authenticate(runtime, caller) if runtime.keyring is None else await identify(runtime, caller)
     if exchange.forward is not None:
         if exchange.forward.endpoint.body == "json":
             _check_type(caller)
@@ -40,6 +40,23 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         unwrap = exchange.dialect.unwrap
         body = exchange.body if unwrap is None else unwrap(exchange.body)
         exchange.envelope = peek_contents(body, exchange.named, stream=exchange.stream)
+
+
+async def identify(runtime: Runtime, caller: Caller) -> Identity:
+    """As ``authenticate``, and whose issued key was shown.
+
+    Raises:
+        PolicyError: an unknown key, or no key where one is needed.
+        StoreError: issued keys cannot be looked up now.
+    """
+    ring = runtime.keyring
+    if ring is not None and caller.scope.get(IDENTITY_KEY) is None and (key := _key(caller)) is not None:
+        identity = await ring.find(key)
+        if identity is not None:
+            return identity
+        if not runtime.blueprint.keyed:
+            raise _unknown()
+    return authenticate(runtime, caller)
 
 
 def authenticate(runtime: Runtime, caller: Caller) -> Identity:
@@ -58,7 +75,7 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
     if blueprint.keyed and (key := _key(caller)) is not None:
         identity = blueprint.keys.find(key)
         if identity is None:
-            raise PolicyError("the API key is not known here", kind=Kind.AUTHENTICATION, code="invalid_api_key")
+            raise _unknown()
         return identity
     if blueprint.settings.auth.anonymous:
         return ANONYMOUS
@@ -67,6 +84,11 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
         kind=Kind.AUTHENTICATION,
         code="missing_api_key",
     )
+
+
+def _unknown() -> PolicyError:
+    """One answer to all keys that do not work, whatever the reason."""
+    return PolicyError("the API key is not known here", kind=Kind.AUTHENTICATION, code="invalid_api_key")
 
 
 def _key(caller: Caller) -> bytes | None:

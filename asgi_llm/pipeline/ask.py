@@ -10,10 +10,12 @@ from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
 from asgi_llm.neutral.stops import cut
 from asgi_llm.neutral.usage import Usage
+from asgi_llm.routing.retry import rule_of
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import Timeouts, UpstreamResponse
 
+from .enforce import with_credentials
 from .forward import passes, read_whole
 from .inspect import check_first, check_whole
 from .plan import Leg
@@ -52,11 +54,15 @@ async def ask(
     exchange.probe = worker.enter(exchange.facts)
     exchange.worker = worker
     request, key = outgoing.request, None
-    if (keys := leg.crew.restraint.keys) is not None:
-        key = keys.pick(begun, leg.model)
+    if not leg.credentials and (keys := leg.crew.restraint.keys) is not None:
+        # What an upstream keeps belongs to the account of one key: always the first.
+        kept = leg.forwarded is not None and leg.forwarded.pin is not None
+        key = 0 if kept else keys.pick(begun, leg.model)
         request = structs.replace(request, fixed=keys.dress(request.fixed, key))
     if worker.variation is not None:
         request = worker.variation.of(request)
+    if leg.credentials:
+        request = structs.replace(request, fixed=with_credentials(request.fixed, leg.credentials))
     if left is not None:
         request = structs.replace(request, timeouts=replace(request.timeouts or Timeouts(), total=left))
     if request is not outgoing.request:
@@ -92,7 +98,9 @@ def _failed(
     else:
         worker.failed(error, now, exchange.facts, exchange.probe)
     crew = leg.crew
-    crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
+    # The limits of a caller's own key are nobody else's.
+    if not (leg.credentials and rule_of(error).key):
+        crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
     _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key)
 
 

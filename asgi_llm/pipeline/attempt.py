@@ -17,6 +17,7 @@ from asgi_llm.runtime import Runtime
 from .admission import give_back
 from .ask import Reply, ask
 from .course import Course
+from .discover import is_there
 from .forward import may_try_again
 from .hedge import ask_two
 from .media import inline_media
@@ -33,11 +34,11 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     Raises:
         UpstreamError: the failure of the last attempt, when nothing is left to try or nothing could help.
         PolicyError: the target works on as much as it may, and no place came free.
-        ClientError: the request cannot be expressed in a leg's dialect.
+        ClientError: the request cannot be expressed in the first leg's dialect.
     """
     plan = exchange.plan
     assert plan is not None  # noqa: S101  # make_plan() filled it in
-    course = Course(runtime, exchange)
+    course = Course(runtime, exchange, runtime.loop.time())
     for leg in plan.legs:
         if course.failure is not None and not course.leads_to(leg):
             continue
@@ -48,16 +49,21 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
             exchange.continuation.fit(exchange, leg)
         if runtime.media is not None:
             await inline_media(runtime.media, exchange, leg)
-        outgoing = prepare(exchange, leg, caller)
+        outgoing = prepare(exchange, leg, caller) if course.failure is None else course.prepared(leg, caller)
+        if outgoing is None:
+            continue
         exchange.leg, exchange.warnings = leg, outgoing.warnings
         exchange.facts = _facts(exchange, leg, caller) if crew.reads else None
+        if crew.knows and not await is_there(runtime, course, leg):
+            continue
         if restraint.gate is not None and not await course.enter(restraint.gate, caller):
             continue
         worker = course.first_worker(leg)
         while worker is not None:
             try:
                 if restraint.pace is None or not exchange.stream or outgoing.request.source is not None:
-                    return await ask(runtime, exchange, leg, worker, outgoing, course.left(leg))
+                    left = None if course.failure is None else course.left(leg)
+                    return await ask(runtime, exchange, leg, worker, outgoing, left)
                 facts = _facts(exchange, leg, caller) if crew.reads else None
                 return await ask_two(runtime, course, leg, worker, outgoing, facts)
             except UpstreamError as error:

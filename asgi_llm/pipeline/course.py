@@ -7,7 +7,9 @@ that is left and the target's budget.
 import asyncio
 import random
 
-from asgi_llm.errors import AsgiLLMError, Kind, PolicyError, UpstreamError
+from msgspec import Struct
+
+from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.gate import Gate
 from asgi_llm.fleet.worker import Worker
@@ -16,38 +18,47 @@ from asgi_llm.runtime import Runtime
 
 from .admission import take_place
 from .plan import Leg
+from .prepare import Outgoing, prepare
 
 __all__ = ["Course"]
 
 
-class Course:
-    """Belongs to one exchange.
+class Course(Struct, eq=False):
+    """Belongs to one exchange. A struct, since every request has one and most need no more of it than that.
 
     Attributes:
         exchange: whose it is.
+        begun: when the first attempt began, in seconds of the loop's clock.
         failure: the last one, or None as long as nothing failed.
         tried: the workers that were asked on this leg, in order.
+        blamed: those that broke, on this leg and those before.
+        too_long: the request is too long for a model that was tried.
     """
 
-    __slots__ = ("_begun", "_blamed", "_runtime", "_too_long", "exchange", "failure", "tried")
-
-    def __init__(self, runtime: Runtime, exchange: Exchange) -> None:
-        self._runtime = runtime
-        self._begun = runtime.loop.time()
-        self._too_long = False
-        self._blamed: list[Worker] | None = None
-        self.exchange = exchange
-        self.failure: AsgiLLMError | None = None
-        self.tried: list[Worker] = []
+    runtime: Runtime
+    exchange: Exchange
+    begun: float
+    failure: AsgiLLMError | None = None
+    tried: tuple[Worker, ...] = ()
+    blamed: tuple[Worker, ...] = ()
+    too_long: bool = False
 
     def leads_to(self, leg: Leg) -> bool:
         """Whether ``leg`` is tried after the failure: it is meant for such, and there is time for it."""
-        if leg.on != "any" and (leg.on == "overflow") != self._too_long:
+        if leg.on != "any" and (leg.on == "overflow") != self.too_long:
             return False
         if self._left(leg) <= 0:
             return False
-        self.exchange.why = "overflow" if self._too_long else "fallback"
+        self.exchange.why = "overflow" if self.too_long else "fallback"
         return True
+
+    def prepared(self, leg: Leg, caller: Caller) -> Outgoing | None:
+        """The request for a leg after the first; None where its dialect cannot express it. That is no fault of a caller
+        whose request the first leg could have served."""
+        try:
+            return prepare(self.exchange, leg, caller)
+        except ClientError:
+            return None
 
     async def enter(self, gate: Gate, caller: Caller) -> bool:
         """Takes a place at the target; whether one could be had.
@@ -64,15 +75,15 @@ class Course:
 
     def first_worker(self, leg: Leg) -> Worker | None:
         """Whom to ask first on ``leg``; None, with the failure saying why, if there is nobody."""
-        crew, now = leg.crew, self._runtime.loop.time()
+        crew, now = leg.crew, self.runtime.loop.time()
         # A target may be on two legs, with two models. A worker that broke on one is not asked on the other.
-        tried = self._blamed if self._blamed is not None and len(crew.workers) > 1 else ()
+        tried = self.blamed if self.blamed and len(crew.workers) > 1 else ()
         worker = crew.pick(tried, now, self.exchange.facts, leg.model)
         if worker is None:
             self._failed(crew.restraint.unavailable(crew.workers, now, leg.model))
             return None
         crew.restraint.budget.requests += 1
-        self.tried = [worker]
+        self.tried = (worker,)
         return worker
 
     async def next_worker(self, leg: Leg, error: UpstreamError) -> Worker | None:
@@ -87,32 +98,33 @@ class Course:
             raise error
         rule = rule_of(error)
         if rule.blames:
-            self._blamed = [*(self._blamed or ()), *self.tried]
+            self.blamed += self.tried
         if verdict is Verdict.LARGER:
-            self._too_long = True
+            self.too_long = True
             return None
-        other_key = rule.key and leg.crew.restraint.keys is not None
+        keys = leg.crew.restraint.keys
+        own = bool(leg.credentials)
+        other_key = rule.key and not own and keys is not None and keys.accepted(self.runtime.loop.time(), leg.model)
         if (verdict is Verdict.NEXT_LEG and not other_key) or len(self.tried) >= self._most(leg):
             return None
         if len(leg.crew.workers) > 1:
-            excluded = [*self.tried, *(self._blamed or ())]
+            excluded = self.tried + self.blamed
         elif rule.again or other_key or error.should_retry:
-            excluded = []
+            excluded = ()
         else:
             return None
         return await self._after_pause(leg, error, excluded, other_key=other_key)
 
     def left(self, leg: Leg) -> float | None:
-        """Seconds for an attempt at ``leg`` where there have been others, of what the target has for all of them; None
-        where it has all of it."""
-        if self.failure is None or not leg.crew.target.settings.timeouts.total:
+        """Seconds for a further attempt at ``leg``, of what the target has for all of them; None if that has no end."""
+        if not leg.crew.target.settings.timeouts.total:
             return None
         return max(0.001, self._left(leg))
 
     async def _after_pause(
-        self, leg: Leg, error: UpstreamError, excluded: list[Worker], *, other_key: bool
+        self, leg: Leg, error: UpstreamError, excluded: tuple[Worker, ...], *, other_key: bool
     ) -> Worker | None:
-        crew, now = leg.crew, self._runtime.loop.time()
+        crew, now = leg.crew, self.runtime.loop.time()
         ready = crew.restraint.ready(crew.workers, excluded, now, leg.model)
         if ready is None:
             self._tell_soonest(leg, error, now)
@@ -126,9 +138,9 @@ class Course:
         if pause >= self._left(leg) or not crew.restraint.budget.spend(now):
             return None
         await asyncio.sleep(pause)
-        worker = crew.pick(excluded, self._runtime.loop.time(), self.exchange.facts, leg.model)
+        worker = crew.pick(excluded, self.runtime.loop.time(), self.exchange.facts, leg.model)
         if worker is not None:
-            self.tried.append(worker)
+            self.tried += (worker,)
             self.exchange.why = "retry"
         return worker
 
@@ -149,7 +161,7 @@ class Course:
     def _left(self, leg: Leg) -> float:
         """Seconds that are left for attempts at ``leg``."""
         total = leg.crew.target.settings.timeouts.total
-        return self._begun + total - self._runtime.loop.time() if total else float("inf")
+        return self.begun + total - self.runtime.loop.time() if total else float("inf")
 
     def _most(self, leg: Leg) -> int:
         return leg.crew.target.settings.retry.attempts
@@ -163,5 +175,5 @@ class Course:
     def _failed(self, failure: AsgiLLMError) -> None:
         """Nobody could be asked. What an upstream said is the better answer, except that the request is too long for
         one model when another has no time for it now."""
-        if self.failure is None or self._too_long:
+        if self.failure is None or self.too_long:
             self.failure = failure

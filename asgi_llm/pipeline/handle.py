@@ -22,6 +22,7 @@ from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
 from .count import count
+from .enforce import bring_keys, enforce
 from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
@@ -42,6 +43,10 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
+        if runtime.blueprint.access is not None or exchange.identity.scopes:
+            enforce(runtime, exchange)
+        if exchange.identity.upstream_keys:
+            bring_keys(exchange)
         if runtime.history is not None:
             caller = await runtime.history.open(runtime, exchange, caller, counting)
         if runtime.gate is not None:

@@ -31,7 +31,7 @@ async def ask_two(
     exchange = course.exchange
     pace = leg.crew.restraint.pace
     assert pace is not None  # noqa: S101  # attempt() looked
-    left = course.left(leg)
+    left = None if course.failure is None else course.left(leg)
     runners = [_Runner(runtime, exchange, leg, worker, outgoing, exchange.facts, left)]
     winner: _Runner | None = None
     try:
@@ -61,7 +61,7 @@ def _other(course: Course, leg: Leg, facts: Facts | None, now: float) -> Worker 
     worker = leg.crew.pick(course.tried, now, facts, leg.model)
     if worker is None or not leg.crew.restraint.budget.spend(now):
         return None
-    course.tried.append(worker)
+    course.tried += (worker,)
     return worker
 
 

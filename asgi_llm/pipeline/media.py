@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec import structs
 
 from asgi_llm.dialects.media import is_link, is_media_type
+from asgi_llm.dialects.place import conversation_field
 from asgi_llm.dialects.profile import adapted
 from asgi_llm.errors import ClientError
 from asgi_llm.exchange import Exchange
@@ -37,7 +38,6 @@ __all__ = ["inline_media"]
 _Found = dict[str, Download]
 _AT_ONCE = 1024 * 1024
 """Bytes that are turned into base64 on the event loop, which takes about a millisecond."""
-_FIELDS = {"responses": "input", "gemini": "contents"}
 
 
 async def inline_media(downloader: Downloader, exchange: Exchange, leg: Leg) -> None:
@@ -65,7 +65,7 @@ async def inline_media(downloader: Downloader, exchange: Exchange, leg: Leg) -> 
         exchange.request = await _inlined(request, found, lambda part: must_inline(part, profile))
         exchange.fetched = True
     except ClientError as error:
-        error.param = _FIELDS.get(exchange.dialect.name, "messages")
+        error.param = conversation_field(exchange.dialect.name)
         raise
 
 

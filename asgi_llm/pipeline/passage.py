@@ -5,6 +5,7 @@ Sans-I/O: ``feed`` takes what was read and gives what to send; usage, finish and
 
 from typing import Protocol
 
+from asgi_llm.dialects.costs import HideCosts
 from asgi_llm.dialects.interface import Answer, StreamDecoder, StreamFilter, StreamForm
 from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.errors import Cause, UpstreamError
@@ -98,6 +99,8 @@ class Verbatim:
         self.over = False
         if reply.outgoing.hide_usage and leg.dialect.hide_usage is not None:
             self._filters.append(leg.dialect.hide_usage())
+        if leg.crew.target.settings.hide_cost:
+            self._filters.append(HideCosts())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
             self._filters.append(RenameModel(exchange.envelope.model, leg.dialect.answer_model))
 

@@ -12,7 +12,7 @@ from asgi_llm.dialects.interface import Dialect, Patcher, Profile
 from asgi_llm.dialects.registry import DIALECTS
 from asgi_llm.errors import Kind, PolicyError
 from asgi_llm.exchange import Caller, Exchange
-from asgi_llm.fleet.fleet import Crew
+from asgi_llm.fleet.crew import Crew
 from asgi_llm.identity import TARGET_KEY
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.providers.headers import Allowed, returned_headers
@@ -39,7 +39,8 @@ class Leg(Struct, frozen=True, eq=False):
     translation where there is one, ``patcher`` what adapts the caller's bytes. ``path`` and ``stream_path`` stand
     behind the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent
     none of that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
-    ``number`` is its place in the route, from 1; ``on`` says after which failures it is tried.
+    ``number`` is its place in the route, from 1; ``on`` says after which failures it is tried. ``cap`` is the most
+    tokens that this caller may be answered, ``credentials`` are its own, shown instead of the gateway's.
     ``forwarded`` is the endpoint where it is no dialect's, ``adapter`` what turns it into one that this target has.
     """
 
@@ -57,6 +58,8 @@ class Leg(Struct, frozen=True, eq=False):
     returned: Allowed
     number: int = 1
     on: On = "failure"
+    cap: int | None = None
+    credentials: tuple[tuple[bytes, bytes], ...] = ()
     forwarded: Forwarded | None = None
     adapter: Adapter | None = None
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from msgspec import Struct, structs
 
+from asgi_llm.dialects.caps import clamp, read_cap
 from asgi_llm.dialects.direct import Pair
 from asgi_llm.dialects.interface import Restore, Warned
 from asgi_llm.dialects.splice import ask_for_usage, set_model
@@ -40,20 +41,44 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         ClientError: the body is not what the caller's dialect says (found only when it must be translated), or the
             leg's dialect cannot express it.
     """
+    if leg.cap is not None and (leg.forwarded is None or exchange.endpoint == "completions"):
+        return _capped(exchange, leg, leg.cap, caller)
+    return _prepared(exchange, leg, caller, exchange.body)
+
+
+def _prepared(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:
     if leg.forwarded is not None:
-        return _forwarded(exchange, leg, caller)
+        return _forwarded(exchange, leg, caller, body)
     if leg.mode == "translated" or (exchange.fetched and leg.mode == "patched"):
-        return _translated(exchange, leg, caller)
+        return _translated(exchange, leg, caller, body)
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     if leg.patcher is None or (leg.patcher.spares_plain and exchange.envelope.plain):
-        return _verbatim(exchange, leg, caller, exchange.body)
-    patched = leg.patcher.patch(exchange.body)
+        return _verbatim(exchange, leg, caller, body)
+    patched = leg.patcher.patch(body)
     if patched is None:
-        return _translated(exchange, leg, caller)
+        return _translated(exchange, leg, caller, body)
     return _verbatim(exchange, leg, caller, patched.body, patched.warnings)
 
 
-def _forwarded(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
+_FIELDS = {"messages": "max_tokens", "responses": "max_output_tokens", "gemini": "maxOutputTokens"}
+_CAPPED = Warned("max_output", "clamp", "The answer is limited to fewer tokens than the request asks for.")
+
+
+def _capped(exchange: Exchange, leg: Leg, cap: int, caller: Caller) -> Outgoing:
+    """With an answer of at most ``cap`` tokens. Where the request sets itself no limit, it gets that one."""
+    dialect = exchange.dialect.name
+    chat = "max_completion_tokens" if leg.mode == "translated" else leg.crew.target.profile.max_tokens_field
+    if leg.forwarded is not None:
+        chat = "max_tokens"
+    body = clamp(dialect, exchange.body, cap, _FIELDS.get(dialect, chat))
+    outgoing = _prepared(exchange, leg, caller, body)
+    asked = read_cap(dialect, exchange.body)
+    if asked is not None and body != exchange.body:
+        outgoing = structs.replace(outgoing, warnings=(*outgoing.warnings, _CAPPED))
+    return outgoing
+
+
+def _forwarded(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:
     forward, timeouts = exchange.forward, leg.crew.target.answer_timeouts
     assert forward is not None  # noqa: S101  # there is no such leg without it
     headers = leg.allowed.passing(caller.headers)
@@ -71,7 +96,7 @@ def _forwarded(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         return Outgoing(_request(leg, headers, use_own_ids(exchange.body, pin), False))
     if not leg.dialect.names_model:
         return _verbatim(exchange, leg, caller, rename_contents(exchange.body, leg.model))
-    return _verbatim(exchange, leg, caller, exchange.body)
+    return _verbatim(exchange, leg, caller, body)
 
 
 def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warnings: tuple[Warned, ...] = ()) -> Outgoing:
@@ -88,13 +113,15 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warning
     return Outgoing(request, hide_usage=hide_usage, warnings=warnings)
 
 
-def _translated(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
+def _translated(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:
     envelope, profile = exchange.envelope, leg.crew.target.profile
     assert envelope is not None  # noqa: S101  # admit() filled it in
-    if leg.direct is not None and (body := leg.direct.request(exchange.body, leg.model, profile)) is not None:
-        request = _request(leg, leg.allowed.passing(caller.headers), body, envelope.stream)
+    if leg.direct is not None and (told := leg.direct.request(body, leg.model, profile)) is not None:
+        request = _request(leg, leg.allowed.passing(caller.headers), told, envelope.stream)
         return Outgoing(request, translated=True, direct=leg.direct)
     asked = decoded(exchange)
+    if leg.cap is not None:
+        asked = structs.replace(asked, max_output=min(asked.max_output or leg.cap, leg.cap))
     if asked.model != leg.model:
         asked = structs.replace(asked, model=leg.model)
     encoded = leg.dialect.encode_request(asked, profile)

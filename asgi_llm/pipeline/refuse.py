@@ -11,6 +11,7 @@ from asgi_llm.neutral.request import DialectName
 from asgi_llm.quotas.book import QuotaError
 from asgi_llm.types import Headers
 
+from .mask import masked
 from .route_header import tell_route
 
 __all__ = ["in_form", "problem", "refuse"]
@@ -18,6 +19,8 @@ __all__ = ["in_form", "problem", "refuse"]
 
 async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: Headers | None = None) -> None:
     """Ends the exchange with ``error``; ``more`` are headers that go with it."""
+    if isinstance(error, UpstreamError):
+        error = masked(exchange, error)
     exchange.error_code = error.code
     if caller.started:
         await caller.finish(in_form(exchange.dialect, exchange.dialect.encode_failure(error)))
@@ -80,7 +83,6 @@ def _render(exchange: Exchange, error: AsgiLLMError, caller: Caller) -> tuple[in
         and error.upstream_status is not None
         and leg is not None
         and leg.mode != "translated"
-        and error.code != "upstream_authentication"
         and _is_error(exchange.dialect.name, error.body)
     ):
         return error.upstream_status, b"application/json", error.body

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from asgi_llm.dialects.costs import without_costs
 from asgi_llm.dialects.splice import replace_member
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Caller, Exchange
@@ -24,6 +25,7 @@ from .cancellation import forget_cancellation
 from .forward import sign_ids
 from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
+from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
 from .refuse import in_form
@@ -45,6 +47,9 @@ async def relay(
     assert worker is not None  # noqa: S101
     exchange.status = reply.response.status
     rounds: Rounds | None = None
+    watched: Watched | None = None
+    if leg.crew.remembers:
+        caller, watched = watch(caller)
     try:
         rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
         if leg.forwarded is not None:
@@ -69,6 +74,8 @@ async def relay(
     if exchange.worker is worker:
         exchange.worker = None
         worker.succeeded(exchange.facts, exchange.probe)
+        if watched is not None:
+            watched.tell(exchange, worker)
         exchange.outcome = "disconnected" if caller.missed else "ok"
 
 
@@ -141,7 +148,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
     exchange.usage = reply.usage
     if reply.told is not None:
         return reply.told
-    body = reply.first
+    body = without_costs(reply.first) if leg.crew.target.settings.hide_cost else reply.first
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     if leg.model == exchange.envelope.model:
         return body
@@ -169,7 +176,7 @@ async def _send_stream(
     assert worker is not None  # noqa: S101
     passage = open_passage(exchange, reply, leg, rounds)
     read = reply.response.read if rounds is None else rounds.read
-    if runtime.ledger is not None:
+    if runtime.ledger is not None or runtime.quotas is not None:
         exchange.answered = Tally()
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)

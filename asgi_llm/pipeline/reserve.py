@@ -3,6 +3,7 @@ what it came to is charged. Runs only where there are quotas.
 """
 
 import asyncio
+import time
 from functools import partial
 
 from msgspec import structs
@@ -11,6 +12,8 @@ from asgi_llm.dialects.caps import read_cap
 from asgi_llm.errors import ClientError
 from asgi_llm.exchange import Exchange
 from asgi_llm.metering.estimate import estimate
+from asgi_llm.metering.tally import Tally, whole_tokens
+from asgi_llm.neutral.usage import Usage
 from asgi_llm.quotas.book import Book, QuotaError
 from asgi_llm.quotas.rules import Load, Place, Used
 from asgi_llm.runtime import Runtime
@@ -23,6 +26,8 @@ _INLINE = 32 * 1024
 """Bytes of a body whose tokens are guessed from its length. A larger one may hold images, whose bytes say little: it
 is looked at, off the event loop."""
 _BYTES_PER_TOKEN = 4
+_WRITING = frozenset({"completions", "generate"})
+"""Of the endpoints that are no dialect's, those whose answers are tokens of output."""
 
 
 async def reserve(runtime: Runtime, exchange: Exchange) -> None:
@@ -34,9 +39,12 @@ async def reserve(runtime: Runtime, exchange: Exchange) -> None:
     book, plan = runtime.quotas, exchange.plan
     assert book is not None  # noqa: S101  # asked by the caller
     assert plan is not None  # noqa: S101  # make_plan() filled it in
+    if book.priced and not book.prices_loaded:
+        await asyncio.to_thread(runtime.blueprint.prices.load)
+        book.prices_loaded = True
     size, cap = await _size(exchange) if book.sized else (0, None)
     for position, leg in enumerate(plan.legs):
-        load = Load(size, cap, partial(_price, runtime, leg))
+        load = Load(size, cap, partial(_price, runtime, plan.legs[position:]))
         try:
             exchange.tab = await book.reserve(exchange.id, exchange.identity, _place(exchange, leg), load)
         except QuotaError as error:
@@ -56,27 +64,29 @@ async def reserve_leg(runtime: Runtime, exchange: Exchange, leg: Leg) -> bool:
     return await book.reserve_leg(tab, exchange.identity, _place(exchange, leg))
 
 
-def charge(book: Book, exchange: Exchange) -> None:
+def charge(runtime: Runtime, exchange: Exchange) -> None:
     """Settles the tab of an exchange that is over: with what the upstream said, else with what was reserved, as far as
     it got. Synchronous: writing it down is another's work."""
-    tab, leg = exchange.tab, exchange.leg
-    if tab is None:
+    book, tab, leg = runtime.quotas, exchange.tab, exchange.leg
+    if book is None or tab is None:
         return
     exchange.tab = None
-    book.settle(tab, "" if leg is None else leg.crew.target.name, _used(exchange, tab.load))
+    book.settle(tab, "" if leg is None else leg.crew.target.name, _used(runtime, book, exchange, tab.load))
 
 
-def _used(exchange: Exchange, load: Load) -> Used | None:
-    usage, leg = exchange.usage, exchange.leg
-    if usage is not None:
-        # What a broken stream said last may say nothing of the output yet.
-        cost = usage.cost if usage.cost is not None else load.cost(usage.input, usage.output)
-        return Used(usage.input, usage.output, cost)
-    if exchange.first_byte is not None:
-        return None
-    if exchange.outcome == "disconnected" and leg is not None:
-        return Used(load.input, 0, load.cost(load.input, 0))
-    return Used(0, 0, 0)
+def _used(runtime: Runtime, book: Book, exchange: Exchange, load: Load) -> Used | None:
+    usage, leg, said = exchange.usage, exchange.leg, exchange.answered
+    if leg is None:
+        return Used(0, 0, 0)
+    if usage is None and exchange.first_byte is not None:
+        if said is None:
+            return None
+        output = said.tokens() if isinstance(said, Tally) else whole_tokens(said)
+        usage = Usage(fresh=load.input, visible=output)
+    elif usage is None:
+        usage = Usage(fresh=load.input if exchange.outcome == "disconnected" else 0)
+    cost = _bill(runtime, leg, usage) if book.priced else 0
+    return Used(usage.input, usage.output, cost)
 
 
 def _place(exchange: Exchange, leg: Leg) -> Place:
@@ -87,8 +97,9 @@ def _place(exchange: Exchange, leg: Leg) -> Place:
 async def _size(exchange: Exchange) -> tuple[int, int | None]:
     """Tokens of the input, and the most of the output."""
     body = exchange.body
-    cap = read_cap(exchange.dialect.name, body)
-    if len(body) <= _INLINE:
+    writes = exchange.forward is None or exchange.endpoint in _WRITING
+    cap = read_cap(exchange.dialect.name, body) if writes else 0
+    if len(body) <= _INLINE or exchange.forward is not None:
         return -(-len(body) // _BYTES_PER_TOKEN), cap
     return await asyncio.to_thread(_estimate, exchange), cap
 
@@ -100,6 +111,14 @@ def _estimate(exchange: Exchange) -> int:
         return -(-len(exchange.body) // _BYTES_PER_TOKEN)
 
 
-def _price(runtime: Runtime, leg: Leg, tokens_in: int, tokens_out: int) -> int | None:
-    """Micro-dollars, or None where nobody knows the price."""
-    return None
+def _price(runtime: Runtime, legs: tuple[Leg, ...], tokens_in: int, tokens_out: int) -> int | None:
+    """Micro-dollars at the dearest of ``legs``; None where nobody knows the price at one of them."""
+    usage = Usage(fresh=tokens_in, visible=tokens_out)
+    costs = [_bill(runtime, leg, usage) for leg in legs]
+    known = [cost for cost in costs if cost is not None]
+    return max(known, default=0) if len(known) == len(costs) else None
+
+
+def _bill(runtime: Runtime, leg: Leg, usage: Usage) -> int | None:
+    prices = runtime.blueprint.prices
+    return prices.bill(leg.crew.target.name, leg.model, usage, time.time(), byok=bool(leg.credentials)).cost

@@ -23,10 +23,11 @@ def pinned_target(forward: Forward, named: str | None) -> str | None:
 
 
 def serves(blueprint: Blueprint, target: Target, forwarded: Forwarded) -> bool:
-    """Whether ``target`` has the endpoint, and, where ids are to be given out, can sign them."""
+    """Whether ``target`` has the endpoint. Where it keeps something, its ids must be signed, and one worker must be
+    where all of it is."""
     if forwarded.name not in target.endpoints:
         return False
-    return forwarded.pin is None or blueprint.pins.signs(target.name)
+    return forwarded.pin is None or (blueprint.pins.signs(target.name) and len(target.members) == 1)
 
 
 def names_model(target: Target, forwarded: Forwarded, model: str) -> bool:

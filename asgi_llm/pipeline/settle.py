@@ -28,7 +28,7 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
     if exchange.gates:
         give_back(exchange)
     if runtime.quotas is not None:
-        charge(runtime.quotas, exchange)
+        charge(runtime, exchange)
     if logger.isEnabledFor(logging.INFO):
         _log(exchange)
     if runtime.ledger is not None:

@@ -31,8 +31,8 @@ class Upload:
     """
 
     __slots__ = (
-        "_at", "_caller", "_edit", "_ended", "_file", "_form", "_kept", "_kept_size", "_limits", "_live", "_received",
-        "content_type", "length", "spent",
+        "_at", "_caller", "_declared", "_edit", "_ended", "_file", "_form", "_kept", "_kept_size", "_limits",
+        "_received", "content_type", "length", "spent",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, content_type: bytes, length: int | None, limits: LimitSettings) -> None:
@@ -43,11 +43,11 @@ class Upload:
         self._file: IO[bytes] | None = None
         self._kept_size = 0
         self._received = 0
-        self._ended = self._live = False
+        self._ended = False
         self._at = 0
         self._edit: tuple[int, int, bytes] | None = None
         self.content_type = content_type
-        self.length = length
+        self.length = self._declared = length
         self.spent = False
 
     async def read_ahead(self, *, model: bool) -> None:
@@ -105,7 +105,6 @@ class Upload:
         if self._at < self._kept_size:
             return await self._stored(self._kept_size)
         piece = await self._receive()
-        self._live = True
         if self._file is None and self._kept_size + len(piece) <= _KEPT:
             self._kept += piece
             self._kept_size += len(piece)
@@ -127,6 +126,10 @@ class Upload:
             try:
                 async with asyncio.timeout(self._limits.upload_idle or None):
                     piece, more = await self._caller.piece()
+                    if more and self._received + len(piece) == self._declared:
+                        # The end follows; it must be heard, for whoever sends on looks no further than the length.
+                        rest, more = await self._caller.piece()
+                        piece += rest
             except TimeoutError:
                 raise ClientError(
                     "the body came too slowly", code="upload_timeout", kind=Kind.REQUEST_TIMEOUT

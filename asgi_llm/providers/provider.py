@@ -42,7 +42,7 @@ class Provider:
         rank_header, rank_field: the header, or the member of the body, that says which data-parallel rank is meant.
         pairing: how a prefill and a decode worker of it are told to work together: by the address at which they meet,
             or by what the first hands over.
-        load_path, load_format: where it tells how much it has to do, and in which format.
+        load_paths, load_format: where it tells how much it has to do, the newest first, and in which format.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Provider:
     rank_header: bytes | None = None
     rank_field: str | None = None
     pairing: Literal["bootstrap", "transfer"] | None = None
-    load_path: bytes | None = None
+    load_paths: tuple[bytes, ...] = ()
     load_format: Literal["vllm", "sglang"] | None = None
 
 

@@ -23,7 +23,7 @@ SGLANG = Provider(
     health_path=b"/../health",
     rank_field="data_parallel_rank",
     pairing="bootstrap",
-    load_path=b"/../v1/loads?include=core,queues,memory",
+    load_paths=(b"/../v1/loads?include=core,queues,memory", b"/../get_load"),
     load_format="sglang",
     profile=replace(VLLM.profile, provider="sglang", reasoning_field="reasoning_content"),
 )

@@ -25,7 +25,7 @@ VLLM = Provider(
     strict_models=True,
     rank_header=b"x-data-parallel-rank",
     pairing="transfer",
-    load_path=b"/../metrics",
+    load_paths=(b"/../metrics",),
     load_format="vllm",
     profile=replace(
         COMPATIBLE,

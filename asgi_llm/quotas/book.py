@@ -72,12 +72,17 @@ class Book:
         store: where it is counted.
         spawn: runs a coroutine in a task that is waited for at shutdown.
         clock: seconds since the epoch.
+
+    Attributes:
+        priced: whether a quota is on money; ``prices_loaded`` is for whoever looks prices up.
+        sized: whether a quota goes by the size of a request.
     """
 
     def __init__(self, rules: Sequence[Rule], store: QuotaStore, spawn: Spawn, clock: Clock = time.time) -> None:
         self.rules = tuple(rules)
         self.priced = any(rule.settings.resource == "cost" for rule in rules)
         self.sized = any(rule.settings.resource not in ("requests", "concurrency") for rule in rules)
+        self.prices_loaded = False
         self._store = store
         self._spawn = spawn
         self._clock = clock

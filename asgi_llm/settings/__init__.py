@@ -5,8 +5,9 @@ The same tree comes as a Python dict, a TOML file, or nested in an application's
 references and never shown again. No I/O but reading those references and the TOML file.
 """
 
+from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
-from .auth import AuthSettings, KeySettings
+from .auth import AuthSettings, IssuedSettings, KeySettings
 from .health import HealthSettings
 from .ledger import LedgerSettings
 from .media import MediaSettings
@@ -36,13 +37,16 @@ from .values import Secret
 
 __all__ = [
     "BASE_URL_OPTIONAL",
+    "AccessSettings",
     "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
+    "CapSettings",
     "EndpointSettings",
     "FallbackSettings",
     "HealthSettings",
     "HedgeSettings",
+    "IssuedSettings",
     "KeySettings",
     "LedgerSettings",
     "LimitSettings",
@@ -58,6 +62,7 @@ __all__ = [
     "RetrySettings",
     "RouteSettings",
     "RoutingSettings",
+    "RuleSettings",
     "Secret",
     "Settings",
     "StateSettings",

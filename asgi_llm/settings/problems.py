@@ -36,6 +36,7 @@ def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         url = _member(tree.get(place), "url")
         if isinstance(url, str) and "@" in url:  # only with a user can there be a password
             yield f"{place}.url", url
+    yield "auth.issued.pepper", _member(_member(tree.get("auth"), "issued"), "pepper")
     for index, key in enumerate(_maps(_member(tree.get("auth"), "keys"))):
         yield f"auth.keys[{index}].key", key.get("key")
     keys = _member(tree.get("responses"), "encryption_keys")

@@ -192,6 +192,7 @@ class TargetSettings(Model):
             requests for it; by default only where there are several, of a kind that refuses other names.
         report_interval: seconds between two questions to vLLM and SGLang workers about their load, for the policy
             ``least_load``; 0 means never.
+        hide_cost: whether what it says of money (``usage.cost`` and its kin) is kept from callers.
         hosted_tools: what to do with a tool that only another provider runs (a web search, say) when it is offered
             beside the caller's own: leave it out and say so in ``x-llm-warnings``, or refuse the request. Where it is
             the only tool, is asked for by ``tool_choice`` or was used before, the request is refused.
@@ -226,6 +227,7 @@ class TargetSettings(Model):
     discover: bool | None = None
     report_interval: Seconds = 10
     hosted_tools: Literal["drop", "refuse"] = "drop"
+    hide_cost: bool = False
     endpoints: dict[str, EndpointPath] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from asgi_llm.errors import ConfigError, Problem
 
+from .access import AccessSettings
 from .admin import AdminSettings
 from .auth import AuthSettings
 from .ledger import LedgerSettings
@@ -50,6 +51,7 @@ class Settings(Model):
     ledger: LedgerSettings | None = None
     prices: PricesSettings = PricesSettings()
     state: StateSettings = StateSettings()
+    access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Keys that callers may show, found by their SHA-256.
+"""Keys that callers may show: those of the settings, found by their SHA-256, and what a store of issued ones does.
 
 A look-up by digest gives nothing away through its duration: to learn a digest byte by byte one would have to choose
 digests, and SHA-256 does not let one. Keys that were shown and found good are remembered under their (randomised)
@@ -6,12 +6,15 @@ hash, which does not let one either: their texts are compared only where 64 bits
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
 
 from asgi_llm.identity import Identity
 from asgi_llm.settings import KeySettings
 
-__all__ = ["SettingsKeys"]
+__all__ = ["IssuedKey", "KeyStore", "SettingsKeys"]
 
 
 class SettingsKeys:
@@ -42,3 +45,60 @@ class SettingsKeys:
             if identity is not None:
                 self._shown[key] = identity
         return identity
+
+
+class IssuedKey(Struct, frozen=True, kw_only=True):
+    """What is kept of a key. Times are seconds since the epoch.
+
+    ``id`` is public and stands in the key itself, by which it is found; ``digest`` is of all of it. ``expires`` is when
+    it stops working, ``revoked`` when it was stopped. ``replaces`` is the key that it was made for. ``endpoints``,
+    ``models`` and ``targets`` are globs of what it is for; empty means everything.
+    """
+
+    id: str
+    digest: bytes
+    tenant: str
+    subject: str
+    name: str = ""
+    roles: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    created: float
+    expires: float | None = None
+    revoked: float | None = None
+    used: float | None = None
+    replaces: str | None = None
+
+    def works(self, now: float) -> bool:
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+    def __repr__(self) -> str:
+        return f"<IssuedKey {self.id} tenant={self.tenant} subject={self.subject}>"
+
+
+class KeyStore(Protocol):
+    """Keeps issued keys. Whatever is done with them is done within a tenant; only ``find`` begins with a key."""
+
+    async def find(self, id: str) -> IssuedKey | None:  # noqa: A002  # the field's own name
+        """The key with that id, whether it works or not."""
+        ...
+
+    async def add(self, key: IssuedKey) -> None: ...
+
+    async def list(self, tenant: str, subject: str | None = None) -> Sequence[IssuedKey]:
+        """The tenant's keys, the newest first; those of ``subject`` only, if one is given."""
+        ...
+
+    async def revoke(self, tenant: str, id: str, now: float) -> bool:  # noqa: A002
+        """Whether there was such a key that was not revoked yet."""
+        ...
+
+    async def rotate(self, tenant: str, id: str, successor: IssuedKey, until: float) -> bool:  # noqa: A002
+        """Adds ``successor`` and lets the old key work until then, or as long as it would have, whichever is shorter.
+        False, and nothing, where there is no such key that is not revoked."""
+        ...
+
+    async def touch(self, used: Mapping[str, float]) -> None:
+        """Notes when keys were used last, by their ids; nothing goes back in time."""
+        ...

@@ -9,15 +9,21 @@ from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.settings import Settings, StateSettings, StoreSettings
 
 from .boards import Boards
+from .keys import KeyStore
+from .memory.keys import MemoryKeys
 from .memory.quotas import MemoryQuotas
 from .quotas import QuotaStore
 
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
 
-__all__ = ["boards_opener", "database_opener", "quotas_opener"]
+__all__ = ["KEY_STORES", "QUOTA_STORES", "boards_opener", "database_opener", "keys_opener", "quotas_opener"]
 
 QuotasOpener = Callable[["Database | None"], QuotaStore]
+KeysOpener = Callable[["Database | None"], KeyStore]
+KEY_STORES: dict[str, Callable[[], KeyStore]] = {}
+QUOTA_STORES: dict[str, Callable[[], QuotaStore]] = {}
+"""Stores of hosts, by the URL that stands for them in ``[store]`` (``django``): an integration puts its own here."""
 
 _NEEDS = {
     "sqlite": ("sql", ("sqlalchemy", "aiosqlite", "greenlet")),
@@ -77,7 +83,7 @@ def quotas_opener(settings: Settings, memory: MemoryQuotas) -> QuotasOpener:
     if address != "memory:":
         _need_redis()
         return partial(_redis_quotas, address, settings.state.prefix)
-    return partial(_local_quotas, memory)
+    return partial(_local_quotas, memory, settings.store.address)
 
 
 def _redis_quotas(address: str, prefix: str, _: "Database | None") -> QuotaStore:
@@ -87,9 +93,28 @@ def _redis_quotas(address: str, prefix: str, _: "Database | None") -> QuotaStore
     return RedisQuotas(open_redis(address), f"{prefix}:{{quotas}}:")
 
 
-def _local_quotas(memory: MemoryQuotas, database: "Database | None") -> QuotaStore:
+def _local_quotas(memory: MemoryQuotas, address: str, database: "Database | None") -> QuotaStore:
+    if address in QUOTA_STORES:
+        return QUOTA_STORES[address]()
     if database is None:
         return memory
     from .sql.quotas import SQLQuotas
 
     return SQLQuotas(database)
+
+
+def keys_opener(settings: Settings, memory: MemoryKeys) -> KeysOpener | None:
+    """What opens the store of issued keys for one event loop, given its database; None where none are issued."""
+    if settings.auth.issued is None:
+        return None
+    return partial(_local_keys, memory, settings.store.address)
+
+
+def _local_keys(memory: MemoryKeys, address: str, database: "Database | None") -> KeyStore:
+    if address in KEY_STORES:
+        return KEY_STORES[address]()
+    if database is None:
+        return memory
+    from .sql.keys import SQLKeys
+
+    return SQLKeys(database)

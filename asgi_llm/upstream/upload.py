@@ -2,6 +2,7 @@
 
 import asyncio
 
+from . import failures
 from .connection import Connection
 from .interface import BodySource
 
@@ -13,20 +14,27 @@ async def upload(connection: Connection, head: "asyncio.Future[None]", source: B
     before it has heard all.
 
     Raises:
-        Exception: what ``source`` raised.
+        Exception: what ``source`` raised; UpstreamError: it has less than it said.
     """
-    chunked = source.length is None
+    left = source.length
     while not head.done():
         connection.rest()
         piece = await _unless(head, source)
         if piece is None:
             return
         if not piece:
-            if chunked:
-                connection.send_piece(b"0\r\n\r\n")
+            if left:
+                raise failures.reset("The upload was not whole.")
+            connection.send_piece(b"0\r\n\r\n")
             connection.all_sent()
             return
-        room = connection.send_piece(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        room = connection.send_piece(b"%x\r\n%b\r\n" % (len(piece), piece) if left is None else piece)
+        if left is not None:
+            left -= len(piece)
+            if not left:
+                # Before the source says so itself: the answer may be here by then.
+                connection.all_sent()
+                return
         if room is not None:
             await asyncio.wait((head, room), return_when=asyncio.FIRST_COMPLETED)
 
@@ -39,7 +47,8 @@ async def _unless(head: "asyncio.Future[None]", source: BodySource) -> bytes | N
     except asyncio.CancelledError:
         reading.cancel()
         raise
-    if reading.done():
+    if not head.done():
         return reading.result()
-    reading.cancel()
+    if not reading.cancel() and not reading.cancelled():
+        reading.exception()  # looked at, so that asyncio does not log it
     return None

@@ -35,6 +35,7 @@ LEVELS = {
     "providers": 4,
     "upstream": 4,
     "fleet": 5,
+    "keys": 5,
     "quotas": 5,
     "lookout": 5,
     "exchange": 6,
@@ -53,6 +54,7 @@ LEVELS = {
     "__main__": 8,
     "cli": 8,
     "gateway": 8,
+    "keys_command": 8,
     "testing": 8,
 }
 """Room -> level; "" is the package itself, with its public names."""
@@ -71,6 +73,8 @@ SIBLINGS = {
     ("__main__", "cli"): "the same command",
     ("cli", ""): "works with the public names, as a user would",
     ("cli", "gateway"): "serves a gateway",
+    ("cli", "keys_command"): "one of its commands",
+    ("keys_command", "gateway"): "issues keys through a gateway",
 }
 """Rooms on one level of which the first may import the second, and why."""
 

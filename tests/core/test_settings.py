@@ -45,6 +45,26 @@ def test_the_smallest_settings_have_sensible_defaults() -> None:
 
 
 ONE_MISTAKE: list[tuple[dict[str, Any], str]] = [
+    (target(api_key="a", api_keys=["b", "c"]), "targets.t: give api_key or api_keys, not both"),
+    (target(api_keys=["a", "b", "a"]), "targets.t: api_keys has the same key twice"),
+    (target(api_keys=["a", "b c"]), f"targets.t.api_keys[1]: {NO_HEADER}"),
+    (target(hedge={}), "targets.t.hedge: give after or percentile"),
+    (target(hedge={"percentile": 100}), "targets.t.hedge.percentile: Input should be less than 100"),
+    (target(concurrency=-1), "targets.t.concurrency: Input should be greater than or equal to 0"),
+    (target(retry={"budget": -1}), "targets.t.retry.budget: Input should be greater than or equal to 0"),
+    (target() | {"limits": {"queue_timeout": 0}}, "limits.queue_timeout: Input should be greater than 0"),
+    (
+        target() | {"routes": [{"model": "*", "target": "t", "fallback": [{"target": "x", "model": "m"}]}]},
+        'routes[0].fallback[0].target: there is no target "x"; there are: t',
+    ),
+    (
+        target() | {"routes": [{"model": "*", "target": "t", "fallback": [{"target": "t", "on": "rain"}]}]},
+        "routes[0].fallback[0].on: Input should be 'failure', 'overflow' or 'any'",
+    ),
+    (
+        target() | {"routes": [{"model": "*", "target": "t", "fallback": [{"model": "m"}]}]},
+        "routes[0].fallback[0].target: is required",
+    ),
     ({}, "targets: is required"),
     ({"targets": {}}, "targets: Dictionary should have at least 1 item after validation, not 0"),
     ({"targets": []}, "targets: Input should be a valid dictionary"),
@@ -387,3 +407,18 @@ class TestNested:
     def test_names_that_do_not_exist_are_found_when_they_are_loaded(self) -> None:
         app = self.App.model_validate({"llm": target() | {"default_target": "x"}})
         assert problems(app.llm) == ['default_target: there is no target "x"; there are: t']
+
+
+def test_a_fallback_is_a_name_or_says_more() -> None:
+    fallback = ["t", {"target": "t", "model": "long", "on": "overflow"}]
+    (route,) = Settings.load(target() | {"routes": [{"model": "*", "target": "t", "fallback": fallback}]}).routes
+    assert [(leg.target, leg.model, leg.on) for leg in route.fallback] == [
+        ("t", None, "failure"),
+        ("t", "long", "overflow"),
+    ]
+
+
+def test_each_of_several_keys_is_a_secret() -> None:
+    tree = target(api_keys=[HUSH, "env://PATH"])
+    assert literal_secrets(tree) == ["targets.t.api_keys[0]"]
+    assert HUSH not in repr(Settings.load(target(api_keys=[HUSH, "sk-other"])))

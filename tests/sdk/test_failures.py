@@ -12,7 +12,7 @@ SECRET = "sk-provider"
 ERRORS = {
     # upstream's status: status and exception for callers of Chat Completions, the same for callers of Messages
     400: ((400, "BadRequestError"), (400, "BadRequestError")),
-    401: ((502, "InternalServerError"), (502, "InternalServerError")),
+    401: ((503, "InternalServerError"), (529, "OverloadedError")),
     404: ((404, "NotFoundError"), (404, "NotFoundError")),
     429: ((429, "RateLimitError"), (429, "RateLimitError")),
     500: ((500, "InternalServerError"), (500, "InternalServerError")),

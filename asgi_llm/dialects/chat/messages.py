@@ -123,13 +123,19 @@ def _user_parts(message: UserMessage, index: int) -> tuple[Part, ...]:
     content, control = message.content, message.cache_control
     if isinstance(content, str):
         return (_text(content, control),)
-    parts = [
-        _text_of(part) if type(part) is TextPart else _media(part, f"messages[{index}].content[{position}]")
-        for position, part in enumerate(content)
-    ]
+    parts = _parts(content, index)
     if control is not None and parts and isinstance(last := parts[-1], Text):
-        parts[-1] = _text(last.text, control)
-    return tuple(parts)
+        return (*parts[:-1], _text(last.text, control))
+    return parts
+
+
+def _parts(content: list[TextPart | ImagePart | AudioPart | FilePart], index: int) -> tuple[Part, ...]:
+    return tuple(
+        [
+            _text_of(part) if type(part) is TextPart else _media(part, f"messages[{index}].content[{position}]")
+            for position, part in enumerate(content)
+        ]
+    )
 
 
 def _media(part: ImagePart | AudioPart | FilePart, where: str) -> Part:
@@ -245,8 +251,10 @@ def _result(message: ToolMessage, index: int) -> ToolResult:
     if not message.tool_call_id:
         where = f"messages[{index}].tool_call_id"
         raise ClientError(f"'{where}' must not be empty.", param=where)
-    parts = _texts(message.content, None) if message.content else ()
-    return ToolResult(message.tool_call_id, parts, message.name, cache=_mark(message.cache_control))
+    mark = _mark(message.cache_control)
+    if not isinstance(content := message.content, list):
+        return ToolResult(message.tool_call_id, (Text(content),) if content else (), message.name, cache=mark)
+    return ToolResult(message.tool_call_id, _parts(content, index), message.name, cache=mark)
 
 
 def _old_result(message: FunctionMessage, call_id: str) -> ToolResult:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Profile, Report
+from asgi_llm.dialects.place import conversation_field, place
 from asgi_llm.neutral.request import (
     Audio,
     Document,
@@ -45,13 +46,14 @@ _NO_RESULT = "Error: no result was given for this tool call."
 class MessageWriter:
     """Writes the messages of one request."""
 
-    __slots__ = ("_messages", "_parts", "_profile", "_report", "_tools", "_turns")
+    __slots__ = ("_dialect", "_messages", "_parts", "_profile", "_report", "_tools", "_turns")
 
     def __init__(self, request: Request, profile: Profile, report: Report, tools: ToolWriter) -> None:
         self._profile = profile
         self._report = report
         self._tools = tools
         self._turns = request.turns
+        self._dialect = request.dialect
         self._parts = PartWriter(profile, report)
         self._messages: list[dict[str, Any]] = []
 
@@ -107,7 +109,7 @@ class MessageWriter:
                 self._report.lose("tool_result.orphan")
                 parts += _orphan(part)
         if parts:
-            self._say("user", self._parts.content(parts, f"messages[{index}]"), turn.name)
+            self._say("user", self._parts.content(parts, place(self._dialect, index)), turn.name)
         elif not turn.parts:
             self._say("user", "")
 
@@ -121,8 +123,8 @@ class MessageWriter:
             if type(part) is Text:
                 texts.append(part.text)
             elif type(part) is ToolCall:
-                place = (index, position)
-                calls[place] = self._call(part, history.wire_seeds.get(place, part.id), first=not calls)
+                at = (index, position)
+                calls[at] = self._call(part, history.wire_seeds.get(at, part.id), first=not calls)
             elif type(part) is Reasoning:
                 thoughts.append(part)
             elif type(part) is Refusal:
@@ -130,7 +132,7 @@ class MessageWriter:
             elif type(part) is Audio and isinstance(part.source, FileId) and part.source.dialect == "chat":
                 message["audio"] = {"id": part.source.id}
             else:
-                texts += self._lost(part, f"messages[{index}].content[{position}]")
+                texts += self._lost(part, place(self._dialect, index, position))
         self._content(message, "".join(texts), "".join(refusals), bool(calls))
         if thoughts or (calls and self._profile.reasoning_always):
             self._thoughts(message, thoughts, bool(calls))
@@ -223,8 +225,8 @@ class MessageWriter:
     def _answers(self, calls: dict[Place, dict[str, Any]], history: History, *, last: bool) -> None:
         """One tool message for each call, in the order of the calls; media follow in user messages."""
         media: list[tuple[str, list[Part]]] = []
-        for place, call in calls.items():
-            call_id, result = call["id"], history.answers.get(place)
+        for at, call in calls.items():
+            call_id, result = call["id"], history.answers.get(at)
             if result is not None:
                 text, shown = _result(result)
                 if shown:
@@ -235,7 +237,7 @@ class MessageWriter:
                 self._messages.append({"role": "tool", "tool_call_id": call_id, "content": _NO_RESULT})
         for call_id, shown in media:
             label = Text(f"[content of the result of tool call {call_id}]")
-            self._say("user", self._parts.content([label, *shown], "messages"))
+            self._say("user", self._parts.content([label, *shown], conversation_field(self._dialect)))
 
 
 def _thinking_parts(thought: str, text: str | None) -> list[dict[str, Any]]:

@@ -159,7 +159,8 @@ class AssistantMessage(Wire, tag_field="role", tag="assistant"):
 
 class ToolMessage(Wire, tag_field="role", tag="tool"):
     tool_call_id: str
-    content: str | list[TextPart] | None = None
+    content: str | list[UserPart] | None = None
+    """The origin takes text alone; other servers take pictures, too, and clients of theirs send them."""
     name: str | None = None
     cache_control: CacheControl | None = None
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
-from asgi_llm.errors import ClientError
+from asgi_llm.errors import ClientError, Kind
 
 __all__ = ["Field", "FormReader", "boundary_of"]
 
@@ -42,6 +42,7 @@ def boundary_of(content_type: bytes) -> bytes:
             f"the content type is {said}; multipart/form-data with a boundary is expected",
             code="unsupported_media_type",
             param="content-type",
+            kind=Kind.UNSUPPORTED_MEDIA_TYPE,
         )
     return bytes(found[1] or found[2])
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from asgi_llm.dialects.interface import Report
+from asgi_llm.dialects.place import place
 from asgi_llm.errors import TranslationError
 from asgi_llm.neutral.request import Carrier, DialectName, Part, Reasoning, Text, ToolCall, ToolResult, Turn
 
@@ -77,7 +78,7 @@ class _Writer:
             return self._write()
         except TranslationError as error:
             turn, part = self._place
-            error.param = f"contents[{turn}].parts[{part}]"
+            error.param = place(self._dialect, turn, part)
             raise
 
     def _write(self) -> list[Content]:

@@ -48,7 +48,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     _refuse(request, report)
     model = capabilities(request.model)
     wish = thinking(request, model, profile, report)
-    past = history(request.turns, report, system_turns=model.system_turns)
+    past = history(request.turns, request.dialect, report, system_turns=model.system_turns)
     if model.thought_first and wish.budgeted and ends_in_thoughtless_loop(past.messages):
         report.lose("reasoning")
         wish = Thinking(wish.max_tokens)

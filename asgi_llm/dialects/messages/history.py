@@ -12,8 +12,9 @@ from typing import Any
 from msgspec import Struct
 
 from asgi_llm.dialects.interface import Report
+from asgi_llm.dialects.place import place
 from asgi_llm.errors import TranslationError
-from asgi_llm.neutral.request import Part, Text, ToolCall, ToolResult, Turn
+from asgi_llm.neutral.request import DialectName, Part, Text, ToolCall, ToolResult, Turn
 
 from .names import call_id, flat_name
 from .parts import Block, assistant_block, call_block, result_block, text_block, user_block
@@ -46,20 +47,21 @@ class _Call(Struct):
     results: list[tuple[ToolResult, "_Place"]] = []
 
 
-def history(turns: Sequence[Turn], report: Report, *, system_turns: bool) -> History:
-    """The turns as messages. ``system_turns``: the model takes role system inside the conversation.
+def history(turns: Sequence[Turn], dialect: DialectName, report: Report, *, system_turns: bool) -> History:
+    """The turns as messages. ``dialect`` is the caller's. ``system_turns``: the model takes role system between turns.
 
     Raises:
         TranslationError: a turn holds content that the API cannot take.
     """
-    return _Writer(turns, report, system_turns).write()
+    return _Writer(turns, dialect, report, system_turns).write()
 
 
 class _Writer:
-    __slots__ = ("_pairs", "_place", "_report", "_system_turns", "_turns", "_unanswered", "messages")
+    __slots__ = ("_dialect", "_pairs", "_place", "_report", "_system_turns", "_turns", "_unanswered", "messages")
 
-    def __init__(self, turns: Sequence[Turn], report: Report, system_turns: bool) -> None:
+    def __init__(self, turns: Sequence[Turn], dialect: DialectName, report: Report, system_turns: bool) -> None:
         self._turns = turns
+        self._dialect = dialect
         self._report = report
         self._system_turns = system_turns
         self._pairs: _Pairs | None = None
@@ -72,7 +74,7 @@ class _Writer:
             return self._write()
         except TranslationError as error:
             turn, part = self._place
-            error.param = f"messages.{turn}.content.{part}"
+            error.param = place(self._dialect, turn, part)
             raise
 
     def _write(self) -> History:

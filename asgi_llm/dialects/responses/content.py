@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.interface import Profile, Report
+from asgi_llm.dialects.place import conversation_field
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import (
     Audio,
@@ -34,8 +35,6 @@ from asgi_llm.neutral.request import (
 
 __all__ = ["Content", "must_inline"]
 
-_FIELDS = {"responses": "input", "gemini": "contents"}
-
 
 class Content:
     """Writes the content parts of one request."""
@@ -43,7 +42,7 @@ class Content:
     def __init__(self, request: Request, report: Report) -> None:
         self._report = report
         self._own = request.dialect == "responses"
-        self.field = _FIELDS.get(request.dialect, "messages")
+        self.field = conversation_field(request.dialect)
         """The caller's own field, named where something in it is refused."""
 
     def parts(self, parts: Iterable[Part]) -> list[Any]:

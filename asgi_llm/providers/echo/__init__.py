@@ -9,6 +9,7 @@ from asgi_llm.dialects.interface import Profile
 from asgi_llm.providers.provider import Provider
 
 from .client import EchoClient
+from .forwarded import ECHO_PATHS
 
 __all__ = ["ECHO", "ECHO_MODELS", "EchoClient"]
 
@@ -32,6 +33,7 @@ ECHO = Provider(
         "responses": b"/responses/input_tokens",
         "gemini": b"/models/{model}:countTokens",
     },
+    endpoints=ECHO_PATHS,
     models_path=None,
     credentials=lambda _key: [],
     profile=Profile(provider="echo", engine_sampling=True, reasoning_field="reasoning_content"),

@@ -1,7 +1,7 @@
 """The echo as a client: takes the bytes of a request, gives an answer as a worker on a socket would."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,6 +16,7 @@ from asgi_llm.neutral.request import DialectName, StreamOptions
 from asgi_llm.types import Headers
 from asgi_llm.upstream.interface import UpstreamRequest
 
+from .forwarded import ECHOED, echo_forwarded
 from .script import Script, pieces, write_script
 
 __all__ = ["EchoClient"]
@@ -55,6 +56,8 @@ class EchoClient:
     """Has no connections, so there is nothing to open, to run out of, or to close."""
 
     async def send(self, request: UpstreamRequest) -> EchoResponse:
+        if (endpoint := ECHOED.get(request.path)) is not None:
+            return await _send_forwarded(endpoint, request)
         dialect = _dialect(request.path)
         try:
             asked = dialect.decode_request(request.body)
@@ -79,6 +82,27 @@ class EchoClient:
 
     def __repr__(self) -> str:
         return "<EchoClient>"
+
+
+async def _send_forwarded(endpoint: str, request: UpstreamRequest) -> EchoResponse:
+    body = request.body
+    if (source := request.source) is not None:
+        source.begin()
+        pieces_read = []
+        while piece := await source.read():
+            pieces_read.append(piece)
+        body = b"".join(pieces_read)
+    try:
+        said = echo_forwarded(endpoint, body)
+    except AsgiLLMError as error:
+        return _refusal(DIALECTS["chat"], error)
+    return EchoResponse(200, [(b"content-type", said.content_type)], _several(said.pieces))
+
+
+async def _several(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        await asyncio.sleep(0)
+        yield piece
 
 
 def _dialect(path: bytes) -> Dialect:

@@ -27,6 +27,8 @@ async def test_a_worker_is_added_and_gets_its_share(engines, gateway_of, chat) -
         )
         assert view.settings["api_key"] == "**********"
         assert "sk-two" not in repr(gateway.fleet.workers())
+        assert [(rank.name, rank.breaker, rank.load) for rank in view.ranks] == [("fleet#1", "closed", 0)]
+        assert [(target.target, len(target.workers)) for target in gateway.fleet.targets()] == [("fleet", 2)]
         crew = gateway.runtime().fleet.crews["fleet"]
         for worker in crew.workers:
             crew.warmth.forget(worker)

@@ -179,7 +179,7 @@ PROBED: list[tuple[dict[str, Any], bool]] = [
 
 @pytest.mark.parametrize(("target", "probed"), PROBED)
 def test_who_is_probed(target: dict[str, Any], probed: bool) -> None:
-    from asgi_llm.fleet.fleet import Crew
+    from asgi_llm.fleet.crew import Crew
     from asgi_llm.fleet.target import compile_targets
 
     compiled = compile_targets(Settings.load({"targets": {"t": target}}), {})["t"]
@@ -192,3 +192,17 @@ def test_wrong_settings_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.load({"targets": {"t": {"provider": "vllm", "base_url": "http://a", "health": wrong}}})
     assert caught.value.problems[0].path == f"targets.t.health.{next(iter(wrong))}"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "state"), [(None, 404, "ready"), ("/up", 404, "unhealthy"), (None, 500, "unhealthy")]
+)
+async def test_a_proxy_that_hides_the_default_path_takes_nobody_out(engines, gateway_of, path, status, state) -> None:  # type: ignore[no-untyped-def]  # fixtures
+    one, two = await engines("one", "two")
+    one._handler = lambda _request: Answer.json({}, status)
+    rules = {"interval": 3600, "failures": 1} | ({"path": path} if path else {})
+    async with gateway_of([one, two], health=rules).running() as gateway:
+        crew = gateway.runtime().fleet.crews["fleet"]
+        first = next(iter(crew.stations.values()))
+        await probe(crew, first, crew.health)
+        assert first.state == state

@@ -96,7 +96,7 @@ async def open_client(stack: AsyncExitStack) -> Open:
         }
         settings = {
             "targets": {"up": target},
-            "responses": {"stateful": True, **responses},
+            "responses": {"stateful": True} | responses,
             "store": {"url": store},
         }
         gateway = Gateway(settings)

@@ -203,3 +203,48 @@ async def test_a_kept_stream_is_told_again(open_client: Any) -> None:
         assert again.json == kept
         refused = await client("GET", f"/v1/responses/{kept['id']}?stream=true&starting_after=2")
         assert (refused.status, refused.code) == (400, "response_not_resumable")
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+async def test_compacting(open_client: Any, dialect: str) -> None:
+    answers: dict[str, Any] = {"chat": chat_text, "responses": responses_text}
+    script = [answers[dialect](text) for text in ("Noted.", "The dog is Rex.", "Rex.", "Rex!")]
+    async with ScriptedUpstream(script) as upstream:
+        client = await open_client(upstream, dialect)
+        name = (await client.say("My dog is Rex.")).json["id"]
+        small = await client("POST", "/v1/responses/compact", {"model": "m", "previous_response_id": name})
+        assert (small.status, small.json["object"]) == (200, "response.compaction")
+        assert small.json["usage"]["output_tokens"] == 12
+        user, summary = small.json["output"]
+        assert (user["role"], summary["type"]) == ("user", "compaction")
+        assert "Sum up" in upstream.requests[1].body.decode()
+        for more in ({}, {"store": False}):
+            answer = await client.say([*small.json["output"], {"role": "user", "content": "His name?"}], **more)
+            assert answer.status == 200
+            told = upstream.requests[-1].json
+            assert "compaction" not in json.dumps(told)
+            said = [item["content"] for item in told["messages" if dialect == "chat" else "input"]]
+            assert "The dog is Rex." in json.dumps(said[1])
+            assert "Noted." not in json.dumps(said)
+        bad = await client("POST", "/v1/responses/compact", {"model": "m", "previous_response_id": "resp_x"})
+        assert (bad.status, bad.code) == (404, "previous_response_not_found")
+        empty = await client("POST", "/v1/responses/compact", {"model": "m"})
+        assert (empty.status, empty.code) == (400, "input_required")
+
+
+async def test_an_upstream_that_keeps_responses_is_told_only_what_is_new(open_client: Any) -> None:
+    script = [responses_text(text, id=f"resp_up{number}") for number, text in enumerate(("One.", "Two.", "Three."))]
+    async with ScriptedUpstream(script) as upstream:
+        client = await open_client(upstream, "responses", native="reference")
+        first = (await client.say("1?")).json
+        second = (await client.say("2?", previous_response_id=first["id"])).json
+        third = await client.say("3?", previous_response_id=second["id"], store=False)
+        one, two, three = (request.json for request in upstream.requests)
+        assert (one["store"], "previous_response_id" in one) == (True, False)
+        assert (two["store"], two["previous_response_id"], len(two["input"])) == (True, "resp_up0", 1)
+        assert second["previous_response_id"] == first["id"]
+        assert "resp_up" not in json.dumps([first, second, third.json])
+        # What is not to be kept here is not kept there either, and so the whole is told.
+        assert (three["store"], len(three["input"])) == (False, 5)
+        kept = (await client("GET", f"/v1/responses/{second['id']}")).json
+        assert kept == second

@@ -215,7 +215,7 @@ async def test_an_upstreams_error_is_the_callers_and_its_refusal_of_the_gateways
         status, _, said = await ask(gate, "/v1/embeddings", {"model": "m", "input": "a"})
         assert (status, json.loads(said)) == (400, own)
         status, headers, _ = await ask(gate, "/v1/embeddings", {"model": "m", "input": "a"})
-        assert (status, headers["x-llm-error-code"]) == (502, "upstream_authentication")
+        assert (status, headers["x-llm-error-code"]) == (503, "upstream_authentication")
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"7", b'{"error": {"message": "no"}}'])

@@ -1,5 +1,6 @@
 """What follows a failed attempt: who is asked next, when, how often, and what the caller hears in the end."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from asgi_llm.testing import (
     ASGIDriver,
     Recorded,
     ScriptedUpstream,
+    Wait,
     chat_error,
     chat_text,
     messages_error,
@@ -144,6 +146,49 @@ async def test_a_wait_that_would_outlast_the_time_is_not_begun(serve: Serve) -> 
     async with desk.gateway.running():
         status, headers, _ = await desk.ask()
     assert (status, headers["retry-after"], len(upstream.requests)) == (429, "2", 1)
+
+
+# whose fault it is
+
+
+async def test_what_callers_do_wrong_is_held_against_no_worker(serve: Serve) -> None:
+    upstream = await serve(chat_error(400))
+    desk = Desk({"up": target(upstream, breaker={"failures": 2})})
+    async with desk.gateway.running():
+        for _ in range(9):
+            assert (await desk.ask())[0] == 400
+    assert len(upstream.requests) == 9
+
+
+async def test_nor_is_that_they_leave(serve: Serve) -> None:
+    upstream = await serve(Answer.silence())
+    desk = Desk({"up": target(upstream, breaker={"failures": 1})})
+    async with no_leaks(), desk.gateway.running():
+        for number in range(3):
+            driver = ASGIDriver(desk.gateway.asgi)
+            body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+            exchange = await driver.request("POST", PATHS["chat"], json=body)
+            await upstream.wait_request(number + 1)
+            exchange.disconnect()
+            await exchange.finished()
+        assert standing(desk.gateway.runtime().fleet.crews["up"], 0).workers[0].breaker == "closed"
+        assert desk.at_rest()
+
+
+async def test_one_request_at_a_time_tries_a_worker_that_was_out_of_order(serve: Serve) -> None:
+    go_on = asyncio.Event()
+    upstream = await serve(chat_error(500), Answer.raw([Wait(go_on), *chat_text("Hello!").steps]), chat_text("Hello!"))
+    breaker = {"failures": 1, "open_for": 0.05}
+    desk = Desk({"up": target(upstream, breaker=breaker, retry={"attempts": 1})})
+    async with desk.gateway.running():
+        assert (await desk.ask())[0] == 500
+        await asyncio.sleep(0.06)
+        probe = asyncio.create_task(desk.ask())
+        await upstream.wait_request(2)
+        assert [(await desk.ask())[0] for _ in range(3)] == [503] * 3
+        go_on.set()
+        assert (await probe)[0] == 200
+        assert (await desk.ask())[0] == 200
 
 
 # cooldown
@@ -294,8 +339,9 @@ async def test_all_keys_refused_is_no_fault_of_the_callers(serve: Serve) -> None
     async with desk.gateway.running():
         for _ in range(2):
             status, headers, body = await desk.ask()
-            assert (status, headers["x-llm-error-code"]) == (502, "upstream_authentication")
+            assert (status, headers["x-llm-error-code"]) == (503, "upstream_authentication")
             assert b"sk-" not in body
+    assert keys_of(upstream) == ["sk-a", "sk-b", "sk-a"]  # once they are known to be refused, one is asked to be sure
 
 
 # legs
@@ -315,6 +361,18 @@ async def test_a_fallback_may_name_another_model_and_gets_the_original(serve: Se
     assert second.requests[0].json["model"] == "claude-big"
     assert second.requests[0].json["messages"][0]["role"] == "user"
     assert json.loads(body)["model"] == "gpt-x"
+
+
+async def test_a_fallback_that_cannot_express_the_request_is_passed_over(serve: Serve) -> None:
+    """What went wrong stays what it was: the caller's request is in order."""
+    first, second, third = await serve(chat_error(500)), await serve(), await serve(chat_text("Hello!"))
+    targets = {"first": target(first), "second": target(second, provider="anthropic"), "third": target(third)}
+    sound = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    said = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, sound]}]
+    for fallback, expected in ((["second"], 500), (["second", "third"], 200)):
+        desk = Desk(targets, **routed(*fallback))
+        async with desk.gateway.running():
+            assert (await desk.ask(messages=said))[0] == expected
 
 
 async def test_the_renamed_model_must_be_permitted(serve: Serve) -> None:

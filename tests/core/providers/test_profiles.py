@@ -440,7 +440,7 @@ def test_images_by_url_are_refused_where_nobody_fetches_them(name: str) -> None:
         return
     with pytest.raises(TranslationError, match="send their content") as refused:
         encode(name, turns=asked)
-    assert refused.value.param == "messages[0]"
+    assert refused.value.param == "messages.0"
 
 
 def test_documents_are_said_in_each_servers_way_or_refused() -> None:

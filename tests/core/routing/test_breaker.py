@@ -160,3 +160,10 @@ def test_below_the_limit_of_failures_it_never_opens(times: list[float]) -> None:
     subject = breaker(failures=31, window=10_000)
     fail(subject, *sorted(times))
     assert subject.state(2000) == "closed"
+
+
+def test_it_says_when_it_will_let_somebody_through() -> None:
+    subject = breaker(failures=1, open_for=5)
+    assert subject.opens(1) == 1
+    fail(subject, 1)
+    assert (subject.opens(2), subject.opens(6), subject.opens(9)) == (6, 6, 9)

@@ -44,8 +44,15 @@ class ChatCaller:
             return [{"role": "user", "content": turn}]
         results = [part for part in turn if isinstance(part, Result)]
         parts = [self._part(part) for part in turn if not isinstance(part, Result)]
-        said: list[Any] = [{"role": "tool", "tool_call_id": one.id, "content": "".join(one.parts)} for one in results]  # type: ignore[arg-type]
+        said: list[Any] = [
+            {"role": "tool", "tool_call_id": one.id, "content": self._content(one.parts)} for one in results
+        ]
         return [*said, {"role": "user", "content": parts}] if parts else said
+
+    def _content(self, parts: Sequence[str | Picture]) -> str | list[dict[str, Any]]:
+        """Text as a string; pictures among it as clients of the servers send it that take them there."""
+        texts = [part for part in parts if isinstance(part, str)]
+        return "".join(texts) if len(texts) == len(parts) else [self._part(part) for part in parts]
 
     def _part(self, part: str | Picture) -> dict[str, Any]:
         if isinstance(part, str):

@@ -335,7 +335,10 @@ class TestMedia:
     def test_what_cannot_be_sent_is_refused_by_place(self, part: Part) -> None:
         with pytest.raises(TranslationError) as caught:
             encode(user("go"), assistant(CALL), user(ToolResult("c1"), part))
-        assert caught.value.param == "messages.2.content.1"
+        assert caught.value.param == "messages", "a caller of Chat Completions has no such numbers"
+        with pytest.raises(TranslationError) as caught:
+            encode(user("go"), assistant(CALL), user(ToolResult("c1"), part), dialect="gemini")
+        assert caught.value.param == "contents[2].parts[1]"
 
     def test_results_keep_their_images(self) -> None:
         turns = user("go"), assistant(CALL), user(ToolResult("c1", (Text("see"), Image(Inline("image/png", PNG)))))

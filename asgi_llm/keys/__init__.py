@@ -1,0 +1,1 @@
+"""Keys that the gateway issues: made, looked up, and looked after."""
