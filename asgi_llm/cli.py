@@ -1,9 +1,10 @@
-"""The command line: ``asgi-llm demo | serve | check | explain | keys``.
+"""The command line: ``asgi-llm demo | serve | check | explain | usage | keys``.
 
 Answers go to standard output, everything else to standard error. Exit codes: 0, 1 for a problem, 2 for wrong usage.
 """
 
 import argparse
+import asyncio
 import importlib
 import importlib.util
 import logging
@@ -20,14 +21,17 @@ import msgspec
 import asgi_llm
 from asgi_llm.asgi.loopback import LoopbackOnly, is_loopback
 from asgi_llm.asgi.middleware import LLMMiddleware
+from asgi_llm.dialects.forwarded import BY_NAME
 from asgi_llm.errors import ConfigError, StoreError
 from asgi_llm.explain import ExplainedLeg, Explanation
 from asgi_llm.gateway import Gateway
 from asgi_llm.keys_command import add_keys
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
+from asgi_llm.report import read_report, rendered
 from asgi_llm.serving import bind, installed, missing, on_hangup, run
 from asgi_llm.settings import FallbackSettings, Settings, literal_secrets
+from asgi_llm.stores.ledger import DIMENSIONS, Dimension, Query, milliseconds
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["main", "outline", "reachable", "told"]
@@ -91,8 +95,23 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("file", metavar="FILE.toml", type=Path)
     explain.add_argument("--model", required=True, help="as the caller names it")
     explain.add_argument("--dialect", choices=("chat", "messages", "responses"), default="chat")
+    explain.add_argument(
+        "--endpoint", choices=tuple(BY_NAME), metavar="NAME", help="one beside the dialects: embeddings"
+    )
     explain.add_argument("--target", help="the target that the host application names for the request")
     explain.add_argument("--json", action="store_true", help="for programs")
+
+    usage = commands.add_parser("usage", help="say what was used and what it cost")
+    usage.set_defaults(run=_usage)
+    usage.add_argument("file", metavar="FILE.toml", type=Path)
+    usage.add_argument("--by", default="", type=_dimensions, help=f"grouped by: {','.join(DIMENSIONS)}")
+    usage.add_argument("--rows", action="store_true", help="single requests, the latest first")
+    for name in ("since", "until"):
+        usage.add_argument(f"--{name}", type=_time, metavar="TIME", help="a day or a time, as 2026-11-21")
+    for name in ("tenant", "subject", "model", "target", "key-id", "outcome"):
+        usage.add_argument(f"--{name}", help=f"of this {name} only")
+    usage.add_argument("--limit", default=1000, type=int, help="most lines (default: %(default)s)")
+    usage.add_argument("--format", choices=("table", "json", "csv"), default="table")
     return parser
 
 
@@ -260,11 +279,41 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+# usage
+
+
+def _dimensions(text: str) -> tuple[Dimension, ...]:
+    names = [name for name in text.split(",") if name]
+    found = tuple(known for name in names for known in DIMENSIONS if known == name)
+    if len(found) == len(names) == len(set(names)):
+        return found
+    raise argparse.ArgumentTypeError(f"must be different ones of {', '.join(DIMENSIONS)}")
+
+
+def _time(text: str) -> int:
+    try:
+        return milliseconds(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a day or a time, as 2026-11-21 or 2026-11-21T08:30:00Z") from None
+
+
+def _usage(options: argparse.Namespace) -> int:
+    names = ("since", "until", "tenant", "subject", "model", "target", "key_id", "outcome")
+    query = Query(**{name: getattr(options, name) for name in names})
+    try:
+        report = read_report(Settings.load(options.file), options.by, query, limit=options.limit, rows=options.rows)
+        data = asyncio.run(report)
+    except StoreError as error:
+        raise _Problem(f"the ledger cannot be read: {error.__cause__ or error}") from None
+    print(rendered(data, options.format, options.by, rows=options.rows))
+    return 0
+
+
 # explain
 
 
 def _explain(options: argparse.Namespace) -> int:
-    explanation = Gateway(options.file).explain(options.model, options.dialect, options.target)
+    explanation = Gateway(options.file).explain(options.model, options.dialect, options.target, options.endpoint)
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(explanation)).decode())
     else:

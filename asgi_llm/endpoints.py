@@ -14,7 +14,7 @@ from asgi_llm.settings import EndpointSettings
 
 __all__ = ["ENDPOINTS", "STORED", "Endpoint", "EndpointKind", "Table"]
 
-EndpointKind = Literal["admin", "call", "count", "forward", "stored", "models", "health", "ready", "root"]
+EndpointKind = Literal["admin", "call", "count", "forward", "stored", "models", "usage", "health", "ready", "root"]
 
 
 class Endpoint(Struct, frozen=True):
@@ -78,6 +78,7 @@ ENDPOINTS = (
         for item in FORWARDED
     ),
     Endpoint("models", "/v1/models", _READ, "models", "List the models that may be used"),
+    Endpoint("usage", "/v1/usage", _READ, "usage", "What the caller has used"),
     Endpoint("health", "/health", _READ, "health", "Whether the gateway runs"),
     Endpoint("ready", "/ready", _READ, "ready", "Whether the gateway takes requests"),
     Endpoint("root", "/", _READ, "root", "Answers clients that look whether anything is here"),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from asgi_llm.quotas.tab import Tab
 
 __all__ = [
-    "Attempt", "Caller", "CallerGone", "Exchange", "Fitting", "Forward", "HostRefusal", "Outcome", "Why",
+    "Attempt", "Caller", "CallerGone", "CallerServed", "Exchange", "Fitting", "Forward", "HostRefusal", "Outcome",
+    "Why",
 ]  # fmt: skip
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
@@ -37,6 +38,10 @@ because the request was too long for those before; the quicker of two."""
 
 class CallerGone(Exception):  # noqa: N818  # an event, not an error of anybody's
     """The caller left before its request was whole."""
+
+
+class CallerServed(Exception):  # noqa: N818  # an event, not an error of anybody's
+    """The caller has its answer already: the work goes on without it."""
 
 
 class HostRefusal(Exception):  # noqa: N818  # passes on another's error and is none itself

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from asgi_llm.dialects.forwarded import BY_NAME, Forwarded
 from asgi_llm.errors import AsgiLLMError, Kind
 from asgi_llm.fleet.target import Target
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.pipeline.plan import Mode, choose_dialect, patcher_for
+from asgi_llm.pipeline.serving import not_served
 from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.routing.resolve import Ladder, Way
 
@@ -51,19 +53,34 @@ class Explanation(Struct, frozen=True):
 
 
 def explain(
-    ladder: Ladder, targets: Mapping[str, Target], model: str, dialect: DialectName, named: str | None = None
+    ladder: Ladder,
+    targets: Mapping[str, Target],
+    model: str,
+    dialect: DialectName,
+    named: str | None = None,
+    endpoint: str | None = None,
 ) -> Explanation:
-    """The way of a request for ``model`` in ``dialect``; ``named`` is the target that the host chose for it."""
+    """The way of a request for ``model`` in ``dialect``, or to the forwarded ``endpoint``; ``named`` is the target that
+    the host chose for it."""
+    forwarded = None if endpoint is None else BY_NAME[endpoint]
+    dialect = dialect if forwarded is None else forwarded.dialect.name
     try:
         resolution = ladder.resolve(model, named)
     except AsgiLLMError as error:
         return Explanation(model, dialect, None, None, (), error.status, error.code, error.message)
     ways = resolution.ways
+    if forwarded is not None:
+        ways = tuple(way for way in ways if forwarded.name in targets[way.target].endpoints)
+        if not ways:
+            no = not_served(resolution.ways[0].target, forwarded)
+            return Explanation(model, dialect, resolution.rung, resolution.route, (), no.status, no.code, no.message)
     denials = [_denial(targets[way.target], way.model or model) for way in ways]
     legs = tuple(
         _leg(targets[way.target], way.model or model, dialect, _use(position, way, denials), denials[position])
         for position, way in enumerate(ways)
     )
+    if forwarded is not None:
+        legs = tuple(structs.replace(leg, mode=_mode(targets[leg.target], forwarded)) for leg in legs)
     found = Explanation(model, dialect, resolution.rung, resolution.route, legs)
     if denials[0] is None:
         return found
@@ -93,6 +110,12 @@ def _leg(target: Target, model: str, dialect: DialectName, use: Use, denied: str
         use=use,
         denied=denied,
     )
+
+
+def _mode(target: Target, forwarded: Forwarded) -> Mode:
+    """Bytes pass as they are where no adapter is needed, whatever the target does to its dialects."""
+    adapted = forwarded.name in target.provider.adapters and forwarded.name not in target.settings.endpoints
+    return "translated" if adapted else "verbatim"
 
 
 def _denial(target: Target, model: str) -> str | None:

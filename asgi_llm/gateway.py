@@ -258,9 +258,16 @@ class Gateway:
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return self.runtime().spawn(coroutine, name)
 
-    def explain(self, model: str, dialect: DialectName = "chat", target: str | None = None) -> Explanation:
-        """Where a request for ``model`` would go and why; ``target`` is one the host would name. Sends nothing."""
-        return explain(self._blueprint.ladder, self._blueprint.targets, model, dialect, target)
+    def explain(
+        self, model: str, dialect: DialectName = "chat", target: str | None = None, endpoint: str | None = None
+    ) -> Explanation:
+        """Where a request for ``model`` would go and why; ``target`` is one the host would name, ``endpoint`` one that
+        is no dialect's, as ``embeddings``. Sends nothing.
+
+        Raises:
+            KeyError: there is no such endpoint.
+        """
+        return explain(self._blueprint.ladder, self._blueprint.targets, model, dialect, target, endpoint)
 
     def __repr__(self) -> str:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"

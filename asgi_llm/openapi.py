@@ -41,7 +41,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             {"503": {"description": "It is shutting down", "content": _json({"type": "object"})}}
             if endpoint.kind == "ready"
             else {"4XX": _error(endpoint)}
-            if endpoint.kind == "models"
+            if endpoint.kind in ("models", "usage")
             else {}
         )
     whole = _json({"type": "object", "description": f"The {endpoint.dialect} dialect's whole answer"})
@@ -254,6 +254,8 @@ _REQUESTS = {
     "count_tokens": _contents_count,
 }
 _ABOUT = {
+    "usage": "Sums of the caller's own requests, tokens and cost (microdollars); `by` groups them by day, model and "
+    "more, `since` and `until` bound them, `view=rows` lists single requests. Only where a ledger is kept.",
     "chat_completions": "Takes and gives what the OpenAI Chat Completions API does.",
     "messages": "Takes and gives what the Anthropic Messages API does.",
     "responses": "Takes and gives what the OpenAI Responses API does.",

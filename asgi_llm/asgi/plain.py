@@ -17,6 +17,7 @@ from asgi_llm.runtime import Runtime
 
 from .admin import answer_admin, fleet_state, is_admin
 from .caller import ASGICaller
+from .usage import answer_usage
 
 __all__ = ["answer_plain"]
 
@@ -53,12 +54,21 @@ async def _answer(
             return 503, {"status": "stopping"}
         case "ready":
             details = {"fleet": fleet_state(runtime.fleet)} if await is_admin(runtime, caller) else {}
-            return 200, {"status": "ready"} | details
+            return 200, {"status": "ready"} | _troubles(runtime) | details
         case "admin":
             return await answer_admin(runtime, caller, rest)
+        case "usage":
+            return 200, await answer_usage(runtime, caller)
         case "health":
-            return 200, {"status": "ok"}
+            return 200, {"status": "ok"} | _troubles(runtime)
     return 200, {"service": "asgi-llm"}
+
+
+def _troubles(runtime: Runtime) -> dict[str, str]:
+    """What does not work though requests go on; anybody may know that, and no more."""
+    if runtime.ledger is not None and (runtime.ledger.failing or runtime.ledger.full):
+        return {"ledger": "full" if runtime.ledger.full else "waiting"}
+    return {}
 
 
 def _one(models: list[Model], wanted: str, dialect: Dialect) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Endpoints of what is kept: responses and conversations by their ids."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,7 +15,9 @@ from asgi_llm.history import conversations, responses
 from asgi_llm.history.history import History
 from asgi_llm.history.views import read_page
 from asgi_llm.pipeline.admit import identify
+from asgi_llm.pipeline.cancellation import forget_cancellation
 from asgi_llm.pipeline.enforce import check_endpoint
+from asgi_llm.pipeline.head import stream_head
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
@@ -37,21 +40,25 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
         history = None if runtime.history is None else runtime.history.history
         if history is None:
             raise ClientError("nothing is kept here", code="unknown_endpoint", kind=Kind.NOT_FOUND)
-        body = b""
-        if caller.scope["method"] == "POST":
-            body = await caller.body(runtime.blueprint.settings.limits.body)
+        body = await caller.body(runtime.blueprint.settings.limits.body)  # from then on its leaving is heard
         scope = Scope.of(exchange.identity)
-        status, kind, said = 200, b"application/json", b""
+        status = 200
         if endpoint.name == "response_compact":
             exchange.body = body
             status, said = await responses.compact(runtime, history, exchange, caller)
-        elif endpoint.name == "response" and _streams(caller) and caller.scope["method"] != "DELETE":
-            kind, said = dialect.stream_type, await responses.replay(history, scope, rest)
+        elif endpoint.name == "response" and _streams(caller):
+            pieces = await responses.stream(history, scope, rest, _after(caller))
+            exchange.status = 200
+            await caller.start(200, stream_head(exchange, []))
+            async for piece in pieces:
+                await caller.send(piece)
+            await caller.finish()
+            return
         else:
             value = await _answer(history, scope, endpoint, rest, caller, body)
             said = value if isinstance(value, bytes) else msgspec.json.encode(value)
         headers: Headers = [
-            (b"content-type", kind),
+            (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(said)),
             (b"x-llm-request-id", exchange.id.encode("ascii")),
             (b"x-request-id", exchange.id.encode("ascii")),
@@ -63,7 +70,12 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
         pass
     except HostRefusal as refusal:
         raise refusal.raised from None
+    except asyncio.CancelledError:
+        if not caller.gone:
+            raise
+        forget_cancellation()
     finally:
+        caller.close()
         runtime.leave()
 
 
@@ -99,17 +111,18 @@ async def _answer(
 
 
 def _streams(caller: ASGICaller) -> bool:
+    wanted = parse_qs(caller.scope["query_string"]).get(b"stream", [b""])[-1] in _TRUE
+    return wanted and caller.scope["method"] == "GET"
+
+
+def _after(caller: ASGICaller) -> int | None:
     """
     Raises:
-        ClientError: a stream is to be taken up in the middle, and it was not recorded.
+        ClientError: what the stream is to be taken up after is no number.
     """
-    query = parse_qs(caller.scope["query_string"])
-    if query.get(b"stream", [b""])[-1] not in _TRUE:
-        return False
-    if b"starting_after" in query:
-        raise ClientError(
-            "Only the streams of responses that run in the background can be taken up in the middle.",
-            code="response_not_resumable",
-            param="starting_after",
-        )
-    return True
+    said = parse_qs(caller.scope["query_string"]).get(b"starting_after", [None])[-1]
+    if said is None:
+        return None
+    if not said.isdigit() or len(said) > 10:
+        raise ClientError("starting_after: expected the number of an event.", param="starting_after")
+    return int(said)

@@ -77,7 +77,9 @@ class Continuation(Struct, eq=False, kw_only=True):
         if leg.mode == "translated" and bytes(self.asked.prompt) != b"null":
             raise TranslationError("stored prompts are kept by OpenAI and not known here", param="prompt")
         exchange.request, exchange.fetched, self.fitted = None, False, leg
-        self.referred = self.native and leg.mode != "translated" and leg.crew.target.profile.origin
+        target = leg.crew.target
+        # With several keys it is not known which one the upstream would be asked by.
+        self.referred = self.native and leg.mode != "translated" and target.profile.origin and not target.keys
         exchange.body = self._reference(leg) if self.referred else self._whole(leg)
 
     def warnings(self) -> tuple[Warned, ...]:
@@ -90,10 +92,10 @@ class Continuation(Struct, eq=False, kw_only=True):
         values = {"store": b"true" if self.store else b"false"}
         if known is None or (known.target, known.credential) != (leg.crew.target.name, credential_of(leg)):
             values["input"] = self._input(leg)
-            return edited(self.body, values, ("previous_response_id", "conversation"))
+            return edited(self.body, values, ("previous_response_id", "conversation", "background"))
         values["input"] = listed(plain(bytes(item.item)) for item in self.new)
         values["previous_response_id"] = msgspec.json.encode(known.id)
-        return edited(self.body, values, ("conversation",))
+        return edited(self.body, values, ("conversation", "background"))
 
     def _whole(self, leg: Leg) -> bytes:
         values = {"input": self._input(leg)}

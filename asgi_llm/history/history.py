@@ -3,14 +3,17 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from asgi_llm.dialects.interface import Warned
+from asgi_llm.dialects.interface import Answer, Warned
 from asgi_llm.errors import ClientError, StoreError
-from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.exchange import Caller, CallerServed, Exchange
+from asgi_llm.neutral.response import Candidate, Finish, Response
+from asgi_llm.pipeline.head import stream_head, whole_head
+from asgi_llm.pipeline.prepare import decoded
 from asgi_llm.runtime import Runtime
 from asgi_llm.settings import ResponseSettings
 from asgi_llm.stores.responses import FOREVER, ItemRow, ResponseRow, ResponseStore, Status
@@ -18,10 +21,11 @@ from asgi_llm.stores.scope import Scope
 from asgi_llm.types import Headers
 
 from .asked import CALLS, Asked, new_items, read_asked
+from .background import BackgroundCaller, Run, follow, make_room, recovered, start_run
 from .compaction import plain
 from .continuation import Continuation, credential_of, maker_of
 from .edit import edited, listed
-from .expansion import Earlier, Expansion, output_of
+from .expansion import Earlier, Expansion, missing, output_of
 from .ids import item_id, new_id
 from .keeper import Keeper
 from .records import Kept, KeptItem, Upstream
@@ -32,6 +36,8 @@ __all__ = ["Historian", "History"]
 logger = logging.getLogger("asgi_llm")
 
 _PURGE_EVERY = 600.0
+_ORPHANS = 1000
+_BEGUN = {"output": b"[]", "usage": b"null", "completed_at": b"null", "background": b"true"}
 _OWN = (b"item_reference", b'"compaction"')
 """What is in a body that holds items which only the gateway understands."""
 _REFERENCES = ("previous_response_id", "conversation")
@@ -57,14 +63,14 @@ class Historian(Protocol):
         ...
 
 
-class _Answer(Struct):
+class _Said(Struct):
     """What is read of a response object."""
 
     id: str = ""
     status: Status = "completed"
 
 
-_answer = msgspec.json.Decoder(_Answer)
+_said = msgspec.json.Decoder(_Said)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -82,6 +88,8 @@ class History:
         self.settings = settings
         self.vault = vault
         self.now = now
+        self.runs: dict[tuple[Scope, str], Run] = {}
+        """What runs in the background in this event loop."""
         self._purged = 0.0
 
     @property
@@ -99,7 +107,9 @@ class History:
             return caller
         body = exchange.body
         asked = read_asked(body)
-        refuse_background(asked)
+        if asked.background:
+            _check_background(asked, counting=counting)
+        run = caller.run if isinstance(caller, BackgroundCaller) else None
         store = asked.store is not False and not counting
         if not store and not asked.refers and not any(mark in body for mark in _OWN):
             return caller
@@ -112,7 +122,7 @@ class History:
         exchange.continuation = continuation = Continuation(
             asked=asked,
             scope=scope,
-            id=new_id("resp_", now),
+            id=new_id("resp_", now) if run is None else run.id,
             created=now,
             body=body,
             store=store,
@@ -125,6 +135,8 @@ class History:
         if exchange.plan is not None:
             continuation.fit(exchange, exchange.plan.legs[0])  # what is reserved goes by the whole of it
         self._tidy(runtime, now)
+        if asked.background and run is None:
+            await self._detach(runtime, exchange, caller, continuation)
         ending = Keeping(self, exchange, continuation)
         return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
 
@@ -162,6 +174,38 @@ class History:
     def items(self, items: list[KeptItem]) -> list[ItemRow]:
         return [ItemRow(item.id, self.vault.seal(_encode(item))) for item in items]
 
+    async def _detach(
+        self, runtime: Runtime, exchange: Exchange, caller: Caller, continuation: Continuation
+    ) -> NoReturn:
+        """Answers that it has begun, or with the stream of it, while it runs in a task of its own.
+
+        Raises:
+            CallerServed: always.
+        """
+        make_room(self)
+        request = decoded(exchange)
+        empty = Response(id=continuation.id, model=request.model, candidates=(Candidate((), Finish("end")),))
+        encoded = exchange.dialect.encode_response(empty, Answer(model=request.model, request=request))
+        values = {**Keeping(self, exchange, continuation).members(), **_BEGUN}
+        begun = edited(encoded, {**values, "status": b'"in_progress"'})
+        kept = Kept(Raw(begun), tuple(continuation.new), logged=bool(continuation.asked.stream))
+        lease = self.now() + self.settings.background_lease
+        row = structs.replace(self.row(continuation, kept, "in_progress"), lease=lease)
+        if not await self.store.put(continuation.scope, row, kept=continuation.parents):
+            raise missing("Conversation", row.conversation or "", "conversation_not_found", "conversation")
+        exchange.body = continuation.body
+        run = start_run(runtime, self, exchange, caller, row.id)
+        exchange.status, exchange.outcome = 200, "ok"
+        if continuation.asked.stream:
+            await caller.start(200, stream_head(exchange, []))
+            async for frame in follow(self, run.scope, run.id, -1):
+                await caller.send(frame)
+            await caller.finish()
+        else:
+            body = edited(begun, {"status": b'"queued"'})
+            await caller.answer(200, whole_head(exchange, [], len(body)), body)
+        raise CallerServed
+
     def _tidy(self, runtime: Runtime, now: float) -> None:
         if now - self._purged > _PURGE_EVERY:
             self._purged = now
@@ -169,6 +213,8 @@ class History:
 
     async def _purge(self, now: float) -> None:
         try:
+            for scope, row in await self.store.orphans(now, _ORPHANS):
+                await recovered(self, scope, row)
             await self.store.purge(now)
         except StoreError as error:
             logger.warning("expired responses could not be deleted: %r", error.__cause__)
@@ -195,6 +241,8 @@ class Keeping:
         if asked.metadata and bytes(asked.metadata) != b"null":
             # Not every upstream is told, and so not every one says it again.
             values["metadata"] = bytes(asked.metadata)
+        if asked.background:
+            values["background"] = b"true"
         return values
 
     async def keep(self, response: bytes, upstream_id: str) -> Mapping[str, bytes]:
@@ -204,8 +252,9 @@ class Keeping:
         if leg is not None and continuation.referred and upstream_id:
             upstream = Upstream(leg.crew.target.name, credential_of(leg), upstream_id)
         maker = "" if leg is None else maker_of(leg)
-        kept = Kept(Raw(response), tuple(continuation.new), maker, upstream)
-        row = history.row(continuation, kept, _answer.decode(response).status)
+        logged = bool(continuation.asked.background and continuation.asked.stream)
+        kept = Kept(Raw(response), tuple(continuation.new), maker, upstream, logged)
+        row = history.row(continuation, kept, _said.decode(response).status)
         added = self._added(kept) if row.conversation is not None else []
         if len(row.data) > history.settings.max_response:
             logger.warning("request %s: a response of %d bytes is not kept", self._exchange.id, len(row.data))
@@ -214,6 +263,9 @@ class Keeping:
             if not continuation.store:
                 if row.conversation is not None:
                     await history.store.add_items(continuation.scope, row.conversation, added, continuation.created)
+                return {}
+            if continuation.asked.background:
+                await history.store.finish(continuation.scope, row, added=added)
                 return {}
             kept_so = await history.store.put(continuation.scope, row, added=added, kept=continuation.parents)
         except StoreError as error:
@@ -238,12 +290,14 @@ class Keeping:
         return self._history.items([*continuation.new, *made])
 
 
-def refuse_background(asked: Asked) -> None:
+def _check_background(asked: Asked, *, counting: bool) -> None:
     """
     Raises:
-        ClientError: it is to run in the background.
+        ClientError: there would be nowhere to find the response.
     """
-    if asked.background:
+    if asked.store is False and not counting:
         raise ClientError(
-            "responses do not run in the background here", code="background_not_supported", param="background"
+            "background: a response that runs in the background must be stored",
+            code="invalid_value",
+            param="background",
         )

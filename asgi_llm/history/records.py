@@ -31,12 +31,14 @@ class Upstream(Struct, frozen=True):
 
 
 class Kept(Struct, frozen=True, omit_defaults=True):
-    """A response: the object as it was sent, and what was new in its request."""
+    """A response: the object as it was sent, and what was new in its request. ``logged`` says that its stream can be
+    taken up in the middle."""
 
     response: Raw
     input: tuple[KeptItem, ...] = ()
     maker: str = ""
     upstream: Upstream | None = None
+    logged: bool = False
 
 
 class KeptConversation(Struct, frozen=True, omit_defaults=True):

@@ -1,6 +1,6 @@
 """Kept responses: shown, replayed, deleted, and the input they answered."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
 
 from .asked import read_asked
+from .background import RUNNING, finish_as, follow, recovered
 from .compaction import compacted, compaction_body
 from .edit import edit_event, edited
 from .errand import Errand, errand_exchange
@@ -25,7 +26,7 @@ from .ids import new_id
 from .records import Kept, unseal
 from .views import Page, deleted, list_view
 
-__all__ = ["cancel", "compact", "delete", "input_items", "load", "replay"]
+__all__ = ["cancel", "compact", "delete", "input_items", "load", "stream"]
 
 _BEGUN = {"status": b'"in_progress"', "output": b"[]", "usage": b"null", "completed_at": b"null"}
 
@@ -56,6 +57,7 @@ async def load(history: History, scope: Scope, response_id: str) -> Kept:
     row = await history.store.get(scope, response_id, history.now())
     if row is None:
         raise missing("Response", response_id, "response_not_found", "id")
+    row = await recovered(history, scope, row)
     return unseal(history.vault, row.data, Kept)
 
 
@@ -66,14 +68,25 @@ async def delete(history: History, scope: Scope, response_id: str) -> Mapping[st
 
 
 async def cancel(history: History, scope: Scope, response_id: str) -> Kept:
-    """
+    """Ends it, wherever it runs. Once cancelled it stays so, however often that is said.
+
     Raises:
-        ClientError: it is not there, or does not run in the background.
+        ClientError: it is not there, does not run in the background, or has ended already.
     """
-    await load(history, scope, response_id)
-    raise ClientError(
-        "Only responses that run in the background can be cancelled.", code="response_not_cancellable", param="id"
-    )
+    row = await history.store.get(scope, response_id, history.now())
+    if row is None:
+        raise missing("Response", response_id, "response_not_found", "id")
+    ended = {"completed_at": b"null"}
+    if row.status in RUNNING and await finish_as(history, scope, row, "cancelled", ended):
+        run = history.runs.get((scope, response_id))
+        if run is not None and run.task is not None:
+            run.task.cancel()
+    row = await history.store.get(scope, response_id, history.now())
+    if row is None or row.status != "cancelled":
+        raise ClientError(
+            "Only responses that run in the background can be cancelled.", code="response_not_cancellable", param="id"
+        )
+    return unseal(history.vault, row.data, Kept)
 
 
 async def input_items(history: History, scope: Scope, response_id: str, page: Page) -> Mapping[str, Any]:
@@ -108,13 +121,30 @@ async def compact(runtime: Runtime, history: History, exchange: Exchange, caller
     return 200, compacted(errand.answered, new_id("resp_", now), now, items)
 
 
-async def replay(history: History, scope: Scope, response_id: str) -> bytes:
-    """Its stream, told anew from what was kept.
+async def stream(history: History, scope: Scope, response_id: str, after: int | None) -> AsyncIterator[bytes]:
+    """Its stream: from the log where there is one, else told anew.
 
     Raises:
-        ClientError: it is not there.
+        ClientError: it is not there, or there is no log and it is to be taken up in the middle.
     """
-    kept = bytes((await load(history, scope, response_id)).response)
+    kept = await load(history, scope, response_id)
+    if kept.logged:
+        return follow(history, scope, response_id, -1 if after is None else after)
+    if after is not None:
+        raise ClientError(
+            "Only the streams of responses that run in the background can be taken up in the middle.",
+            code="response_not_resumable",
+            param="starting_after",
+        )
+    return _once(_replayed(kept))
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+def _replayed(found: Kept) -> bytes:
+    kept = bytes(found.response)
     dialect, said = DIALECTS["responses"], _shape.decode(kept)
     try:
         events = unfold(dialect.decode_response(kept, Restore()))

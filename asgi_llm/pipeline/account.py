@@ -6,6 +6,7 @@ looked at in a thread.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,8 @@ from asgi_llm.neutral.usage import Usage
 from asgi_llm.runtime import Runtime
 
 __all__ = ["Accounts", "Draft", "account"]
+
+logger = logging.getLogger("asgi_llm.ledger")
 
 _HELD = 64 * 1024 * 1024
 """Bytes of requests and answers that wait with their rows, at most; rows beyond that go without."""
@@ -75,11 +78,18 @@ class Accounts:
         rows = []
         for draft in drafts:
             if draft.size > _INLINE and self._is_long(draft.exchange):
-                rows.append(await asyncio.to_thread(self.row, draft))
+                rows.append(await asyncio.to_thread(self._row, draft))
             else:
-                rows.append(self.row(draft))
+                rows.append(self._row(draft))
                 await asyncio.sleep(0)
         return rows
+
+    def _row(self, draft: Draft) -> Row:
+        try:
+            return self.row(draft)
+        except Exception:
+            logger.exception("the row of request %s holds only what is certain", draft.exchange.id)
+            return Row(**_facts(draft.exchange, draft.at), outcome=draft.exchange.outcome or "internal_error")
 
     def row(self, draft: Draft) -> Row:
         """The row of ``draft``."""
@@ -115,7 +125,11 @@ class Accounts:
         """The request, where anything must be known of it."""
         if exchange.request is not None:
             return exchange.request
-        if exchange.leg is None or not (_unmetered(exchange) or self._has_tools(exchange)):
+        if (
+            exchange.leg is None
+            or exchange.forward is not None
+            or not (_unmetered(exchange) or self._has_tools(exchange))
+        ):
             return None
         try:
             return exchange.dialect.decode_request(exchange.body)
@@ -126,7 +140,7 @@ class Accounts:
         """How it ended, and its tools."""
         outcome, error, finish = exchange.outcome or "internal_error", exchange.error_code, exchange.finish
         answered = exchange.answered
-        if finish is None and exchange.leg is not None and isinstance(answered, bytes):
+        if finish is None and exchange.leg is not None and isinstance(answered, bytes) and not _is_count(exchange):
             try:
                 candidates = exchange.leg.dialect.decode_response(answered, Restore()).candidates
                 finish = candidates[0].finish.reason if candidates else None
@@ -184,7 +198,11 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
 def _unmetered(exchange: Exchange) -> bool:
     """Whether an upstream worked on it and nobody said what that took."""
     worked = any(attempt.result in ("ok", "abandoned") for attempt in exchange.attempts)
-    return exchange.usage is None and worked and not _is_count(exchange)
+    return worked and not _says(exchange.usage) and exchange.forward is None and not _is_count(exchange)
+
+
+def _says(usage: Usage | None) -> bool:
+    return usage is not None and any(getattr(usage, name) is not None for name in (*TOKENS, "cost"))
 
 
 def _is_count(exchange: Exchange) -> bool:
@@ -194,7 +212,7 @@ def _is_count(exchange: Exchange) -> bool:
 
 def _usage(exchange: Exchange, request: Request | None) -> tuple[Usage | None, tuple[str, ...]]:
     """What was used, and what is to be said about that."""
-    if exchange.usage is None:
+    if exchange.usage is None or not _says(exchange.usage):
         guess = _guess(exchange, request) if _unmetered(exchange) else None
         return guess, () if guess is None else ("no_usage",)
     usage, absurd = sane(exchange.usage)

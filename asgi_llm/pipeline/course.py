@@ -45,9 +45,7 @@ class Course(Struct, eq=False):
 
     def leads_to(self, leg: Leg) -> bool:
         """Whether ``leg`` is tried after the failure: it is meant for such, and there is time for it."""
-        if leg.on != "any" and (leg.on == "overflow") != self.too_long:
-            return False
-        if self._left(leg) <= 0:
+        if not self._meant(leg) or self._left(leg) <= 0:
             return False
         self.exchange.why = "overflow" if self.too_long else "fallback"
         return True
@@ -131,7 +129,7 @@ class Course(Struct, eq=False):
             return None
         pause = self._pause(leg, at_once=other_key and ready <= now)
         asked_to_wait = max(ready - now, error.retry_after or 0.0 if not excluded and not other_key else 0.0)
-        if asked_to_wait > crew.target.settings.retry.cap:
+        if asked_to_wait > (0 if self._goes_on(leg) else crew.target.settings.retry.cap):
             self._tell_soonest(leg, error, now)
             return None
         pause += asked_to_wait
@@ -143,6 +141,14 @@ class Course(Struct, eq=False):
             self.tried += (worker,)
             self.exchange.why = "retry"
         return worker
+
+    def _meant(self, leg: Leg) -> bool:
+        return leg.on == "any" or (leg.on == "overflow") == self.too_long
+
+    def _goes_on(self, leg: Leg) -> bool:
+        """Whether there is a leg after ``leg`` to try, so that nobody has to wait for this one."""
+        assert self.exchange.plan is not None  # noqa: S101  # its legs are being tried
+        return any(other.number > leg.number and self._meant(other) for other in self.exchange.plan.legs)
 
     def _pause(self, leg: Leg, *, at_once: bool) -> float:
         """Seconds before the next attempt, besides what the upstream asks for."""

@@ -14,7 +14,7 @@ import asyncio
 import logging
 
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError
-from asgi_llm.exchange import Caller, CallerGone, Exchange, HostRefusal, Outcome
+from asgi_llm.exchange import Caller, CallerGone, CallerServed, Exchange, HostRefusal, Outcome
 from asgi_llm.runtime import Runtime
 
 from .admission import take_place
@@ -49,6 +49,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
             bring_keys(exchange)
         if runtime.history is not None:
             caller = await runtime.history.open(runtime, exchange, caller, counting)
+        if runtime.ledger is not None and runtime.ledger.full:
+            await runtime.ledger.room()
         if runtime.gate is not None:
             await take_place(runtime.gate, exchange, caller)
         if counting:
@@ -65,6 +67,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
         await _refuse(exchange, error, caller, heartbeat)
     except CallerGone:
         exchange.outcome = "disconnected"
+    except CallerServed:
+        exchange.outcome = "ok"
     except HostRefusal as refusal:
         exchange.outcome = "denied"
         raise refusal.raised from None

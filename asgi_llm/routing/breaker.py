@@ -37,7 +37,7 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """Whether a request may be sent now; ``enter`` must follow if it is."""
-        if not self.troubled or self._opened is None:
+        if self._opened is None:
             return True
         return now >= self._opened + self._open_for and self._probing < self._probes
 

@@ -35,8 +35,10 @@ class ResponseSettings(Model):
     cannot be kept because the store fails is an error; otherwise it is given with ``store: false``.
     ``max_response`` is bytes of one answer with its input, ``max_history`` bytes and ``max_turns`` the number of
     earlier responses that one request may build upon. ``encryption_keys`` are Fernet keys: the first one encrypts what
-    is kept, all of them decrypt. ``signatures``: whether proofs of thought are remembered for clients that drop them,
-    for ``signature_retention`` seconds; also where ``stateful`` is not said.
+    is kept, all of them decrypt. ``background_lease``: seconds after which a response that ran in the background of a
+    process that is gone has failed; ``background_limit``: how many may run at once in an event loop. ``signatures``:
+    whether proofs of thought are remembered for clients that drop them, for ``signature_retention`` seconds; also where
+    ``stateful`` is not said.
     """
 
     stateful: bool | None = None
@@ -47,5 +49,7 @@ class ResponseSettings(Model):
     max_history: Annotated[int, Field(ge=1024)] = 32 * 1024 * 1024
     max_turns: Annotated[int, Field(ge=1)] = 1000
     encryption_keys: tuple[FernetKey, ...] = ()
+    background_lease: Annotated[float, Field(ge=0.5, allow_inf_nan=False)] = 30
+    background_limit: Annotated[int, Field(ge=0)] = 256
     signatures: bool = False
     signature_retention: Seconds = _DAY

@@ -1,5 +1,6 @@
 """The ledger: a row for each request, added once and never changed; rows and sums of rows are read."""
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Literal, Protocol, get_args
 
@@ -9,7 +10,7 @@ from asgi_llm.metering.row import Row
 
 from .owner import Owner
 
-__all__ = ["DAY", "DIMENSIONS", "EVERYTHING", "SUMMED", "Cursor", "Dimension", "Ledger", "Query", "Sum"]
+__all__ = ["DAY", "DIMENSIONS", "EVERYTHING", "SUMMED", "Cursor", "Dimension", "Ledger", "Query", "Sum", "milliseconds"]
 
 Dimension = Literal["day", "tenant", "subject", "key_id", "model", "served", "target", "endpoint", "dialect", "outcome"]
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
@@ -33,6 +34,18 @@ SUMMED = (
     "market",
 )
 """The fields of a row that are summed up."""
+
+
+def milliseconds(text: str) -> int:
+    """A day (its beginning, in UTC) or a time in ISO 8601 -> milliseconds since the epoch.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    when = dt.datetime.fromisoformat(text)
+    when = when if when.tzinfo is not None else when.replace(tzinfo=dt.UTC)
+    return int(when.timestamp() * 1000)
+
 
 Cursor = tuple[int, str]
 """Where a page ended: ``at`` and ``id`` of its last row."""

@@ -120,7 +120,8 @@ class ResponseStore(Protocol):
     async def delete_item(self, scope: Scope, conversation_id: str, item_id: str, now: float) -> bool: ...
 
     async def add_events(self, scope: Scope, response_id: str, events: Sequence[EventRow]) -> None:
-        """Adds to the log of a response that runs in the background; of a response that is not there, nothing."""
+        """Adds to the log of a response that runs in the background, in place of what is there from the first of their
+        numbers on: they may be said twice. Of a response that is not there, nothing is kept."""
         ...
 
     async def events(self, scope: Scope, response_id: str, after: int, limit: int) -> list[EventRow]:

@@ -54,8 +54,8 @@ class LedgerWriter(Generic[Draft]):
     """
 
     __slots__ = (
-        "_complete", "_enough", "_pen", "_ready", "_room", "_settings", "_task", "_waiting", "dropped", "failing",
-        "held", "ledger",
+        "_complete", "_enough", "_pen", "_ready", "_room", "_settings", "_task", "_waiting", "_worked_on", "dropped",
+        "failing", "held", "ledger",
     )  # fmt: skip
 
     def __init__(
@@ -75,12 +75,13 @@ class LedgerWriter(Generic[Draft]):
         self._enough = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._worked_on = 0
         self._task: asyncio.Task[None] | None = None
         self._pen = asyncio.Lock()
 
     def __len__(self) -> int:
         """Rows that wait."""
-        return len(self._waiting) + len(self._ready)
+        return len(self._waiting) + self._worked_on + len(self._ready)
 
     @property
     def full(self) -> bool:
@@ -89,7 +90,7 @@ class LedgerWriter(Generic[Draft]):
     def add(self, draft: Draft) -> None:
         """Takes a row on its way. Never waits, never raises."""
         settings = self._settings
-        size = len(self._waiting) + len(self._ready)
+        size = len(self)
         if size >= settings.queue and settings.when_full == "drop":
             self._drop(1)
             return
@@ -186,12 +187,13 @@ class LedgerWriter(Generic[Draft]):
             logger.warning("the ledger is written again; %d rows wait", len(self._waiting))
         self.failing = False
         self._ready = []
-        if len(self._waiting) < self._settings.queue:
+        if len(self) < self._settings.queue:
             self._room.set()
         if len(self._waiting) < self._settings.batch:
             self._enough.clear()
 
     async def _finished(self, drafts: list[Draft]) -> list[Row]:
+        self._worked_on = len(drafts)
         try:
             rows = await self._complete(drafts)
         except asyncio.CancelledError:
@@ -201,6 +203,8 @@ class LedgerWriter(Generic[Draft]):
             logger.exception("%d rows of the ledger could not be worked out and are lost", len(drafts))
             self.dropped += len(drafts)
             rows = []
+        finally:
+            self._worked_on = 0
         self.held -= sum(draft.size for draft in drafts)
         return rows
 

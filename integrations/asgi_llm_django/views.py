@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
-from asgi_llm import Gateway
+from asgi_llm.client.bridge import ReadPiece
 from asgi_llm.client.thread import submit
 
 from .bridge import Answer, open_bridge
@@ -41,7 +41,12 @@ async def _llm(request: HttpRequest, rest: str = "", **_captured: Any) -> HttpRe
     if isinstance(request, ASGIRequest):
         answer = await open_bridge(gateway, functools.partial(_next_piece, request), serve)
         return _response(request, answer, answer.body)
-    read = functools.partial(_only_piece, await sync_to_async(_whole_body)(request, gateway))
+    read: ReadPiece
+    if _declared(request) > gateway.settings.limits.body:
+        # A form with files, or too large: its pieces are taken from the socket if they are wanted.
+        read = functools.partial(_next_piece, request)
+    else:
+        read = functools.partial(_only_piece, await sync_to_async(request.read)())
     answer = await asyncio.wrap_future(submit(gateway, open_bridge(gateway, read, serve)))
     return _response(request, answer, Pieces(answer.body))
 
@@ -67,11 +72,6 @@ async def _next_piece(request: HttpRequest) -> tuple[bytes, bool]:
         # It may be in a file.
         piece = await asyncio.to_thread(request.read, _PIECE)
     return piece, len(piece) == _PIECE
-
-
-def _whole_body(request: HttpRequest, gateway: Gateway) -> bytes:
-    """From the caller's socket. What is too large is refused by its length and need not be read."""
-    return request.read() if _declared(request) <= gateway.settings.limits.body else b""
 
 
 async def _only_piece(body: bytes) -> tuple[bytes, bool]:

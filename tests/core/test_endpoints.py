@@ -115,7 +115,7 @@ def test_calls_are_posted_and_everything_else_is_read() -> None:
         else:
             assert item.methods == ({"POST"} if item.kind in ("call", "count") else {"GET", "HEAD"})
         assert (item.dialect is not None) == (item.kind in ("call", "count", "forward"))
-        assert item.public == (item.kind not in ("call", "count", "forward", "models"))
+        assert item.public == (item.kind not in ("call", "count", "forward", "models", "usage"))
 
 
 @pytest.mark.parametrize("prefix", ["", "/openai", "/anthropic"])

@@ -44,3 +44,23 @@ def test_in_words_for_people() -> None:
 def test_the_outline_of_the_settings_shows_them() -> None:
     lines = outline(Gateway(GATEWAY).settings)
     assert "  * -> small -> large as long (on overflow) -> small as other (on any) -> strict as renamed" in lines
+
+
+def test_an_endpoint_that_is_no_dialects_goes_only_where_it_is_served() -> None:
+    gateway = Gateway(
+        {
+            "targets": {
+                "claude": {"provider": "anthropic", "api_key": "k"},
+                "google": {"provider": "gemini", "api_key": "k"},
+                "own": {"provider": "vllm", "base_url": "http://10.0.0.1:8000"},
+            },
+            "routes": [{"model": "*", "target": "claude", "fallback": ["google", "own"]}],
+        }
+    )
+    legs = gateway.explain("m", endpoint="embeddings").legs
+    assert [(leg.target, leg.use, leg.mode) for leg in legs] == [
+        ("google", "first", "translated"),
+        ("own", "fallback", "verbatim"),
+    ]
+    refused = gateway.explain("m", endpoint="files")
+    assert (refused.status, refused.code, refused.legs) == (404, "endpoint_not_supported", ())

@@ -49,6 +49,7 @@ LEVELS = {
     "explain": 7,
     "lossiness": 7,
     "openapi": 7,
+    "report": 7,
     "serving": 7,
     "": 8,
     "__main__": 8,

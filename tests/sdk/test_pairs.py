@@ -153,7 +153,7 @@ async def test_structured_output(open_desk: Any, any_caller: Any, any_speaker: A
 
 OPENAI = {
     400: (400, "BadRequestError"),
-    401: (502, "InternalServerError"),
+    401: (503, "InternalServerError"),
     404: (404, "NotFoundError"),
     429: (429, "RateLimitError"),
     500: (500, "InternalServerError"),
@@ -162,10 +162,10 @@ OPENAI = {
 ERRORS = {
     "chat": OPENAI,
     "responses": OPENAI,
-    "messages": {**OPENAI, 529: (529, "OverloadedError")},
+    "messages": {**OPENAI, 401: (529, "OverloadedError"), 529: (529, "OverloadedError")},
     "gemini": {
         400: (400, "ClientError"),
-        401: (502, "ServerError"),
+        401: (503, "ServerError"),
         404: (404, "ClientError"),
         429: (429, "ClientError"),
         500: (500, "ServerError"),
@@ -179,7 +179,7 @@ ERRORS = {
 async def test_errors_of_the_provider(open_desk: Any, any_caller: Any, any_speaker: Any, status: int) -> None:
     caller, speaker = any_caller, any_speaker
     error = speaker.error(status, "No, not so.", {"retry-after": "7"})
-    desk = await open_desk(speaker, [error, error])
+    desk = await open_desk(speaker, [error, error], retry={"cooldown": 0})  # so that it is asked the second time, too
     client = await desk.client(caller)
     expected, name = ERRORS[caller.name][status]
     if (caller.name, speaker.name, status) == ("chat", "chat", 529):

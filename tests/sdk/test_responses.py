@@ -114,7 +114,7 @@ async def test_a_round_of_parallel_tools(open_desk: Any, chat_caller: Any, speak
     ("status", "name", "expected"),
     [
         (400, "BadRequestError", 400),
-        (401, "InternalServerError", 502),
+        (401, "InternalServerError", 503),
         (404, "NotFoundError", 404),
         (429, "RateLimitError", 429),
         (500, "InternalServerError", 500),

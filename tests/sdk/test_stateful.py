@@ -153,3 +153,17 @@ async def test_conversations(ask: Any, any_speaker: Any, store_url: str, stream:
         with pytest.raises(openai.NotFoundError) as error:
             await say(client, stream, input="And?", conversation=conversation.id)
         assert error.value.code == "conversation_not_found"
+
+
+async def test_in_the_background(ask: Any, any_speaker: Any, store_url: str) -> None:
+    async with ScriptedUpstream([any_speaker.answer(True, ["One ", "two."])]) as upstream:
+        client = await ask(any_speaker, upstream, store_url)
+        running = await client.responses.create(model="m", input="Count.", background=True, stream=True)
+        events = [event async for event in running]
+        name = events[0].response.id
+        assert events[-1].response.output_text == "One two."
+        again = [event async for event in await client.responses.retrieve(name, stream=True, starting_after=2)]
+        assert [event.to_dict() for event in again] == [event.to_dict() for event in events[3:]]
+        assert (await client.responses.retrieve(name)).status == "completed"
+        with pytest.raises(openai.BadRequestError):
+            await client.responses.cancel(name)

@@ -119,6 +119,7 @@ def _read_any(raw: Raw | bytes) -> Usage | None:
         reasoning=reasoning,
         audio_in=_count(details, "audio_tokens"),
         audio_out=_count(made, "audio_tokens"),
+        server_tools=_uses(said.get("server_tool_use")),
         cost=cost,
         raw=Raw(bytes(raw)),
     )
@@ -137,6 +138,13 @@ def _visible(prompt: int | None, completion: int, reasoning: int | None, total: 
     if total is not None and total != (prompt or 0) + completion and total == (prompt or 0) + completion + reasoning:
         return completion
     return max(0, completion - reasoning)
+
+
+def _uses(said: object) -> dict[str, int] | None:
+    """Of tools that the provider runs."""
+    if not isinstance(said, dict):
+        return None
+    return {name: count for name in said if (count := _count(said, name)) is not None} or None
 
 
 def _cost(said: dict[str, Any]) -> int | None:

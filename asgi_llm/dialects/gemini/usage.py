@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.dialects.lenient import MOST, lenient
 from asgi_llm.neutral.usage import Usage
 
 from .raws import NULL
@@ -46,7 +47,10 @@ def decode_usage(raw: Raw) -> Usage | None:
         wire = _DECODER.decode(raw)
         details = _DETAILS.decode(raw) if b'"AUDIO"' in bytes(raw) else _Details()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        found = lenient(raw, _Wire)
+        if found is None:
+            return None
+        wire, details = found, lenient(raw, _Details) or _Details()
     prompt, cached = _count(wire.prompt_token_count), _count(wire.cached_content_token_count)
     return Usage(
         fresh=None if prompt is None else max(prompt - (cached or 0), 0),
@@ -61,7 +65,7 @@ def decode_usage(raw: Raw) -> Usage | None:
 
 
 def _count(value: int | None) -> int | None:
-    return None if value is None else max(value, 0)
+    return None if value is None or value > MOST else max(value, 0)
 
 
 def _audio(details: list[_Modality] | None) -> int | None:

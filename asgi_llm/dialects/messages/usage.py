@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from asgi_llm.dialects.lenient import MOST, lenient
 from asgi_llm.neutral.usage import Usage
 
 from .raws import NULL
@@ -36,9 +37,11 @@ class WireUsage(Struct):
     output_tokens_details: _OutputDetails | None = None
     server_tool_use: dict[str, Any] | None = None
     service_tier: Any = None
+    cost: float | None = None
     raw: Raw = NULL
 
 
+_MICRO = 1_000_000
 _DECODER = msgspec.json.Decoder(WireUsage)
 _FIELDS = WireUsage.__struct_fields__
 
@@ -55,7 +58,10 @@ def decode_usage(raw: Raw | bytes | None) -> WireUsage | None:
     try:
         wire = _DECODER.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        found = lenient(raw, WireUsage)
+        if found is None:
+            return None
+        wire = found
     wire.raw = Raw(bytes(raw))
     return wire
 
@@ -81,7 +87,7 @@ def to_neutral(wire: WireUsage | None) -> Usage | None:
             thinking = min(thinking, output)
             output -= thinking
     tools = wire.server_tool_use
-    counts = {k: v for k, v in tools.items() if type(v) is int} if tools else None
+    counts = {k: v for k, v in tools.items() if type(v) is int and 0 <= v <= MOST} if tools else None
     return Usage(
         fresh=_count(wire.input_tokens),
         cache_read=_count(wire.cache_read_input_tokens),
@@ -91,6 +97,7 @@ def to_neutral(wire: WireUsage | None) -> Usage | None:
         visible=output,
         reasoning=thinking,
         server_tools=counts or None,
+        cost=_cost(wire.cost),
         raw=wire.raw,
     )
 
@@ -104,7 +111,12 @@ def _written(split: _CacheCreation, total: int | None) -> tuple[int | None, int 
 
 
 def _count(value: int | None) -> int | None:
-    return value if value is None or value >= 0 else 0
+    return value if value is None or 0 <= value <= MOST else 0 if value < 0 else None
+
+
+def _cost(dollars: float | None) -> int | None:
+    """Gateways that speak this dialect report what they take (OpenRouter)."""
+    return None if dollars is None or not 0 <= dollars < _MICRO else round(dollars * _MICRO)
 
 
 class _Lifetimes(Struct):

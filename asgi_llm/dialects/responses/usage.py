@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.dialects.lenient import MOST, lenient
 from asgi_llm.neutral.usage import Usage
 
 __all__ = ["decode_usage", "encode_usage"]
@@ -46,7 +47,7 @@ def decode_usage(raw: Raw | bytes | None) -> Usage | None:
     try:
         wire = _usage.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
+        wire = lenient(data, _Usage)
     if wire is None or (wire.input_tokens is None and wire.output_tokens is None):
         return None
     into = wire.input_tokens_details or _InputDetails()
@@ -59,7 +60,7 @@ def decode_usage(raw: Raw | bytes | None) -> Usage | None:
         reasoning=_count(out.reasoning_tokens),
         audio_in=_count(into.audio_tokens),
         audio_out=_count(out.audio_tokens),
-        cost=None if wire.cost is None else round(max(wire.cost, 0.0) * _MICRO),
+        cost=None if wire.cost is None or not 0 <= wire.cost < _MICRO else round(wire.cost * _MICRO),
         raw=Raw(data),
     )
 
@@ -78,9 +79,11 @@ def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
 
 
 def _count(value: float | None) -> int | None:
-    return None if value is None else max(int(value), 0)
+    return None if value is None or value > MOST else max(int(value), 0)
 
 
 def _less(total: float | None, *parts: float | None) -> int | None:
     # Some servers report more cached tokens than input tokens; a count is never negative.
-    return None if total is None else max(int(total) - sum(int(part or 0) for part in parts), 0)
+    if total is None or total > MOST:
+        return None
+    return max(int(total) - sum(int(part) for part in parts if part and part > 0), 0)

@@ -144,8 +144,11 @@ class MemoryResponses:
 
     async def add_events(self, scope: Scope, response_id: str, events: Sequence[EventRow]) -> None:
         shelf = self._shelves.get(scope)
-        if shelf is not None and response_id in shelf.responses:
-            shelf.events.setdefault(response_id, []).extend(events)
+        if shelf is not None and response_id in shelf.responses and events:
+            log = shelf.events.setdefault(response_id, [])
+            while log and log[-1].number >= events[0].number:
+                log.pop()
+            log.extend(events)
 
     async def events(self, scope: Scope, response_id: str, after: int, limit: int) -> list[EventRow]:
         shelf = self._shelves.get(scope)

@@ -5,15 +5,14 @@ write takes its lock at once, since a transaction that only later finds out woul
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from sqlite3 import SQLITE_ERROR
+from types import TracebackType
 from typing import Any, Literal
 
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction, create_async_engine
 
 from asgi_llm.errors import StoreError
 
@@ -57,65 +56,100 @@ class Database:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
 
-    @asynccontextmanager
-    async def read(self, schema: Schema) -> AsyncIterator[AsyncConnection]:
-        """A connection to read with; what is written on it is undone.
+    def read(self, schema: Schema) -> "Session":
+        """A connection to read with, for an ``async with``; what is written on it is undone.
 
-        Raises:
+        Raises (when it is entered, and while it is used):
             StoreError: the database cannot be reached, is locked, or takes too long.
         """
-        await self._ensure(schema)
-        async with self._connected() as connection:
-            yield connection
+        return Session(self, self._engine, schema)
 
-    @asynccontextmanager
-    async def write(self, schema: Schema) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction, which is committed at the end and undone by any exception.
+    def write(self, schema: Schema) -> "Session":
+        """A connection in a transaction, for an ``async with``, at whose end it is committed; any exception undoes it.
 
-        Raises:
+        Raises (when it is entered, and while it is used):
             StoreError: the database cannot be reached, is locked, or takes too long. Whether a commit that was under
                 way then came through is not known: statements must bear being said twice.
         """
-        await self._ensure(schema)
-        async with self._connected(writes=True) as connection, connection.begin():
-            yield connection
+        return Session(self, self._engine, schema, writes=True)
 
     async def aclose(self) -> None:
         """Closes every connection. It can be used again."""
         await self._engine.dispose()
 
-    async def _ensure(self, schema: Schema) -> None:
+    async def ensure(self, schema: Schema) -> None:
+        """Makes the tables, or brings them up to date, where that was not yet done.
+
+        Raises:
+            StoreError: the database cannot be reached, is locked, or takes too long.
+        """
         if schema.name in self._ready:
             return
         async with self._migrating:
             if schema.name in self._ready:
                 return
-            async with self._connected(writes=True) as connection, connection.begin():
+            async with Session(self, self._engine, None, writes=True) as connection:
                 await connection.run_sync(migrate, schema)
             self._ready.add(schema.name)
 
-    @asynccontextmanager
-    async def _connected(self, *, writes: bool = False) -> AsyncIterator[AsyncConnection]:
-        try:
-            connection = await self._engine.connect()
-        except Exception as error:  # a driver that cannot connect raises whatever it likes
-            raise StoreError from error
-        try:
-            if writes:
-                await connection.execution_options(**{_WRITES: True})
-            yield connection
-        except (PoolTimeoutError, OSError) as error:
-            raise StoreError from error
-        except DBAPIError as error:
-            if _is_mistake(error):
-                raise
-            raise StoreError from error
-        finally:
-            # Not to be broken off: a connection that is not given back is lost to the pool.
-            await asyncio.shield(connection.close())
-
     def __repr__(self) -> str:
         return f"<Database {self.kind}>"
+
+
+class Session:
+    """A connection for as long as an ``async with`` lasts. No generator: it must work while a loop is being closed."""
+
+    __slots__ = ("_connection", "_database", "_engine", "_schema", "_transaction", "_writes")
+
+    def __init__(self, database: Database, engine: AsyncEngine, schema: Schema | None, *, writes: bool = False) -> None:
+        self._database = database
+        self._engine = engine
+        self._schema = schema
+        self._writes = writes
+        self._connection: AsyncConnection | None = None
+        self._transaction: AsyncTransaction | None = None
+
+    async def __aenter__(self) -> AsyncConnection:
+        if self._schema is not None:
+            await self._database.ensure(self._schema)
+        try:
+            self._connection = connection = await self._engine.connect()
+        except Exception as error:  # a driver that cannot connect raises whatever it likes
+            raise StoreError from error
+        if self._writes:
+            try:
+                await connection.execution_options(**{_WRITES: True})
+                self._transaction = await connection.begin()
+            except BaseException as error:
+                await self._close(error)
+                raise
+        return connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._transaction is not None and error is None:
+            try:
+                await self._transaction.commit()
+            except BaseException as failure:
+                await self._close(failure)
+                raise
+        await self._close(error)
+
+    async def _close(self, error: BaseException | None) -> None:
+        """Gives the connection back; what was not committed is undone.
+
+        Raises:
+            StoreError: ``error`` says that the database does not work.
+        """
+        assert self._connection is not None  # noqa: S101  # it was entered
+        try:
+            # Not to be broken off: a connection that is not given back is lost to the pool.
+            await asyncio.shield(self._connection.close())
+        except (DBAPIError, OSError) as failure:
+            error = error or failure
+        if isinstance(error, PoolTimeoutError | OSError) or (isinstance(error, DBAPIError) and not _is_mistake(error)):
+            raise StoreError from error
 
 
 def _is_mistake(error: DBAPIError) -> bool:

@@ -155,6 +155,8 @@ class SQLResponses:
                 values = [
                     {**_named(scope), "owner": response_id, "number": one.number, "data": one.data} for one in events_
                 ]
+                inside = and_(_own(events, scope), events.c.owner == response_id)
+                await connection.execute(delete(events).where(inside, events.c.number >= events_[0].number))
                 await connection.execute(insert(events), values)
 
     async def events(self, scope: Scope, response_id: str, after: int, limit: int) -> list[EventRow]:

@@ -46,14 +46,14 @@ class Client:
     def __init__(self, gateway: Gateway, identity: Identity = ANN) -> None:
         self.gateway = gateway
         self.identity = identity
-        self._driver = ASGIDriver(gateway.asgi, scope={IDENTITY_KEY: identity})
+        self.driver = ASGIDriver(gateway.asgi, scope={IDENTITY_KEY: identity})
 
     def other(self, **who: str) -> "Client":
         """Somebody else who asks the same gateway."""
         return Client(self.gateway, Identity(**({"subject": "ann", "tenant": "acme"} | who)))
 
     async def __call__(self, method: str, path: str, json: Any = None) -> Answered:
-        exchange = await self._driver.request(method, path, json=json)
+        exchange = await self.driver.request(method, path, json=json)
         head = await exchange.start()
         body = await exchange.body()
         await exchange.finished()

@@ -458,3 +458,106 @@ async def test_rows_outlive_the_gateway(url: str, request: pytest.FixtureRequest
             kept = await writer.ledger.rows(ANYBODY)
         assert len(kept) == 5 * number
     assert {row.cost for row in kept} == {410}
+
+
+@pytest.mark.parametrize(
+    ("usage", "flags", "expected"),
+    [
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}, (), (10, 5, 70)),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 99}, ("bad_usage",), (10, 5, 70)),
+        ({"prompt_tokens": -3, "completion_tokens": 5}, (), (None, 5, 50)),
+        ({"prompt_tokens": 10**40, "completion_tokens": "5"}, ("no_usage",), (8, 1, 26)),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.00007}, (), (10, 5, 70)),
+        ({"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5}, ("cost_mismatch",), (10, 5, 70)),
+        ("nonsense", ("no_usage",), (8, 1, 26)),
+    ],
+)
+@streams
+async def test_usage_that_is_odd(usage: Any, flags: tuple[str, ...], expected: tuple[Any, ...], stream: bool) -> None:
+    if stream:
+        events = EVENTS["chat"](("Hello!",), tokens=TOKENS)
+        events[-2]["usage"] = usage
+        said = Answer.sse(events)
+    else:
+        said = Answer.json(WHOLE["chat"]("Hello!", tokens=None) | {"usage": usage})
+    row = await recorded(said, "chat", stream=stream)
+    assert (row.outcome, row.flags) == ("ok", flags)
+    assert (row.fresh, row.visible, row.cost) == expected
+
+
+async def test_what_the_provider_reported_is_kept_beside_what_it_makes() -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5}
+    said = Answer.json(WHOLE["chat"](tokens=None) | {"usage": usage})
+    row = await recorded(said, "chat", stream=False)
+    assert (row.cost, row.cost_source, row.reported, row.market) == (70, "own", 500_000, 70)
+    row = await recorded(said, "chat", stream=False, prices={"library": False})
+    assert (row.cost, row.cost_source, row.reported, row.market) == (500_000, "provider", 500_000, 500_000)
+    row = await recorded(said, "chat", stream=False, prices={**PRICES, "byok": ["up"]})
+    assert (row.cost, row.cost_source, row.market) == (0, "byok", 70)
+
+
+def down(**ledger: Any) -> Gateway:
+    """A gateway whose database cannot be opened."""
+    return Gateway(
+        {
+            "targets": {"echo": {"provider": "echo"}},
+            "auth": {"anonymous": True},
+            "store": {"url": "sqlite:////nowhere/at/all.db"},
+            "ledger": {"interval": 0.001, **ledger},
+            "limits": {"shutdown_grace": 0},
+        }
+    )
+
+
+async def asked(gate: Gateway) -> tuple[int, bytes]:
+    path, body = request("chat", False)
+    exchange = await ASGIDriver(gate.asgi).request("POST", path, json=body)
+    head = await exchange.start()
+    data = await exchange.body()
+    await exchange.finished()
+    return head.status, data
+
+
+async def test_requests_go_on_while_the_database_is_down(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.setattr("asgi_llm.stores.writer._LAST_WORDS", 1.1)
+    async with down(queue=2).running() as gate:
+        assert [(await asked(gate))[0] for _ in range(4)] == [200] * 4
+        writer = gate.runtime().ledger
+        assert writer is not None
+        assert (len(writer) <= 2, writer.dropped) == (True, 2)
+    assert "2 rows of the ledger could not be written and are lost" in caplog.text
+
+
+async def test_or_wait_for_it_where_no_row_may_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sqlalchemy")
+    monkeypatch.setattr("asgi_llm.stores.writer._LAST_WORDS", 1.1)
+    async with down(queue=1, when_full="wait", wait=0.01).running() as gate:
+        assert (await asked(gate))[0] == 200
+        status, told = await asked(gate)
+        assert (status, b"ledger_full" in told) == (503, True)
+
+
+def test_a_loop_that_just_ends_loses_no_row(sqlite_url: str) -> None:
+    """Where no lifespan is run, rows are written when the loop is closed."""
+    pytest.importorskip("sqlalchemy")
+    settings = {
+        "targets": {"echo": {"provider": "echo"}},
+        "auth": {"anonymous": True},
+        "store": {"url": sqlite_url},
+        "ledger": {"interval": 3600},
+    }
+    gate = Gateway(settings)
+
+    async def use() -> None:
+        assert [(await asked(gate))[0] for _ in range(3)] == [200] * 3
+
+    async def count() -> int:
+        async with Gateway(settings).running() as reader:
+            return len(await rows_of(reader))
+
+    asyncio.run(use())
+    asyncio.run(use())
+    assert asyncio.run(count()) == 6

@@ -218,7 +218,8 @@ async def test_purging_takes_what_has_expired_and_no_more(store: ResponseStore) 
 async def test_a_running_response_has_a_log_and_a_lease(store: ResponseStore) -> None:
     await store.put(ANN, response("r", status="queued", lease=NOW + 5))
     await store.add_events(ANN, "r", [EventRow(0, b"zero"), EventRow(1, b"one")])
-    await store.add_events(ANN, "r", [EventRow(2, b"two")])
+    await store.add_events(ANN, "r", [EventRow(1, b"one"), EventRow(2, b"two")])
+    await store.add_events(ANN, "r", [])
     assert await store.events(ANN, "r", -1, 2) == [EventRow(0, b"zero"), EventRow(1, b"one")]
     assert await store.events(ANN, "r", 1, 9) == [EventRow(2, b"two")]
     await store.add_events(ANN, "gone", [EventRow(0, b"nothing")])

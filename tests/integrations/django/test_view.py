@@ -136,6 +136,17 @@ class TestBody:
                 assert answer.status_code == 413
                 assert answer.json()["error"]["type"] == "request_too_large"
 
+    async def test_forms_with_files_have_another(self, way: str, serve: Any, configured: Any) -> None:
+        configured({"limits": {"body": 1000, "upload": 6_000_000}})
+        async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
+            for size, status in ((5_000_000, 200), (7_000_000, 413)):
+                answer = await client.post(
+                    f"{url}/llm/v1/audio/transcriptions", data={"model": "echo"}, files={"file": ("a", b"x" * size)}
+                )
+                assert answer.status_code == status
+                if status == 200:
+                    assert int(answer.json()["text"].split()[3]) > size
+
     async def test_an_absurd_length_is_no_reason_to_fail(self) -> None:
         headers = {"content-length": "9" * 5000, "content-type": JSON}
         response = await AsyncClient().generic("POST", "/llm/v1/messages", b"{}", headers=headers)

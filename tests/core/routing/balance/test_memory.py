@@ -28,7 +28,6 @@ for number in range(prompts):
     found, keys = RoutingText(text, 160), Keys((), (text,))
     facts = Facts("m", 160, lambda: found, lambda: keys)
     policy.sent(workers[number & 1], facts)
-    policy.ended(workers[number & 1], facts)
     if number == prompts // 4:
         full = resident()
 tree, options = policy._otherwise.tree, CacheAwareOptions()

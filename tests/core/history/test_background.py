@@ -1,0 +1,232 @@
+"""Responses that run in the background."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from asgi_llm.testing import (
+    Answer,
+    Call,
+    Recorded,
+    ScriptedUpstream,
+    Wait,
+    chat_error,
+    chat_events,
+    chat_stream,
+    chat_text,
+    responses_stream,
+)
+
+
+async def till(client: Any, name: str, *states: str) -> Any:
+    """The response once it is in one of those states."""
+    async with asyncio.timeout(10):
+        while True:
+            answer = await client("GET", f"/v1/responses/{name}")
+            assert answer.status == 200, answer.body
+            if answer.json["status"] in states:
+                return answer.json
+            await asyncio.sleep(0.02)
+
+
+def numbers(answer: Any) -> list[int]:
+    return [event["sequence_number"] for event in answer.events]
+
+
+async def test_it_is_queued_and_found_when_it_is_done(open_client: Any, store_url: str) -> None:
+    go = asyncio.Event()
+
+    async def answer(_request: Recorded) -> Answer:
+        await go.wait()
+        return chat_text("At last.")
+
+    async with ScriptedUpstream(answer) as upstream:
+        client = await open_client(upstream, store=store_url)
+        begun = await client.say("Think.", background=True, metadata={"a": "b"})
+        assert (begun.status, begun.json["status"], begun.json["background"]) == (200, "queued", True)
+        assert (begun.json["output"], begun.json["metadata"]) == ([], {"a": "b"})
+        name = begun.json["id"]
+        assert (await till(client, name, "in_progress"))["usage"] is None
+        early = await client.say("And?", previous_response_id=name)
+        assert (early.status, early.code) == (400, "previous_response_not_ended")
+        go.set()
+        done = await till(client, name, "completed")
+        assert (done["id"], done["background"], done["output"][0]["content"][0]["text"]) == (name, True, "At last.")
+        assert "background" not in upstream.requests[0].json
+        assert (await client.say("And?", previous_response_id=name)).status == 200
+        late = await client("POST", f"/v1/responses/{name}/cancel")
+        assert (late.status, late.code) == (400, "response_not_cancellable")
+
+
+@pytest.mark.parametrize("dialect", ["chat", "responses"])
+async def test_a_stream_is_taken_up_without_gap_or_double(open_client: Any, store_url: str, dialect: str) -> None:
+    stream = {"chat": chat_stream, "responses": responses_stream}[dialect]
+    async with ScriptedUpstream(stream(["One ", "two ", "three."], split=20)) as upstream:
+        client = await open_client(upstream, dialect, store=store_url)
+        whole = await client.say("Count.", background=True, stream=True)
+        assert whole.text == "One two three."
+        assert whole.json["background"] is True
+        assert numbers(whole) == list(range(len(whole.events)))
+        name = whole.json["id"]
+        for after in (-1, 0, 3, len(whole.events) - 2):
+            query = "" if after < 0 else f"&starting_after={after}"
+            again = await client("GET", f"/v1/responses/{name}?stream=true{query}")
+            assert again.events == whole.events[after + 1 :]
+
+
+async def test_whoever_leaves_may_come_back(open_client: Any) -> None:
+    go = asyncio.Event()
+    events: list[Any] = chat_events(["One ", "two."])
+    events.insert(2, Wait(go))
+    async with ScriptedUpstream(Answer.sse(events)) as upstream:
+        client = await open_client(upstream)
+        exchange = await client.driver.request(
+            "POST", "/v1/responses", json={"model": "m", "input": "x", "background": True, "stream": True}
+        )
+        await exchange.start()
+        seen = await exchange.next_chunk()
+        name = json.loads(seen.split(b"data: ")[1].split(b"\n")[0])["response"]["id"]
+        exchange.disconnect()
+        await exchange.finished()
+        go.set()
+        assert (await till(client, name, "completed"))["output"][0]["content"][0]["text"] == "One two."
+        again = await client("GET", f"/v1/responses/{name}?stream=true&starting_after=0")
+        assert numbers(again) == list(range(1, len(again.events) + 1))
+
+
+async def test_cancelling(open_client: Any, store_url: str) -> None:
+    async with ScriptedUpstream(chat_stream(["One ", Wait(asyncio.Event()), "two."])) as upstream:
+        client = await open_client(upstream, store=store_url)
+        name = (await client.say("Count.", background=True)).json["id"]
+        request = await upstream.wait_request()
+        for _ in range(2):
+            answer = await client("POST", f"/v1/responses/{name}/cancel")
+            assert (answer.status, answer.json["status"], answer.json["id"]) == (200, "cancelled", name)
+        async with asyncio.timeout(5):
+            await request.disconnected.wait()
+        assert (await client("GET", f"/v1/responses/{name}")).json["status"] == "cancelled"
+        foreground = await open_client(upstream)
+        upstream.push(chat_text("Hi."))
+        other = (await foreground.say("x")).json["id"]
+        refused = await foreground("POST", f"/v1/responses/{other}/cancel")
+        assert (refused.status, refused.code) == (400, "response_not_cancellable")
+
+
+async def test_cancelled_by_another_process(open_client: Any, sql_url: str) -> None:
+    async with ScriptedUpstream(chat_stream(["One ", Wait(asyncio.Event()), "two."])) as upstream:
+        one = await open_client(upstream, store=sql_url, background_lease=0.5)
+        two = await open_client(upstream, store=sql_url, background_lease=0.5)
+        name = (await one.say("Count.", background=True, stream=False)).json["id"]
+        request = await upstream.wait_request()
+        assert (await two("POST", f"/v1/responses/{name}/cancel")).json["status"] == "cancelled"
+        async with asyncio.timeout(5):
+            await request.disconnected.wait()
+
+
+async def test_a_failure_is_kept_with_its_reason(open_client: Any) -> None:
+    async with ScriptedUpstream(lambda _request: chat_error(400, "no such thing")) as upstream:
+        client = await open_client(upstream)
+        whole = (await client.say("x", background=True)).json["id"]
+        failed = await till(client, whole, "failed")
+        assert "no such thing" in failed["error"]["message"]
+        streamed = await client.say("x", background=True, stream=True)
+        assert streamed.events[-1]["type"] == "response.failed"
+        assert streamed.json["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"store": False}, "invalid_value"),
+        ({"previous_response_id": "resp_x"}, "previous_response_not_found"),
+        ({"conversation": "conv_x"}, "conversation_not_found"),
+        ({"input": [{"role": "nobody", "content": "x"}]}, "invalid_request"),
+    ],
+)
+async def test_what_is_wrong_is_said_at_once(open_client: Any, body: Any, code: str) -> None:
+    async with ScriptedUpstream() as upstream:
+        client = await open_client(upstream)
+        answer = await client("POST", "/v1/responses", {"model": "m", "input": "x", "background": True, **body})
+        assert answer.status in (400, 404)
+        assert answer.code == code
+
+
+async def test_only_so_many_run_at_once(open_client: Any) -> None:
+    go = asyncio.Event()
+    async with ScriptedUpstream(lambda _request: chat_stream(["One ", Wait(go), "two."])) as upstream:
+        client = await open_client(upstream, background_limit=1)
+        name = (await client.say("x", background=True)).json["id"]
+        refused = await client.say("x", background=True)
+        assert (refused.status, refused.code) == (503, "too_many_background_responses")
+        go.set()
+        await till(client, name, "completed")
+
+
+async def test_into_a_conversation(open_client: Any, store_url: str) -> None:
+    async with ScriptedUpstream(chat_text("Noted.", calls=[Call("add", "{}", "call_1")])) as upstream:
+        client = await open_client(upstream, store=store_url)
+        conversation = (await client("POST", "/v1/conversations", {})).json["id"]
+        name = (await client.say("Note.", background=True, conversation=conversation)).json["id"]
+        await till(client, name, "completed")
+        listed = (await client("GET", f"/v1/conversations/{conversation}/items?order=asc")).json["data"]
+        assert [item["type"] for item in listed] == ["message", "message", "function_call"]
+
+
+VICTIM = """
+import asyncio, sys
+from asgi_llm import Gateway, Identity
+from asgi_llm.identity import IDENTITY_KEY
+from asgi_llm.testing import ASGIDriver
+
+async def main():
+    target = {"provider": "openai", "base_url": sys.argv[1], "api_key": "k", "dialects": ["chat"]}
+    responses = {"stateful": True, "background_lease": 1}
+    gateway = Gateway({"targets": {"up": target}, "responses": responses, "store": {"url": sys.argv[2]}})
+    scope = {IDENTITY_KEY: Identity(subject="ann", tenant="acme")}
+    async with gateway.running():
+        for stream in (False, True):
+            exchange = await ASGIDriver(gateway.asgi, scope=scope).request(
+                "POST", "/v1/responses", json={"model": "m", "input": "x", "background": True, "stream": stream})
+            await exchange.start()
+            print((await exchange.next_chunk()).decode(), flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_is_killed_leaves_nothing_running(open_client: Any, sql_url: str) -> None:
+    forever = asyncio.Event()
+    async with ScriptedUpstream(lambda _request: chat_stream(["One ", Wait(forever), "two."])) as upstream:
+        client = await open_client(upstream, store=sql_url, background_lease=1)
+        await client("GET", "/v1/responses/resp_x")  # the tables are there
+        command = [sys.executable, "-c", VICTIM, f"{upstream.url}/v1", sql_url]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as victim:
+            try:
+                await upstream.wait_request(2, 30)
+                await asyncio.sleep(1.2)  # the lease is renewed meanwhile
+            finally:
+                victim.kill()
+            told = await asyncio.to_thread(victim.communicate)
+        killed = time.monotonic()
+        names = {part.split(b'"')[0].decode() for part in told[0].split(b'"id":"')[1:] if part.startswith(b"resp_")}
+        assert len(names) == 2
+        for name in names:
+            failed = await till(client, name, "failed")
+            assert failed["error"]["code"] == "server_error"
+        assert time.monotonic() - killed < 9
+        (streamed,) = [
+            answer
+            for name in names
+            if (answer := await client("GET", f"/v1/responses/{name}?stream=true")).events[-1]["type"]
+            == "response.failed"
+            and len(answer.events) > 2
+        ]
+        assert numbers(streamed) == list(range(len(streamed.events)))
