@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 
 from asgi_llm.dialects.interface import Dialect
@@ -17,6 +17,7 @@ from asgi_llm.types import Headers, Receive, Scope, Send
 
 from .caller import ASGICaller
 from .lifespan import Running, serve_lifespan
+from .mounts import refuse_below
 from .paths import local_path
 from .plain import answer_plain
 from .stored import answer_stored
@@ -107,6 +108,14 @@ class GatewayApp:
         """Whether the request is for one of the gateway's own paths."""
         path = local_path(scope)
         return path is not None and self.table.find(path) is not None
+
+    def refuse_hidden(self, paths: Iterable[str]) -> None:
+        """For adapters, when their application starts: ``paths`` are where it is mounted in it.
+
+        Raises:
+            ConfigError: something in front of it answers there, or it is mounted twice at one of them.
+        """
+        refuse_below(paths, self)
 
     async def _refuse_method(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, path: str) -> None:
         dialect = _dialect(endpoint, caller, path)

@@ -13,7 +13,7 @@ are told in-band, in the grammar of the caller's dialect.
 import asyncio
 import logging
 
-from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError
+from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError, StoreError
 from asgi_llm.exchange import Caller, CallerGone, CallerServed, Exchange, HostRefusal, Outcome
 from asgi_llm.runtime import Runtime
 
@@ -96,6 +96,8 @@ def _outcome(error: AsgiLLMError) -> Outcome:
             return "client_error"
         case PolicyError():
             return "denied"
+        case StoreError():
+            return "internal_error"
     return "upstream_error"
 
 
