@@ -4,14 +4,17 @@ A server runs from its first use to the end of the session, on a free port, with
 is missing the tests that need it are skipped, and fail where CI is set.
 """
 
+import multiprocessing
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 import pytest
@@ -163,3 +166,11 @@ def redis_server() -> Iterator[Server]:
 def redis_url(redis_server: Server) -> str:
     """A Redis database. It is the same one for all tests: they keep apart by the prefix of their keys."""
     return f"redis://127.0.0.1:{redis_server.port}/0"
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> SpawnContext:
+    """What starts processes that run functions of test modules."""
+    # They are told this path. The folder comes last, so that it is the installed wheel that is tested there, too.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[1])])
+    return multiprocessing.get_context("spawn")
