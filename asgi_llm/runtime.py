@@ -27,6 +27,7 @@ from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.opening import boards_opener
+from asgi_llm.telemetry.telemetry import Telemetry
 from asgi_llm.upstream.download import Downloader
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Blueprint:
 
     __slots__ = (
         "access", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
-        "open_ledger",        "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets",
+        "open_ledger", "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets", "telemetry",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +71,7 @@ class Blueprint:
         open_keys: "KeysOpener | None" = None,
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
@@ -91,6 +93,7 @@ class Blueprint:
         self.open_boards = boards_opener(settings.state, boards)
         self.roster.follow(boards.board(BOARD))
         self.open_history = open_history
+        self.telemetry = telemetry
 
 
 def _pin_key(settings: Settings, target: str) -> bytes | None:
@@ -117,6 +120,7 @@ class Runtime:
         quotas: what limits callers; None where nothing does.
         media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
+        telemetry: told of every exchange; None where nobody wants to know.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
     """
@@ -142,12 +146,14 @@ class Runtime:
         "plans",
         "quotas",
         "stopping",
+        "telemetry",
         "users",
     )
 
     def __init__(self, blueprint: Blueprint) -> None:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
+        self.telemetry = blueprint.telemetry
         limits = blueprint.settings.limits
         self.fleet = Fleet(
             blueprint.targets,

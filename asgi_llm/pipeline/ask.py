@@ -65,6 +65,9 @@ async def ask(
         request = structs.replace(request, fixed=with_credentials(request.fixed, leg.credentials))
     if left is not None:
         request = structs.replace(request, timeouts=replace(request.timeouts or Timeouts(), total=left))
+    if exchange.trace is not None:
+        traced = exchange.trace.attempt(worker.name, request.method, worker.key, request.headers)
+        request = structs.replace(request, headers=traced)
     if request is not outgoing.request:
         outgoing = structs.replace(outgoing, request=request)
     response: UpstreamResponse | None = None
@@ -200,3 +203,5 @@ def _is_stream(headers: Headers) -> bool:
 
 def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None, key: int | None) -> None:
     exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key),)
+    if exchange.trace is not None:
+        exchange.trace.attempt_ended(worker.name, result, status)

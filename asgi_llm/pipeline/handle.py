@@ -24,6 +24,7 @@ from .cancellation import forget_cancellation
 from .count import count
 from .enforce import bring_keys, enforce
 from .heartbeat import Heartbeat
+from .observe import begin_trace
 from .plan import make_plan
 from .refuse import refuse
 from .relay import relay
@@ -43,6 +44,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
+        if runtime.telemetry is not None:
+            begin_trace(runtime, exchange, caller)
         if runtime.blueprint.access is not None or exchange.identity.scopes:
             enforce(runtime, exchange)
         if exchange.identity.upstream_keys:

@@ -25,6 +25,7 @@ from .cancellation import forget_cancellation
 from .forward import sign_ids
 from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
+from .observe import begin_watch
 from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
@@ -175,9 +176,11 @@ async def _send_stream(
     assert leg is not None  # noqa: S101  # relay() checked both
     assert worker is not None  # noqa: S101
     passage = open_passage(exchange, reply, leg, rounds)
-    read = reply.response.read if rounds is None else rounds.read
+    read: Callable[[], Awaitable[bytes]] = reply.response.read if rounds is None else rounds.read
     if runtime.ledger is not None or runtime.quotas is not None:
         exchange.answered = Tally()
+    if runtime.telemetry is not None:
+        read = begin_watch(runtime, exchange, leg, reply.first, read)
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)
         if passage.failure is not None:
@@ -205,6 +208,9 @@ async def _pump(
     tally = exchange.answered if isinstance(exchange.answered, Tally) else None
     if tally is not None:
         tally.feed(reply.first)
+    onset = exchange.onset
+    if onset is not None and onset.feed(reply.first):
+        onset = None
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -226,6 +232,8 @@ async def _pump(
             break
         if tally is not None:
             tally.feed(data)
+        if onset is not None and onset.feed(data):
+            onset = None
         data = passage.feed(data)
     await heartbeat.pause()
     return data

@@ -303,7 +303,7 @@ gateway = asgi_llm.Gateway({
 })
 asgi_llm.LLMMiddleware(gateway.asgi, gateway, prefix="/llm")
 unwanted = {"django", "fastapi", "litestar", "starlette", "uvicorn", "httpx", "httpx2", "anyio", "asgi_llm.testing",
-            "sqlalchemy", "aiosqlite", "asyncpg", "genai_prices",
+            "sqlalchemy", "aiosqlite", "asyncpg", "genai_prices", "prometheus_client", "opentelemetry",
             "asgi_llm_django", "asgi_llm_fastapi", "asgi_llm_litestar"}
 print(sorted(unwanted & sys.modules.keys()), touched)
 """
