@@ -137,6 +137,8 @@ STORED = (
 METRICS = Endpoint("metrics", "/metrics", _READ, "metrics", "Metrics for Prometheus")
 DASHBOARD = (
     Endpoint("dashboard", "/dashboard", _READ, "dashboard", "A page that shows how the gateway does"),
+    Endpoint("dashboard", "/dashboard/script.js", _READ, "dashboard", "Its script"),
+    Endpoint("dashboard", "/dashboard/style.css", _READ, "dashboard", "Its style"),
     Endpoint("dashboard_data", "/dashboard/data", _READ, "dashboard", "What that page shows"),
 )
 """What is there only where the settings say so, and for operators: not among those that hosts document."""

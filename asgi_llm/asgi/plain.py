@@ -18,6 +18,7 @@ from asgi_llm.runtime import Runtime
 
 from .admin import answer_admin, fleet_state, is_admin
 from .caller import ASGICaller
+from .dashboard import answer_dashboard
 from .diagnose import answer_diagnose
 from .metrics import answer_metrics
 from .usage import answer_usage
@@ -70,6 +71,8 @@ async def _answer(
             return await answer_diagnose(runtime, caller)
         case "usage":
             return 200, await answer_usage(runtime, caller)
+        case "dashboard":
+            return await answer_dashboard(runtime, caller, endpoint)
         case "metrics":
             return await answer_metrics(runtime, caller)
         case "health":

@@ -63,6 +63,7 @@ LEVELS = {
 
 SIBLINGS = {
     ("asgi", "endpoints"): "the edge finds the endpoint of a path",
+    ("asgi", "dashboard"): "the edge answers with the page",
     ("metering", "routing"): "prices hold for globs, like routes",
     ("stores", "metering"): "the ledger keeps the rows that metering defines",
     ("doctor", "asgi"): "asks for what the edge's own endpoint says",

@@ -174,7 +174,8 @@ async def test_callers_cannot_make_labels_without_end() -> None:
             for number in range(50):
                 scope = {IDENTITY_KEY: Identity(subject=f"user-{number}")}
                 driver = ASGIDriver(gateway.asgi, scope=scope)
-                exchange = await driver.request("POST", "/v1/chat/completions", json={**CHAT, "model": f"junk-{number}"})
+                body = {**CHAT, "model": f"junk-{number}"}
+                exchange = await driver.request("POST", "/v1/chat/completions", json=body)
                 await exchange.body()
                 await exchange.finished()
             found = await scrape(gateway)

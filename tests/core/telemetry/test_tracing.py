@@ -74,18 +74,22 @@ async def test_a_stream_after_a_failed_attempt(spans: InMemorySpanExporter) -> N
     assert whole.name == "chat m"
     assert whole.kind is trace.SpanKind.CLIENT
     assert whole.status.is_ok or whole.status.is_unset
-    assert told | {
-        gen_ai.GEN_AI_OPERATION_NAME: "chat",
-        gen_ai.GEN_AI_PROVIDER_NAME: "openai_compatible",
-        gen_ai.GEN_AI_REQUEST_MODEL: "m",
-        gen_ai.GEN_AI_RESPONSE_MODEL: "m",
-        gen_ai.GEN_AI_REQUEST_TEMPERATURE: 0.5,
-        gen_ai.GEN_AI_REQUEST_MAX_TOKENS: 7,
-        gen_ai.GEN_AI_REQUEST_STREAM: True,
-        gen_ai.GEN_AI_RESPONSE_FINISH_REASONS: ("stop",),
-        "server.address": "127.0.0.1",
-        "asgi_llm.outcome": "ok",
-    } == told
+    assert (
+        told
+        | {
+            gen_ai.GEN_AI_OPERATION_NAME: "chat",
+            gen_ai.GEN_AI_PROVIDER_NAME: "openai_compatible",
+            gen_ai.GEN_AI_REQUEST_MODEL: "m",
+            gen_ai.GEN_AI_RESPONSE_MODEL: "m",
+            gen_ai.GEN_AI_REQUEST_TEMPERATURE: 0.5,
+            gen_ai.GEN_AI_REQUEST_MAX_TOKENS: 7,
+            gen_ai.GEN_AI_REQUEST_STREAM: True,
+            gen_ai.GEN_AI_RESPONSE_FINISH_REASONS: ("stop",),
+            "server.address": "127.0.0.1",
+            "asgi_llm.outcome": "ok",
+        }
+        == told
+    )
     assert told[gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS]
     known = {value for value in vars(gen_ai).values() if isinstance(value, str)}
     assert {name for name in told if name.startswith("gen_ai.")} <= known
