@@ -18,6 +18,7 @@ from asgi_llm.types import Headers, Scope
 if TYPE_CHECKING:
     from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
+    from asgi_llm.pipeline.inspection import Inspection
     from asgi_llm.pipeline.plan import Leg, Plan
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
@@ -153,6 +154,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
     ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
+    ``inspection`` is what shows the answer to hooks, where there are such.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     """
 
@@ -167,6 +169,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     stream: bool = False
     request: Request | None = None
     continuation: Fitting | None = None
+    inspection: "Inspection | None" = None
     fetched: bool = False
     forward: Forward | None = None
     plan: "Plan | None" = None

@@ -16,6 +16,7 @@ from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.history.opening import Memories, history_opener
+from asgi_llm.hooks import Hook, check_hooks, overrides
 from asgi_llm.identity import Identity
 from asgi_llm.keys.desk import KeyDesk
 from asgi_llm.neutral.request import DialectName
@@ -52,6 +53,7 @@ class Gateway:
         settings: a dict, the path of a TOML file, or ``Settings``.
         transports: target name -> an httpx transport to reach it through.
         on_settled: called with every settled exchange; may be asynchronous (it then runs in a task of the gateway's).
+        hooks: what looks at requests and answers, in the order in which requests pass them (``asgi_llm.hooks``).
 
     Raises:
         ConfigError: with every problem of the settings, each with its path.
@@ -68,10 +70,13 @@ class Gateway:
         *,
         transports: Mapping[str, Any] | None = None,
         on_settled: Sequence[Sink] | Sink = (),
+        hooks: Sequence[Hook] = (),
     ) -> None:
         self._source = settings
         self._transports = transports or {}
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
+        self._hooks = check_hooks(hooks)
+        self._sinks += tuple(hook.on_settled for hook in self._hooks if overrides(hook, "on_settled"))
         self._boards = MemoryBoards()
         self.settings = Settings.load(settings)
         self._ledger = MemoryLedger()
@@ -106,6 +111,7 @@ class Gateway:
             open_quotas=quotas_opener(settings, self._counted),
             open_keys=keys_opener(settings, self._issued),
             open_history=history_opener(settings, self._kept),
+            hooks=self._hooks,
         )
 
     def runtime(self) -> Runtime:

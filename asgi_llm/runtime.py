@@ -15,6 +15,7 @@ from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
+from asgi_llm.hooks import Hook
 from asgi_llm.keys.ring import KeyRing
 from asgi_llm.lookout import Lookout
 from asgi_llm.metering.prices import Prices
@@ -50,7 +51,7 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "access", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
+        "access", "hooks", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
         "open_ledger",        "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets",
     )  # fmt: skip
 
@@ -70,6 +71,7 @@ class Blueprint:
         open_keys: "KeysOpener | None" = None,
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
+        hooks: tuple[Hook, ...] = (),
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
@@ -78,6 +80,7 @@ class Blueprint:
         self.keys = keys
         self.keyed = len(keys) > 0
         self.sinks = sinks
+        self.hooks = hooks
         self.prices = prices
         self.open_database = open_database
         self.open_ledger = open_ledger

@@ -21,6 +21,7 @@ from .admission import take_place
 from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
+from .consult import consult
 from .count import count
 from .enforce import bring_keys, enforce
 from .heartbeat import Heartbeat
@@ -42,6 +43,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     runtime.enter()
     try:
         await admit(runtime, exchange, caller)
+        if runtime.blueprint.hooks:
+            await consult(runtime, exchange, caller, counting=counting)
         make_plan(runtime, exchange, caller)
         if runtime.blueprint.access is not None or exchange.identity.scopes:
             enforce(runtime, exchange)
