@@ -1,4 +1,4 @@
-"""The command line: ``asgi-llm demo | serve | check | explain | usage | keys``.
+"""The command line: ``asgi-llm demo | serve | check | explain | usage | keys | doctor``.
 
 Answers go to standard output, everything else to standard error. Exit codes: 0, 1 for a problem, 2 for wrong usage.
 """
@@ -100,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--target", help="the target that the host application names for the request")
     explain.add_argument("--json", action="store_true", help="for programs")
+    doctor = commands.add_parser("doctor", help="say whether streams stream through all that is in front")
+    doctor.set_defaults(run=_doctor)
+    doctor.add_argument("url", metavar="URL", help="of the gateway, with its prefix")
+    doctor.add_argument("--key", help="that it knows, or env://NAME (default: the variable GATEWAY_KEY)")
+    doctor.add_argument("--json", action="store_true", help="for programs")
 
     usage = commands.add_parser("usage", help="say what was used and what it cost")
     usage.set_defaults(run=_usage)
@@ -277,6 +282,22 @@ def _told_fallback(leg: FallbackSettings) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+# doctor
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    probe, words = (importlib.import_module(f"asgi_llm.doctor.{name}") for name in ("probe", "words"))
+    key = options.key or os.environ.get("GATEWAY_KEY")
+    if key and key.startswith("env://"):
+        key = os.environ.get(key.removeprefix("env://"))
+        if key is None:
+            raise _Problem(f"--key: the environment variable {options.key.removeprefix('env://')} is not set")
+    found = asyncio.run(probe.examine(options.url, key))
+    told = list(words.findings(found))
+    print(words.as_json(found, told) if options.json else words.as_text(told))
+    return 1 if any(finding.sound is False for finding in told) else 0
 
 
 # usage

@@ -14,7 +14,9 @@ from asgi_llm.settings import EndpointSettings
 
 __all__ = ["ENDPOINTS", "STORED", "Endpoint", "EndpointKind", "Table"]
 
-EndpointKind = Literal["admin", "call", "count", "forward", "stored", "models", "usage", "health", "ready", "root"]
+EndpointKind = Literal[
+    "admin", "call", "count", "forward", "stored", "models", "usage", "health", "ready", "diagnose", "root"
+]
 
 
 class Endpoint(Struct, frozen=True):
@@ -81,6 +83,9 @@ ENDPOINTS = (
     Endpoint("usage", "/v1/usage", _READ, "usage", "What the caller has used"),
     Endpoint("health", "/health", _READ, "health", "Whether the gateway runs"),
     Endpoint("ready", "/ready", _READ, "ready", "Whether the gateway takes requests"),
+    Endpoint(
+        "diagnose", "/diagnose", _READ | _POST, "diagnose", "A short stream that calls no model, for `asgi-llm doctor`"
+    ),
     Endpoint("root", "/", _READ, "root", "Answers clients that look whether anything is here"),
 )
 

@@ -41,7 +41,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             {"503": {"description": "It is shutting down", "content": _json({"type": "object"})}}
             if endpoint.kind == "ready"
             else {"4XX": _error(endpoint)}
-            if endpoint.kind in ("models", "usage")
+            if endpoint.kind in ("models", "usage", "diagnose")
             else {}
         )
     whole = _json({"type": "object", "description": f"The {endpoint.dialect} dialect's whole answer"})

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 
 from asgi_llm.dialects.interface import Dialect
@@ -17,6 +17,7 @@ from asgi_llm.types import Headers, Receive, Scope, Send
 
 from .caller import ASGICaller
 from .lifespan import Running, serve_lifespan
+from .mounts import refuse_below
 from .paths import local_path
 from .plain import answer_plain
 from .stored import answer_stored
@@ -28,6 +29,8 @@ logger = logging.getLogger("asgi_llm")
 
 _GOOGLE = re.compile(r"/v1(?:beta1?|alpha)/|:(?:\w+Contents?|countTokens)$")
 """Paths that only Google's API has."""
+_EXCHANGES = frozenset({"call", "count", "forward"})
+"""Kinds of endpoints that take the way of a request."""
 
 
 class GatewayApp:
@@ -36,12 +39,18 @@ class GatewayApp:
     ``runtime`` gives the running loop's runtime, opening it if no lifespan did; ``running`` is what a lifespan enters.
     """
 
-    __slots__ = ("_running", "_runtime", "table")
+    __slots__ = ("_running", "_runtime", "_spoken", "table")
 
     def __init__(self, table: Table, runtime: Callable[[], Runtime], running: Running) -> None:
         self.table = table
         self._runtime = runtime
         self._running = running
+        # Whatever else the request says.
+        self._spoken = {
+            endpoint.name: DIALECTS[endpoint.dialect]
+            for endpoint in table.served
+            if endpoint.kind == "call" and endpoint.dialect is not None and not endpoint.stream
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,12 +70,10 @@ class GatewayApp:
                 return
             await self._refuse_method(runtime, caller, endpoint, path or "")
             return
-        dialect = _dialect(endpoint, caller, path or "")
-        if endpoint.kind == "stored":
-            await answer_stored(runtime, caller, endpoint, rest, dialect)
-            return
-        if endpoint.kind not in ("call", "count", "forward"):
-            await answer_plain(runtime, caller, endpoint, rest, dialect)
+        dialect = self._spoken.get(endpoint.name) or _dialect(endpoint, caller, path or "")
+        if endpoint.kind not in _EXCHANGES:
+            answer = answer_stored if endpoint.kind == "stored" else answer_plain
+            await answer(runtime, caller, endpoint, rest, dialect)
             return
         exchange = Exchange(
             id=runtime.new_id(),
@@ -107,6 +114,14 @@ class GatewayApp:
         """Whether the request is for one of the gateway's own paths."""
         path = local_path(scope)
         return path is not None and self.table.find(path) is not None
+
+    def refuse_hidden(self, paths: Iterable[str]) -> None:
+        """For adapters, when their application starts: ``paths`` are where it is mounted in it.
+
+        Raises:
+            ConfigError: something in front of it answers there, or it is mounted twice at one of them.
+        """
+        refuse_below(paths, self)
 
     async def _refuse_method(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, path: str) -> None:
         dialect = _dialect(endpoint, caller, path)

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
+from .app import GatewayApp
 from .lifespan import wrap_lifespan
+from .mounts import Place, above, below, refuse_below
 
 if TYPE_CHECKING:
     from asgi_llm.gateway import Gateway
 
 __all__ = ["LLMMiddleware"]
-
-_LAYERS = 100
-"""Layers of middleware that are looked through; whatever has more of them goes round in circles."""
 
 
 class LLMMiddleware:
@@ -27,7 +26,7 @@ class LLMMiddleware:
         forward_lifespan: whether ``app`` takes part in the lifespan (Django's handler must not be asked to).
 
     Raises:
-        ConfigError: the prefix is not a path, or a middleware further in has it and would never be asked.
+        ConfigError: the prefix is not a path, or a gateway further in stands below it and would never be asked.
     """
 
     def __init__(
@@ -56,26 +55,40 @@ class LLMMiddleware:
                 await self.gateway.asgi(inner, receive, send)
                 return
         elif scope["type"] == "lifespan":
+            await self._start(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    @property
+    def asgi_llm_prefix(self) -> str:
+        """Where it stands, for other middleware that looks for it."""
+        return self.prefix
+
+    @property
+    def gateway_app(self) -> object:
+        return self.gateway.asgi
+
+    def _refuse_double_mounting(self) -> None:
+        place = Place(self.prefix, self.gateway.asgi, self.shared)
+        for path, app in below(self.app, GatewayApp):
+            if place.hides(path.rstrip("/"), app):
+                said = f'"{path or "/"}" has a gateway behind this one, which would never be asked'
+                raise ConfigError([Problem("prefix", said)])
+
+    async def _start(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The lifespan."""
+        try:
+            self._refuse_double_mounting()  # by now the application has all its routes
+            refuse_below([self.prefix], self.gateway.asgi)
+        except ConfigError as error:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        with above(Place(self.prefix, self.gateway.asgi, self.shared)):
             if self.forward_lifespan:
                 await wrap_lifespan(self.app, self.gateway.running, scope, receive, send)
             else:
                 await self.gateway.asgi(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
-
-    def _refuse_double_mounting(self) -> None:
-        # Middleware keeps what is behind it as ``app``, by a convention that all frameworks share.
-        behind: object = self.app
-        for _ in range(_LAYERS):
-            # Where the prefix is shared, another gateway may serve endpoints that this one does not.
-            if (
-                isinstance(behind, LLMMiddleware)
-                and behind.prefix == self.prefix
-                and (behind.gateway is self.gateway or not self.shared)
-            ):
-                said = f'"{self.prefix or "/"}" is taken by another LLMMiddleware around the same application'
-                raise ConfigError([Problem("prefix", said)])
-            behind = getattr(behind, "app", None)
 
     def _below(self, scope: Scope) -> Scope | None:
         """The scope as the gateway sees it, mounted below the prefix; None when the request is not its own."""

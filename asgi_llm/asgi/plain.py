@@ -17,6 +17,7 @@ from asgi_llm.runtime import Runtime
 
 from .admin import answer_admin, fleet_state, is_admin
 from .caller import ASGICaller
+from .diagnose import answer_diagnose
 from .usage import answer_usage
 
 __all__ = ["answer_plain"]
@@ -26,11 +27,14 @@ async def answer_plain(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint,
     """Answers ``endpoint``; ``rest`` is the model's id where one was named."""
     request_id = runtime.new_id()
     try:
-        status, value = await _answer(runtime, caller, endpoint, rest, dialect)
+        answer = await _answer(runtime, caller, endpoint, rest, dialect)
     except AsgiLLMError as error:
         exchange = Exchange(id=request_id, endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time())
         await refuse(exchange, error, caller)
         return
+    if answer is None:
+        return
+    status, value = answer
     body = msgspec.json.encode(value)
     headers = [
         (b"content-type", b"application/json"),
@@ -44,7 +48,8 @@ async def answer_plain(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint,
 
 async def _answer(
     runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str, dialect: Dialect
-) -> tuple[int, Any]:
+) -> tuple[int, Any] | None:
+    """None where it has answered already."""
     match endpoint.kind:
         case "models":
             identity = await identify(runtime, caller)
@@ -57,6 +62,8 @@ async def _answer(
             return 200, {"status": "ready"} | _troubles(runtime) | details
         case "admin":
             return await answer_admin(runtime, caller, rest)
+        case "diagnose":
+            return await answer_diagnose(runtime, caller)
         case "usage":
             return 200, await answer_usage(runtime, caller)
         case "health":

@@ -86,12 +86,11 @@ Window = Sliding | Calendar | Lifetime
 
 
 def wait(window: Window, slots: Mapping[int, int] | Iterable[tuple[int, int]], excess: int, now: float) -> float | None:
-    """Seconds until ``excess`` of what ``slots`` hold counts no more; None if it never does. What is only reserved
-    comes back nobody knows when: where that is in the way, the answer is one second."""
+    """Seconds until ``excess`` of what ``slots`` hold counts no more; None if it never does."""
     if isinstance(window, Lifetime):
         return None
     for slot, amount in sorted(slots.items() if isinstance(slots, Mapping) else slots):
         excess -= amount
         if excess <= 0:
             return max(window.leaves(slot) - now, 0.001)
-    return 1.0
+    return None

@@ -13,7 +13,7 @@ from typing import Any
 
 from asgi_llm.errors import Kind, PolicyError
 from asgi_llm.identity import Identity
-from asgi_llm.metering.windows import Lifetime, wait
+from asgi_llm.metering.windows import wait
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.stores.quotas import Charge, Demand, QuotaStore, Verdict
 from asgi_llm.types import Headers
@@ -280,9 +280,9 @@ def _refusal(entries: list[Entry], verdict: Verdict, now: float) -> QuotaError:
     pairs = zip(entries, verdict.balances, strict=False)
     standings = [Standing.of(entry, balance, now, refused=True) for entry, balance in pairs]
     entry, balance = entries[verdict.refused], verdict.balances[verdict.refused]
-    taken = balance.spent + balance.held
-    after = _retry_after(entry, verdict.slots, taken + entry.amount - entry.rule.settings.limit, now)
-    return QuotaError(_words(entry, taken), after, standings, now, of_target=bool(entry.target))
+    after = _retry_after(entry, balance.spent, verdict.slots, now)
+    words = _words(entry, balance.spent + balance.held)
+    return QuotaError(words, after, standings, now, of_target=bool(entry.target))
 
 
 _NOUNS = {
@@ -310,12 +310,17 @@ def _words(entry: Entry, taken: int) -> str:
     return f"{told}: {max(settings.limit - taken, 0)} are left and this request may take {entry.amount}"
 
 
-def _retry_after(entry: Entry, slots: Iterable[tuple[int, int]], excess: int, now: float) -> float | None:
+_SOON = 1.0
+"""Seconds to wait for what is only held: it comes back when other requests end, nobody knows when."""
+
+
+def _retry_after(entry: Entry, spent: int, slots: Iterable[tuple[int, int]], now: float) -> float | None:
     """Seconds; None where waiting does not help."""
-    window = entry.rule.window
-    if entry.amount > entry.rule.settings.limit or isinstance(window, Lifetime):
+    window, limit = entry.rule.window, entry.rule.settings.limit
+    if entry.amount > limit:
         return None
-    return 1.0 if window is None else wait(window, slots, excess, now)
+    excess = spent + entry.amount - limit
+    return _SOON if window is None or excess <= 0 else wait(window, slots, excess, now)
 
 
 def _unpriced(rule: Rule, model: str) -> PolicyError:

@@ -3,25 +3,53 @@
 Run it with ``uvicorn app:app``; the README has the rest.
 """
 
+import json
 import os
+from pathlib import Path
 from typing import Any
 
 from asgi_llm import Exchange, Gateway, Identity, LLMMiddleware
 from asgi_llm.identity import IDENTITY_KEY
 
+PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 # Stands for the place where the site knows its users from.
 users = {"ann's token": Identity(subject="ann", tenant="acme"), "bob's token": Identity(subject="bob", tenant="acme")}
 used: dict[str, int] = {}
 
 
 async def site(scope: Any, receive: Any, send: Any) -> None:
-    """The application that is there already. It need not know of the gateway, nor of lifespans."""
-    if scope["type"] != "http":
-        raise NotImplementedError(f"this site does not speak {scope['type']}")
-    page = "\n".join(["A site.", *(f"{name} has used {tokens} tokens." for name, tokens in sorted(used.items()))])
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": f"{page}\n".encode()})
+    """The application that is there already. It need not know of the gateway."""
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close"})
+    else:
+        kind, status, body = await answer(scope, receive)
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+        await send({"type": "http.response.body", "body": body.encode()})
+
+
+async def answer(scope: Any, receive: Any) -> tuple[bytes, int, str]:
+    if scope["path"] == "/login" and scope["method"] == "POST":
+        said = json.loads(await read(receive) or b"{}")
+        token = f"{said.get('name')}'s token"
+        right = token in users and said.get("password") == f"{said['name']}'s password"
+        return b"application/json", 200 if right else 401, json.dumps({"token": token} if right else {})
+    if scope["path"] == "/usage":
+        lines = [f"{name} has used {tokens} tokens." for name, tokens in sorted(used.items())]
+        return b"text/plain; charset=utf-8", 200, "\n".join([*lines, ""])
+    return b"text/html; charset=utf-8", 200 if scope["path"] == "/" else 404, PAGE
+
+
+async def read(receive: Any) -> bytes:
+    body, more = b"", True
+    while more and len(body) < 10_000:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
 
 
 class KnowUsers:

@@ -5,9 +5,11 @@ Run it with ``uvicorn app:app``; the README has the rest.
 
 import os
 import secrets
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
@@ -87,6 +89,12 @@ def count(exchange: Exchange) -> None:
 gateway = Gateway(settings.llm, on_settled=count)
 app = FastAPI(title=settings.title)
 app.include_router(llm_router(gateway, identity=current_user, to_identity=to_identity), prefix="/llm")
+
+
+@app.get("/", response_class=HTMLResponse, include_in_schema=False)
+def page() -> str:
+    """A page to log in and talk to a model on."""
+    return (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 
 
 @app.post("/login")

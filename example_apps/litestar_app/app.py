@@ -6,6 +6,7 @@ Run it with ``litestar run``; the README has the rest.
 import os
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Request, get, post
@@ -36,6 +37,8 @@ class Usage:
     requests: int = 0
     tokens: int = 0
 
+
+PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 
 # Stands for a database.
 users = {
@@ -86,6 +89,12 @@ def count(exchange: Exchange) -> None:
         used.tokens += exchange.usage.input + exchange.usage.output
 
 
+@get("/", media_type="text/html", opt={"public": True}, include_in_schema=False)
+async def page() -> str:
+    """A page to log in and talk to a model on."""
+    return PAGE
+
+
 @post("/login", status_code=200, opt={"public": True})
 async def login(data: Login) -> dict[str, str]:
     """A token for a name and its password."""
@@ -106,7 +115,7 @@ async def my_usage(request: Request[User, str, Any]) -> Usage:
 gateway = Gateway(load_settings(), on_settled=count)
 models = LLMPlugin(LLMPluginConfig(gateway=gateway, to_identity=to_identity, guards=[may_use_models]))
 app = Litestar(
-    [login, my_usage],
+    [page, login, my_usage],
     plugins=[models],
     middleware=[DefineMiddleware(TokenAuthentication, exclude="^/schema", exclude_from_auth_key="public")],
 )

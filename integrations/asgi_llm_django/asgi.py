@@ -11,9 +11,10 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
-from asgi_llm import ClientError, Gateway, LLMMiddleware
+from asgi_llm import ClientError, ConfigError, Gateway, LLMMiddleware
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
+from .csrf import brings_credentials
 from .database import release
 from .entry import serve_to
 from .project import get_gateway, get_project
@@ -30,7 +31,7 @@ def with_lifespan(application: ASGIApp) -> ASGIApp:
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await get_gateway().asgi(scope, receive, send)
+            await _run(get_gateway(), scope, receive, send)
         else:
             await application(scope, receive, send)
 
@@ -64,7 +65,11 @@ class _Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway, sources = get_project()
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
+            await _run(gateway, scope, receive, send)
+            return
+        if scope["type"] != "http" or (brings_credentials(scope) and all(source.keyless for source in sources)):
+            # Nobody needs to be asked, and asking would take a thread.
             await gateway.asgi(scope, receive, send)
             return
         try:
@@ -80,6 +85,19 @@ class _Door:
         else:
             serve = await serve_to(gateway, scope, request, ())
         await serve(receive, send)
+
+
+async def _run(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+    """The lifespan, unless the URLconf has the gateway where something in front of Django answers."""
+    from .places import prefixes  # needs the settings, and this module is imported where those are not there yet
+
+    try:
+        gateway.asgi.refuse_hidden(prefixes())
+    except ConfigError as error:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": str(error)})
+    else:
+        await gateway.asgi(scope, receive, send)
 
 
 def _prepare(request: HttpRequest) -> None:

@@ -27,24 +27,10 @@ class Body:
 
     def __init__(self, bridge: Bridge) -> None:
         self.bridge = bridge
-        self._fresh = True
+        self.fresh = True
 
-    def __aiter__(self) -> "Body":
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            if self._fresh:
-                self._fresh = False
-                # Middleware may have saved a session after the view.
-                await release_connections()
-            data = await self.bridge.take()
-        except asyncio.CancelledError:
-            self.bridge.leave()
-            raise
-        if not data:
-            raise StopAsyncIteration
-        return data
+    def __aiter__(self) -> "_Reading":
+        return _Reading(self)
 
     def close(self) -> None:
         if not self.bridge.ended and not self.bridge.loop.is_closed():
@@ -52,6 +38,39 @@ class Body:
 
     # Where the caller leaves between the view's return and the first byte, Django forgets to close the response.
     __del__ = close
+
+
+class _Reading:
+    """One iteration over a body, which is closed when that is given up: Django does not close a response whose server
+    raised in the middle of it, and exceptions keep the response itself alive for long."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._begun = False
+
+    def __aiter__(self) -> "_Reading":
+        # Django has one of them lying ready, and then asks for another.
+        return _Reading(self._body)
+
+    async def __anext__(self) -> bytes:
+        self._begun = True
+        body = self._body
+        try:
+            if body.fresh:
+                body.fresh = False
+                # Middleware may have saved a session after the view.
+                await release_connections()
+            data = await body.bridge.take()
+        except asyncio.CancelledError:
+            body.bridge.leave()
+            raise
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def __del__(self) -> None:
+        if self._begun:
+            self._body.close()
 
 
 class Answer(NamedTuple):

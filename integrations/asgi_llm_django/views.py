@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterable, Iterator
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -85,7 +85,7 @@ def _declared(request: HttpRequest) -> float:
     return int(said) if said.isdecimal() and len(said) < 19 else float("inf")
 
 
-def _response(request: HttpRequest, answer: Answer, pieces: AsyncIterator[bytes] | Iterator[bytes]) -> HttpResponseBase:
+def _response(request: HttpRequest, answer: Answer, pieces: AsyncIterable[bytes] | Iterator[bytes]) -> HttpResponseBase:
     headers: dict[str, str] = {}
     for raw_name, raw_value in answer.headers:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")

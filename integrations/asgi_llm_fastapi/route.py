@@ -19,7 +19,7 @@ from asgi_llm.types import Receive, Scope, Send
 
 from .refusal import as_error, as_raised
 
-__all__ = ["Admitted", "route_class"]
+__all__ = ["Admitted", "GatewayRoute", "route_class"]
 
 _ADMITTED = "asgi_llm_fastapi.admitted"
 
@@ -38,11 +38,15 @@ class Admitted(Response):
         scope[_ADMITTED] = self
 
 
+class GatewayRoute(APIRoute):
+    """One that leads to a gateway, whichever."""
+
+
 def route_class(gateway: Gateway, tails: Mapping[Callable[..., Any], str]) -> type[APIRoute]:
     """The class of the routes that lead to ``gateway``. ``tails`` has the path below the router that each endpoint
     function stands for; the one that is missing takes all other paths and has theirs as its parameter ``path``."""
 
-    class LLMRoute(APIRoute):
+    class LLMRoute(GatewayRoute):
         async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
             # What dependencies leave in request.state must be where the application's middleware looks for it.
             scope.setdefault("state", {})

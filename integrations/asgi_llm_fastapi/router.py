@@ -2,25 +2,29 @@
 
 import inspect
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any
 
+import fastapi.routing
 from fastapi import APIRouter, Depends
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 
 from asgi_llm import Gateway
 from asgi_llm.endpoints import Endpoint
 from asgi_llm.openapi import operation
 
 from .identity import ToIdentity, as_identity
-from .route import Admitted, route_class
+from .route import Admitted, GatewayRoute, route_class
 
 __all__ = ["llm_router"]
 
+iter_route_contexts: Any = getattr(fastapi.routing, "iter_route_contexts", None)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_ANYTHING = "/{path:path}"
 _Forward = Callable[..., Any]
 
 
@@ -54,12 +58,13 @@ def llm_router(
         # The gateway has a limit of its own and says so in the caller's dialect; the application's is for forms.
         router_options.setdefault("max_body_size", sys.maxsize)
     tails: dict[_Forward, str] = {}
+    routes = route_class(gateway, tails)
     router = APIRouter(
         tags=list(tags),
         dependencies=list(dependencies),
         include_in_schema=include_in_schema,
-        lifespan=_lifespan(gateway),
-        route_class=route_class(gateway, tails),
+        lifespan=_lifespan(gateway, routes),
+        route_class=routes,
         **router_options,
     )
     who = identity if isinstance(identity, Dependency) else Depends(identity or _nobody)
@@ -74,7 +79,7 @@ def llm_router(
         for method in sorted(endpoint.methods - {"HEAD"}):
             router.add_api_route(path, forward, methods=[method], response_class=Response, **_documentation(endpoint))
     anything = _forward(who, to_identity)
-    router.add_api_route("/{path:path}", anything, methods=_METHODS, include_in_schema=False, name="llm")
+    router.add_api_route(_ANYTHING, anything, methods=_METHODS, include_in_schema=False, name="llm")
     return router
 
 
@@ -89,13 +94,28 @@ def _forward(who: Dependency, convert: ToIdentity | None) -> _Forward:
     return forward
 
 
-def _lifespan(gateway: Gateway) -> Callable[[Any], Any]:
+def _lifespan(gateway: Gateway, routes: type[APIRoute]) -> Callable[[Any], Any]:
     @asynccontextmanager
-    async def lifespan(_app: Any) -> AsyncIterator[None]:
+    async def lifespan(app: Any) -> AsyncIterator[None]:
+        gateway.asgi.refuse_hidden(_prefixes(app, routes))
         async with gateway.running():
             yield
 
     return lifespan
+
+
+def _prefixes(app: Any, routes: type[APIRoute]) -> Iterator[str]:
+    """Where in ``app`` the router is included; twice where another one is, too."""
+    # Before 0.137 an application had all routes in one list.
+    listed = iter_route_contexts(app.routes) if iter_route_contexts is not None else app.routes
+    places: dict[str, list[type]] = {}
+    for one in listed:
+        kind = type(getattr(one, "original_route", one))
+        if issubclass(kind, GatewayRoute) and one.path.endswith(_ANYTHING):
+            places.setdefault(one.path.removesuffix(_ANYTHING), []).append(kind)
+    for prefix, kinds in places.items():
+        if routes in kinds:
+            yield from (prefix for _ in kinds)
 
 
 def _documentation(endpoint: Endpoint) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """``LLMPlugin``: the gateway as a part of a Litestar application."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -49,8 +51,15 @@ class LLMPlugin(InitPlugin, CLIPlugin):
         app_config.route_handlers.extend(make_handlers(config, place))
         app_config.dependencies.setdefault(config.dependency_key, _provider(self.gateway))
         self._offer_client(app_config)
-        app_config.lifespan.append(lambda _app: self.gateway.running())
+        path = "/" + "/".join(segments(app_config.path) + segments(config.path))
+        app_config.lifespan.append(lambda _app: self._running(path))
         return app_config
+
+    @asynccontextmanager
+    async def _running(self, path: str) -> AsyncIterator[None]:
+        self.gateway.asgi.refuse_hidden([path])
+        async with self.gateway.running():
+            yield
 
     def _offer_client(self, app_config: AppConfig) -> None:
         config, known = self.config, app_config.dependencies

@@ -112,10 +112,12 @@ def test_calls_are_posted_and_everything_else_is_read() -> None:
         if item.kind == "forward":
             assert item.methods <= {"GET", "POST", "DELETE"}
             assert ("POST" in item.methods) >= (item.forwarded is not None and item.forwarded.body != "none")
+        elif item.kind == "diagnose":
+            assert item.methods == {"GET", "HEAD", "POST"}
         else:
             assert item.methods == ({"POST"} if item.kind in ("call", "count") else {"GET", "HEAD"})
         assert (item.dialect is not None) == (item.kind in ("call", "count", "forward"))
-        assert item.public == (item.kind not in ("call", "count", "forward", "models", "usage"))
+        assert item.public == (item.kind not in ("call", "count", "forward", "models", "usage", "diagnose"))
 
 
 @pytest.mark.parametrize("prefix", ["", "/openai", "/anthropic"])

@@ -46,6 +46,7 @@ LEVELS = {
     "asgi": 7,
     "client": 7,
     "dashboard": 7,
+    "doctor": 7,
     "endpoints": 7,
     "explain": 7,
     "lossiness": 7,
@@ -65,6 +66,7 @@ SIBLINGS = {
     ("asgi", "endpoints"): "the edge finds the endpoint of a path",
     ("metering", "routing"): "prices hold for globs, like routes",
     ("stores", "metering"): "the ledger keeps the rows that metering defines",
+    ("doctor", "asgi"): "asks for what the edge's own endpoint says",
     ("openapi", "endpoints"): "the schema describes the endpoints",
     ("history", "exchange"): "what is remembered goes into a request and comes out of its answer",
     ("history", "pipeline"): "a conversation is fitted to each leg of the plan",
@@ -86,7 +88,7 @@ MODULE_SIBLINGS = {
 """The same for single modules, where the rest of the room may not."""
 
 FRAMEWORKS = frozenset({"django", "fastapi", "litestar", "sanic", "quart", "starlette", "uvicorn"})
-HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.transport")
+HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.transport", "asgi_llm.doctor.probe")
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {

@@ -99,7 +99,9 @@ def _vector(text: str, size: int) -> list[float]:
         for place in range(4):
             at = int.from_bytes(digest[4 * place : 4 * place + 3])
             sums[at % size] += 1.0 if digest[4 * place + 3] & 1 else -1.0
-    length = math.sqrt(sum(value * value for value in sums)) or 1.0
+    if not any(sums):  # words may cancel each other out
+        sums[0] = 1.0
+    length = math.sqrt(sum(value * value for value in sums))
     return list(struct.unpack(f"<{size}f", struct.pack(f"<{size}f", *(value / length for value in sums))))
 
 

@@ -87,15 +87,15 @@ async def test_a_stream_that_is_left(how: str) -> None:
 
 
 async def test_who_is_to_blame() -> None:
-    script = [chat_error(429, "Slow down.", headers={"retry-after": "7"}), chat_error(400, "No such thing.")]
+    script = [chat_error(400, "No such thing."), chat_error(429, "Slow down.", headers={"retry-after": "7"})]
     async with ScriptedUpstream(script) as upstream:
         gateway = before(upstream, deny=["secret-*"])
         async with gateway.running():
+            with pytest.raises(UpstreamError, match="No such thing"):
+                await gateway.chat("m", "Hello")
             with pytest.raises(UpstreamError, match="Slow down") as limited:
                 await gateway.chat("m", "Hello")
             assert (limited.value.status, limited.value.retry_after) == (429, 7)
-            with pytest.raises(UpstreamError, match="No such thing"):
-                await gateway.chat("m", "Hello")
             with pytest.raises(PolicyError) as denied:
                 await gateway.chat("secret-1", "Hello")
             assert (denied.value.code, denied.value.param) == ("model_not_permitted", "model")

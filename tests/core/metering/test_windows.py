@@ -62,7 +62,7 @@ def test_waiting() -> None:
     slots = {slot - 3: 5, slot - 1: 7}
     assert wait(window, slots, 5, now) == pytest.approx(window.leaves(slot - 3) - now)
     assert wait(window, slots, 6, now) == pytest.approx(window.leaves(slot - 1) - now)
-    assert wait(window, slots, 13, now) == 1.0  # the rest is only held
+    assert wait(window, slots, 13, now) is None
     assert wait(Lifetime(), {0: 5}, 1, now) is None
     day = Calendar("day")
     assert wait(day, {day.span(now).slot: 5}, 1, now + 3600) == 23 * 3600

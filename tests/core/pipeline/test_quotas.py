@@ -227,6 +227,18 @@ async def test_a_caller_that_leaves_releases_what_was_held() -> None:
         assert len(upstream.requests) == 1
 
 
+async def test_what_is_only_held_may_come_free_soon() -> None:
+    """Not at the end of the month: when another request ends."""
+    stalled = Answer.sse([*chat_events(["Hel", "lo"])[:2], Stall()])
+    async with world([quota("tokens", 150, window="month")], stalled) as (here, _):
+        running = await here.begin(stream=True, max_tokens=100)
+        await running.start()
+        head, _ = await here.ask(max_tokens=100)
+        assert (head.status, head.header("retry-after"), head.header("x-should-retry")) == (429, "1", None)
+        running.disconnect()
+        await running.finished()
+
+
 async def test_scopes_have_accounts_of_their_own() -> None:
     async with world([quota(limit=1, per=["subject"], match={"tenant": ["a*"]})], chat_text("Hello!")) as (here, _):
 
@@ -363,6 +375,22 @@ async def test_shutting_down_loses_no_settlement() -> None:
             exchange = await here.begin(max_tokens=100)
             await exchange.finished()
         assert await book._store.balance("q/60/", 0, here.now) == Balance(30, 0)
+
+
+async def test_a_settlement_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_llm.quotas.book._PAUSES", (0.0,))
+    async with world([quota("tokens", 10_000)], chat_text("Hello!", tokens=USED)) as (here, _):
+        settle, failures = here.book._store.settle, [OSError("away"), OSError("still away")]
+
+        async def fail_first(*arguments: Any) -> bool:
+            if failures:
+                raise failures.pop()
+            return await settle(*arguments)
+
+        monkeypatch.setattr(here.book._store, "settle", fail_first)
+        assert (await here.ask(max_tokens=100))[0].status == 200
+        assert await here.balance("q/60/") == Balance(30, 0)
+        assert failures == []
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "redis"])

@@ -23,7 +23,7 @@ class Between:
 def test_one_prefix_twice_is_refused(same: bool, between: Any) -> None:
     gateway = Gateway(OPEN)
     inner = LLMMiddleware(site, gateway, prefix="/llm/")
-    with pytest.raises(ConfigError, match='"/llm" is taken'):
+    with pytest.raises(ConfigError, match='"/llm" has a gateway behind this one'):
         LLMMiddleware(between(inner), gateway if same else Gateway(OPEN), prefix="/llm")
 
 
@@ -32,3 +32,10 @@ def test_what_both_can_answer_is_not() -> None:
     inner = LLMMiddleware(site, gateway, prefix="/llm")
     LLMMiddleware(inner, gateway, prefix="/other")
     LLMMiddleware(inner, Gateway(OPEN), prefix="/llm", shared=True)
+
+
+def test_a_prefix_below_another_is_refused() -> None:
+    inner = LLMMiddleware(site, Gateway(OPEN), prefix="/llm/inner")
+    with pytest.raises(ConfigError, match='"/llm/inner" has a gateway behind'):
+        LLMMiddleware(inner, Gateway(OPEN), prefix="/llm")
+    LLMMiddleware(LLMMiddleware(site, Gateway(OPEN), prefix="/llmfoo"), Gateway(OPEN), prefix="/llm")

@@ -21,7 +21,7 @@ import django
 from django.conf import settings as project_settings
 from django.http import HttpResponse
 from django.test import override_settings
-from django.urls import include, path
+from django.urls import clear_url_caches, include, path
 
 ECHO: dict[str, Any] = {"targets": {"echo": {"provider": "echo"}}, "auth": {"anonymous": True}}
 
@@ -72,11 +72,12 @@ from django.db import connection
 from asgi_llm.testing import ASGIDriver
 from asgi_llm_django import exchange_settled, intercept, with_lifespan
 
-Urls.urlpatterns = [
+PATTERNS = [
     path("llm/", include("asgi_llm_django.urls")),
     path("<slug:team>/deep/llm/", include(("asgi_llm_django.urls", "asgi_llm"), namespace="deep")),
     path("page", lambda _request: HttpResponse("a page")),
 ]
+Urls.urlpatterns = PATTERNS
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -124,10 +125,28 @@ def settled() -> Iterator[list[Any]]:
     exchange_settled.disconnect(keep)
 
 
+def _in_front(application: Any) -> Any:
+    """The gateway in front of ``application``, whose URLconf must not have it as well."""
+    _route(PATTERNS[2:])
+    return intercept(application, prefix="/llm")
+
+
+def _route(patterns: list[Any]) -> None:
+    Urls.urlpatterns = patterns
+    clear_url_caches()
+
+
+@pytest.fixture(autouse=True)
+def _urls_are_put_back() -> Iterator[None]:
+    yield
+    if Urls.urlpatterns is not PATTERNS:
+        _route(PATTERNS)
+
+
 def applications() -> dict[str, Callable[[], Any]]:
     return {
         "view": lambda: with_lifespan(get_asgi_application()),
-        "intercept": lambda: intercept(get_asgi_application(), prefix="/llm"),
+        "intercept": lambda: _in_front(get_asgi_application()),
         "wsgi": get_wsgi_application,
     }
 

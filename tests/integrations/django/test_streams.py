@@ -46,31 +46,6 @@ async def until(true: Callable[[], Any]) -> None:
     await within(wait(), 5, "what the test waits for")
 
 
-async def test_the_first_byte_comes_before_the_last_is_made(
-    way: str, serve: Any, configured: Any, settled: list[Any]
-) -> None:
-    gate = asyncio.Event()
-    async with ScriptedUpstream([held(gate)]) as upstream:
-        configured(tree(upstream))
-        async with (
-            serve(way) as url,
-            httpx.AsyncClient(trust_env=False) as client,
-            client.stream("POST", url + PATH, json=CHAT) as answer,
-        ):
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            assert answer.headers["x-accel-buffering"] == "no"
-            pieces = answer.aiter_bytes()
-            first = await asyncio.wait_for(anext(pieces), 5)
-            assert b"data: {" in first
-            assert b" three" not in first
-            gate.set()
-            rest = b"".join([piece async for piece in pieces])
-        assert b" three" in rest
-        assert rest.endswith(b"data: [DONE]\n\n")
-        await until(lambda: settled)
-    assert [item.outcome for item in settled] == ["ok"]
-
-
 @pytest.mark.parametrize("compressing", [False, True])
 async def test_no_connection_is_held_while_a_model_talks(
     way: str, serve: Any, configured: Any, connections_to: Callable[[], int], compressing: bool
@@ -133,33 +108,6 @@ async def test_no_connection_is_held_while_a_whole_answer_is_awaited(
             assert connections_to() == before
             gate.set()
             assert (await asking).json()["choices"][0]["message"]["content"] == "done"
-
-
-@pytest.mark.parametrize("way", ["view", "intercept"])
-async def test_a_caller_that_leaves_is_heard(way: str, serve: Any, configured: Any, settled: list[Any]) -> None:
-    """Through uvicorn, over a socket, while the upstream says nothing."""
-    async with no_leaks(), ScriptedUpstream([endless()]) as upstream:
-        configured(tree(upstream))
-        async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
-            async with client.stream("POST", url + PATH, json=CHAT) as answer:
-                await anext(answer.aiter_bytes())
-            await upstream.requests[0].wait_disconnected(2)
-            await until(lambda: settled)
-    assert [item.outcome for item in settled] == ["disconnected"]
-
-
-async def test_a_caller_that_leaves_is_heard_under_wsgi_when_something_is_sent(
-    serve: Any, configured: Any, settled: list[Any]
-) -> None:
-    """A keep-alive is enough."""
-    async with ScriptedUpstream([endless()]) as upstream:
-        configured(tree(upstream, stream={"keepalive": 0.05}))
-        async with serve("wsgi") as url, httpx.AsyncClient(trust_env=False) as client:
-            async with client.stream("POST", url + PATH, json=CHAT) as answer:
-                await anext(answer.aiter_bytes())
-            await upstream.requests[0].wait_disconnected(4)
-            await until(lambda: settled)
-    assert [item.outcome for item in settled] == ["disconnected"]
 
 
 def blocking(get_response: Any) -> Any:

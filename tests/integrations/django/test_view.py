@@ -236,9 +236,11 @@ class TestTestClients:
 
 
 class TestLifespan:
-    @pytest.mark.parametrize("around", [with_lifespan, intercept])
-    async def test_the_gateway_runs_for_as_long_as_the_server(self, around: Any, driven: Any, bare: None) -> None:
-        driver = driven(around(get_asgi_application()))
+    @pytest.mark.parametrize("way", ["view", "intercept"])
+    async def test_the_gateway_runs_for_as_long_as_the_server(
+        self, way: str, application: Any, driven: Any, bare: None
+    ) -> None:
+        driver = driven(application(way))
         async with driver.lifespan():
             runtime = get_gateway().runtime()
             assert runtime.users == 1

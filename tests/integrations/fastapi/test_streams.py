@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
-import httpx
 import pytest
 
 pytest.importorskip("fastapi")
@@ -36,27 +35,6 @@ def held(gate: asyncio.Event) -> Answer:
     """A stream whose last events wait until the gate is opened."""
     events = chat_events(("one", " two", " three"))
     return Answer.sse([*events[:2], Wait(gate), *events[2:]])
-
-
-async def test_the_first_byte_comes_before_the_last_is_made(serve: Callable[..., Any]) -> None:
-    gate = asyncio.Event()
-    async with ScriptedUpstream([held(gate)]) as upstream:
-        world = World(upstream)
-        async with (
-            serve(world.app) as url,
-            httpx.AsyncClient(trust_env=False) as client,
-            client.stream("POST", url + PATH, json=CHAT) as answer,
-        ):
-            assert answer.headers["content-type"].startswith("text/event-stream")
-            pieces = answer.aiter_bytes()
-            first = await asyncio.wait_for(anext(pieces), 5)
-            assert b"data: {" in first
-            assert b" three" not in first
-            gate.set()
-            rest = b"".join([piece async for piece in pieces])
-    assert b" three" in rest
-    assert rest.endswith(b"data: [DONE]\n\n")
-    assert [item.outcome for item in world.settled] == ["ok"]
 
 
 async def test_every_dependency_is_closed_before_the_first_byte() -> None:
@@ -131,20 +109,6 @@ async def test_background_tasks_and_state_of_dependencies_are_kept() -> None:
         await exchange.body()
         await exchange.finished()
     assert (done, states) == (["ran"], ["ann"])
-
-
-async def test_a_caller_that_leaves_is_heard(serve: Callable[..., Any]) -> None:
-    """Through uvicorn and FastAPI, over a socket: the upstream is stopped and the exchange is settled."""
-    settled = asyncio.Event()
-    async with no_leaks(), ScriptedUpstream([Answer.sse([*chat_events()[:2], Stall()])]) as upstream:
-        world = World(upstream, identity=lambda: "ann")
-        world.gateway._blueprint.sinks += (lambda _exchange: settled.set(),)
-        async with serve(world.app) as url, httpx.AsyncClient(trust_env=False) as client:
-            async with client.stream("POST", url + PATH, json=CHAT) as answer:
-                await anext(answer.aiter_bytes())
-            await upstream.requests[0].wait_disconnected(2)
-            await asyncio.wait_for(settled.wait(), 2)
-    assert [(item.outcome, item.identity.subject) for item in world.settled] == [("disconnected", "ann")]
 
 
 async def test_a_caller_that_leaves_is_heard_below_a_middleware_of_the_application() -> None:

@@ -16,7 +16,7 @@ from litestar.config.compression import CompressionConfig
 from litestar.di import Provide
 from litestar.exceptions import NotAuthorizedException
 
-from asgi_llm.testing import Answer, ASGIDriver, ScriptedUpstream, Stall, Wait, chat_events, no_leaks
+from asgi_llm.testing import Answer, ASGIDriver, ScriptedUpstream, Wait, chat_events, no_leaks
 
 CHAT = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
 PATH = "/llm/v1/chat/completions"
@@ -129,43 +129,6 @@ async def test_every_dependency_is_closed_before_the_first_byte(make: Any) -> No
             assert (await exchange.body()).endswith(b"data: [DONE]\n\n")
             await exchange.finished()
     assert app.settled[0].identity.subject == "ann of session"
-
-
-async def test_a_caller_that_leaves_is_heard(make: Any, serve: Callable[..., Any]) -> None:
-    """Through uvicorn and Litestar, over a socket: the upstream is stopped and the exchange is settled."""
-    settled = asyncio.Event()
-    async with no_leaks(), ScriptedUpstream([Answer.sse([*chat_events()[:2], Stall()])]) as upstream:
-        app = world(make, upstream, identity=bearer)
-        app.gateway._blueprint.sinks += (lambda _exchange: settled.set(),)
-        async with serve(app.app) as url, httpx.AsyncClient(trust_env=False) as client:
-            headers = {"authorization": "Bearer ann's token"}
-            async with client.stream("POST", url + PATH, json=CHAT, headers=headers) as answer:
-                await anext(answer.aiter_bytes())
-            await upstream.requests[0].wait_disconnected(2)
-            await asyncio.wait_for(settled.wait(), 2)
-    assert [(item.outcome, item.identity.subject) for item in app.settled] == [("disconnected", "ann")]
-
-
-@pytest.mark.parametrize("after_disconnect", ["return", "raise"])
-@pytest.mark.parametrize("moment", ["before the headers", "in the middle", "while a send blocks"])
-async def test_a_caller_that_leaves_is_settled_once(make: Any, moment: str, after_disconnect: Any) -> None:
-    events = chat_events(("one", " two", " three"))
-    script = [Answer.silence()] if moment == "before the headers" else [Answer.sse([*events[:2], Stall()])]
-    async with no_leaks(), ScriptedUpstream(script) as upstream:
-        app = world(make, upstream)
-        async with app.driver.lifespan():
-            exchange = await app.driver.request("POST", PATH, json=CHAT, after_disconnect=after_disconnect)
-            await upstream.wait_request()
-            match moment:
-                case "in the middle":
-                    await exchange.next_chunk()
-                case "while a send blocks":
-                    exchange.block_sends()
-                    await exchange.wait_blocked()
-            exchange.disconnect()
-            await upstream.requests[0].wait_disconnected(2)
-            await exchange.finished()
-    assert [item.outcome for item in app.settled] == ["disconnected"]
 
 
 async def test_shutdown_lets_a_running_stream_end(make: Any) -> None:

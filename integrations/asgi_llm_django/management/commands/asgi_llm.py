@@ -1,18 +1,16 @@
 """``manage.py asgi_llm check | explain | routes``."""
 
 import argparse
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.urls import URLResolver, get_resolver
 
 from asgi_llm import ConfigError, Gateway
 from asgi_llm.cli import outline, told
 from asgi_llm.settings import literal_secrets
+from asgi_llm_django.places import prefixes
 from asgi_llm_django.project import SETTING, get_gateway, tree
-from asgi_llm_django.views import llm
 
 
 class Command(BaseCommand):
@@ -54,12 +52,12 @@ class Command(BaseCommand):
             raise CommandError("the request would be refused")
 
     def _routes(self, gateway: Gateway, _options: dict[str, Any]) -> None:
-        prefixes = list(_prefixes(get_resolver(), "/"))
-        for prefix in prefixes:
+        places = list(prefixes())
+        for prefix in places:
             for endpoint in gateway.asgi.table.served:
                 methods = ",".join(sorted(endpoint.methods))
                 self.stdout.write(f"{methods:9} {prefix}{endpoint.path.removeprefix('/')}  {endpoint.summary}")
-        if not prefixes:
+        if not places:
             raise CommandError(
                 "no URLconf includes asgi_llm_django.urls; with intercept() in asgi.py, its prefix is where they are"
             )
@@ -67,12 +65,3 @@ class Command(BaseCommand):
     def _write(self, lines: list[str]) -> None:
         for line in lines:
             self.stdout.write(line)
-
-
-def _prefixes(resolver: URLResolver, above: str) -> Iterator[str]:
-    """Where in the project the gateway's URLs are included."""
-    for pattern in resolver.url_patterns:
-        if isinstance(pattern, URLResolver):
-            yield from _prefixes(pattern, above + str(pattern.pattern))
-        elif pattern.callback is llm:
-            yield above
