@@ -1,5 +1,6 @@
 """Everything that is known about one request, from arrival to settlement; and the seam to whoever sent it."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from asgi_llm.types import Headers, Scope
 if TYPE_CHECKING:
     from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
+    from asgi_llm.pipeline.inspection import Inspection
     from asgi_llm.pipeline.plan import Leg, Plan
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
@@ -113,6 +115,10 @@ class Caller(Protocol):
     async def finish(self, data: bytes = b"") -> None: ...
 
 
+Told = Usage | Callable[[], Usage | None] | None
+"""Usage, or what reads it."""
+
+
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
     not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several."""
@@ -155,6 +161,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
     ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
+    ``inspection`` is what shows the answer to hooks, where there are such.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     ``onset`` knows when its stream began to speak, ``trace`` its spans; None where nobody asks for them.
     """
@@ -170,6 +177,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     stream: bool = False
     request: Request | None = None
     continuation: Fitting | None = None
+    inspection: "Inspection | None" = None
     fetched: bool = False
     forward: Forward | None = None
     plan: "Plan | None" = None
@@ -188,8 +196,22 @@ class Exchange(Struct, kw_only=True, eq=False):
     outcome: Outcome | None = None
     error_code: str | None = None
     finish: str | None = None
-    usage: Usage | None = None
+    told_usage: Told = None
     answered: "Tally | bytes | None" = None
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it used, as far as anybody said. Of an answer that passed whole it is read when it is first asked for:
+        often nobody does."""
+        told = self.told_usage
+        if told is None or isinstance(told, Usage):
+            return told
+        self.told_usage = usage = told()
+        return usage
+
+    @usage.setter
+    def usage(self, told: Told) -> None:
+        self.told_usage = told

@@ -1,6 +1,7 @@
 """The composition root: settings in, an ASGI application out."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,6 +19,7 @@ from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.history.opening import Memories, history_opener
+from asgi_llm.hooks import Hook, check_hooks, overrides
 from asgi_llm.identity import Identity
 from asgi_llm.keys.desk import KeyDesk
 from asgi_llm.neutral.request import DialectName
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway"]
 
+logger = logging.getLogger("asgi_llm")
+
 Source = Settings | Mapping[str, Any] | str | os.PathLike[str]
 
 
@@ -57,6 +61,7 @@ class Gateway:
         settings: a dict, the path of a TOML file, or ``Settings``.
         transports: target name -> an httpx transport to reach it through.
         on_settled: called with every settled exchange; may be asynchronous (it then runs in a task of the gateway's).
+        hooks: what looks at requests and answers, in the order in which requests pass them (``asgi_llm.hooks``).
 
     Raises:
         ConfigError: with every problem of the settings, each with its path.
@@ -73,10 +78,13 @@ class Gateway:
         *,
         transports: Mapping[str, Any] | None = None,
         on_settled: Sequence[Sink] | Sink = (),
+        hooks: Sequence[Hook] = (),
     ) -> None:
         self._source = settings
         self._transports = transports or {}
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
+        self._hooks = check_hooks(hooks)
+        self._sinks += tuple(hook.on_settled for hook in self._hooks if overrides(hook, "on_settled"))
         self._boards = MemoryBoards()
         self._meters = Meters()
         self.settings = Settings.load(settings)
@@ -113,23 +121,29 @@ class Gateway:
             open_keys=keys_opener(settings, self._issued),
             open_history=history_opener(settings, self._kept),
             telemetry=open_telemetry(settings, self._meters),
+            hooks=self._hooks,
         )
 
-    def runtime(self) -> Runtime:
-        """The running event loop's runtime, opened if this is its first use."""
+    def runtime(self, *, announced: bool = False) -> Runtime:
+        """The running event loop's runtime, opened if this is its first use; ``announced`` by a lifespan or not."""
         loop = asyncio.get_running_loop()
         runtime = self._runtimes.get(loop)
         if runtime is None:
             # Loops come and go where a host makes one for each request; those that are closed need nothing any more.
             self._runtimes = {known: value for known, value in self._runtimes.items() if not known.is_closed()}
             runtime = self._runtimes[loop] = Runtime(self._blueprint)
+            if not announced:
+                logger.info(
+                    "started without a lifespan: the end of the server breaks off what runs then; where the server has "
+                    "one, let the application run the gateway in it (gateway.running())"
+                )
         return runtime
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Gateway"]:
         """Runs the gateway in this event loop. Counts references: the last one to leave lets running streams end
         within ``limits.shutdown_grace`` seconds, then closes everything. It can be entered again."""
-        self.runtime().users += 1
+        self.runtime(announced=True).users += 1
         try:
             yield self
         finally:

@@ -15,6 +15,7 @@ from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
+from asgi_llm.hooks import Hook
 from asgi_llm.keys.ring import KeyRing
 from asgi_llm.lookout import Lookout
 from asgi_llm.metering.prices import Prices
@@ -51,7 +52,7 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "access", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
+        "access", "hooks", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
         "open_ledger", "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets", "telemetry",
     )  # fmt: skip
 
@@ -71,6 +72,7 @@ class Blueprint:
         open_keys: "KeysOpener | None" = None,
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
+        hooks: tuple[Hook, ...] = (),
         telemetry: Telemetry | None = None,
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
@@ -80,6 +82,7 @@ class Blueprint:
         self.keys = keys
         self.keyed = len(keys) > 0
         self.sinks = sinks
+        self.hooks = hooks
         self.prices = prices
         self.open_database = open_database
         self.open_ledger = open_ledger
@@ -111,6 +114,7 @@ class Runtime:
     Attributes:
         active: exchanges in flight.
         gate: keeps to ``limits.concurrency``, or None.
+        governed: there is something to see to between plan and attempt, whoever calls.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
         history: what is remembered between requests; None where nothing is.
@@ -136,6 +140,7 @@ class Runtime:
         "database",
         "fleet",
         "gate",
+        "governed",
         "history",
         "keyring",
         "ledger",
@@ -172,6 +177,9 @@ class Runtime:
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
         self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
+        seen_to = (blueprint.access, self.history, self.ledger, self.gate)
+        traces = self.telemetry is not None and self.telemetry.tracing is not None
+        self.governed = traces or any(one is not None for one in seen_to)
         self.active = 0
         self.stopping = False
         self.users = 0

@@ -1,6 +1,7 @@
 """Endpoints of what is kept: responses and conversations by their ids."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -28,6 +29,8 @@ from .caller import ASGICaller
 
 __all__ = ["answer_stored"]
 
+logger = logging.getLogger("asgi_llm")
+
 _TRUE = (b"true", b"1")
 
 
@@ -38,15 +41,13 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
     try:
         exchange.identity = await identify(runtime, caller)
         check_endpoint(runtime, exchange.identity, endpoint.name, dialect)
-        history = None if runtime.history is None else runtime.history.history
-        if history is None:
-            raise ClientError("nothing is kept here", code="unknown_endpoint", kind=Kind.NOT_FOUND)
+        history = _history(runtime)
         body = await caller.body(runtime.blueprint.settings.limits.body)  # from then on its leaving is heard
         scope = Scope.of(exchange.identity)
         status = 200
         if endpoint.name == "response_compact":
             exchange.body = body
-            status, said = await responses.compact(runtime, history, exchange, caller)
+            status, answer = await responses.compact(runtime, history, exchange, caller)
         elif endpoint.name == "response" and _streams(caller):
             pieces = await responses.stream(history, scope, rest, _after(caller))
             exchange.status = 200
@@ -57,15 +58,15 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
             return
         else:
             value = await _answer(history, scope, endpoint, rest, caller, body)
-            said = value if isinstance(value, bytes) else msgspec.json.encode(value)
+            answer = value if isinstance(value, bytes) else msgspec.json.encode(value)
         headers: Headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(said)),
+            (b"content-length", b"%d" % len(answer)),
             (b"x-llm-request-id", exchange.id.encode("ascii")),
             (b"x-request-id", exchange.id.encode("ascii")),
         ]
         exchange.status = status
-        await caller.answer(status, headers, b"" if caller.scope["method"] == "HEAD" else said)
+        await caller.answer(status, headers, b"" if caller.scope["method"] == "HEAD" else answer)
     except AsgiLLMError as error:
         await refuse(exchange, error, caller)
     except CallerGone:
@@ -76,6 +77,12 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
         if not caller.gone:
             raise
         forget_cancellation()
+    except Exception as error:
+        if caller.gone:
+            return
+        logger.exception("request %s failed", exchange.id)
+        said = f"the gateway failed ({type(error).__name__}); the details are in its log"
+        await refuse(exchange, AsgiLLMError(said, kind=Kind.SERVER, code="internal_error"), caller)
     finally:
         caller.close()
         runtime.leave()
@@ -111,6 +118,17 @@ async def _answer(
         case "conversation_item", "DELETE":
             return await conversations.delete_item(history, scope, name, second)
     return await conversations.item(history, scope, name, second)
+
+
+def _history(runtime: Runtime) -> History:
+    """
+    Raises:
+        ClientError: the settings changed, and nothing is kept any more.
+    """
+    history = None if runtime.history is None else runtime.history.history
+    if history is None:
+        raise ClientError("nothing is kept here", code="unknown_endpoint", kind=Kind.NOT_FOUND)
+    return history
 
 
 def _streams(caller: ASGICaller) -> bool:

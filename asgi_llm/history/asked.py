@@ -44,7 +44,7 @@ class _Named(Struct):
 
 
 class _Item(Struct):
-    type: str = "message"
+    type: str | None = None
     id: str | None = None
 
 
@@ -95,12 +95,12 @@ def new_items(raw: Raw, path: str, now: float) -> list[KeptItem]:
 def _named(item: Raw, now: float) -> KeptItem:
     read = _item.decode(item)
     # The bytes are the body's: what is kept must not keep all of it alive.
-    return KeptItem(read.id or item_id(read.type, now), Raw(bytes(item)))
+    return KeptItem(read.id or item_id(read.type or "message", now), Raw(bytes(item)))
 
 
 def item_types(raw: Raw) -> list[str]:
     """The types of the items of an ``input``; none where it is a text or something else."""
     try:
-        return [item.type for item in _typed.decode(raw)]
+        return [item.type or "message" for item in _typed.decode(raw)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []

@@ -26,6 +26,7 @@ from asgi_llm.stores.scope import Scope
 from .edit import edited
 from .errand import Errand, errand_exchange
 from .records import Kept, unseal
+from .vault import UnreadableError
 
 if TYPE_CHECKING:
     from .history import History
@@ -178,7 +179,11 @@ async def follow(history: "History", scope: Scope, response_id: str, after: int)
     while True:
         rows = await history.store.events(scope, response_id, after, _PAGE)
         for row in rows:
-            frame, after = history.vault.open(row.data), row.number
+            try:
+                frame, after = history.vault.open(row.data), row.number
+            except UnreadableError:
+                logger.warning("the log of response %s cannot be read", response_id)
+                return
             yield frame
             if _TERMINAL.search(frame):
                 return

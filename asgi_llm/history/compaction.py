@@ -34,8 +34,8 @@ class _Part(Struct):
 
 
 class _Item(Struct):
-    type: str = "message"
-    role: str = "assistant"
+    type: str | None = None
+    role: str | None = None
     content: Raw = Raw()
 
 
@@ -98,7 +98,7 @@ def plain(item: bytes) -> bytes:
 
 def _is_users(kept: KeptItem) -> bool:
     item = _typed.decode(kept.item)
-    return item.type == "message" and item.role == "user"
+    return item.type in (None, "message") and item.role == "user"
 
 
 def _message(text: str) -> bytes:

@@ -28,7 +28,7 @@ _DROPPED = Warned("reasoning", "warn", "Thoughts of another model are left out o
 
 
 class _Item(Struct):
-    type: str = "message"
+    type: str | None = None
 
 
 _item = msgspec.json.Decoder(_Item)

@@ -28,12 +28,12 @@ class Earlier(Struct, frozen=True):
 
 
 class _Output(Struct):
-    output: list[Raw] = []
+    output: list[Raw] | None = None
 
 
 class _Named(Struct):
-    type: str = "message"
-    id: str = ""
+    type: str | None = None
+    id: str | None = None
 
 
 _output = msgspec.json.Decoder(_Output)
@@ -47,7 +47,7 @@ def missing(what: str, name: str, code: str, param: str) -> ClientError:
 
 def output_of(kept: Kept) -> list[KeptItem]:
     """The items that a kept response answered with."""
-    return [KeptItem(_id_of(item), item, kept.maker) for item in _output.decode(kept.response).output]
+    return [KeptItem(_id_of(item), item, kept.maker) for item in _output.decode(kept.response).output or ()]
 
 
 def _id_of(item: Raw) -> str:

@@ -66,8 +66,7 @@ class Historian(Protocol):
 class _Said(Struct):
     """What is read of a response object."""
 
-    id: str = ""
-    status: Status = "completed"
+    status: Status | None = None
 
 
 _said = msgspec.json.Decoder(_Said)
@@ -254,8 +253,12 @@ class Keeping:
         maker = "" if leg is None else maker_of(leg)
         logged = bool(continuation.asked.background and continuation.asked.stream)
         kept = Kept(Raw(response), tuple(continuation.new), maker, upstream, logged)
-        row = history.row(continuation, kept, _said.decode(response).status)
-        added = self._added(kept) if row.conversation is not None else []
+        try:
+            row = history.row(continuation, kept, _status(response))
+            added = self._added(kept) if row.conversation is not None else []
+        except msgspec.MsgspecError:
+            logger.warning("request %s: the answer is no response, and is not kept", self._exchange.id)
+            return {"store": b"false"}
         if len(row.data) > history.settings.max_response:
             logger.warning("request %s: a response of %d bytes is not kept", self._exchange.id, len(row.data))
             return {"store": b"false"}
@@ -265,8 +268,8 @@ class Keeping:
                     await history.store.add_items(continuation.scope, row.conversation, added, continuation.created)
                 return {}
             if continuation.asked.background:
-                await history.store.finish(continuation.scope, row, added=added)
-                return {}
+                running = await history.store.finish(continuation.scope, row, added=added)
+                return {} if running else {"status": b'"cancelled"'}
             kept_so = await history.store.put(continuation.scope, row, added=added, kept=continuation.parents)
         except StoreError as error:
             if history.settings.required:
@@ -301,3 +304,11 @@ def _check_background(asked: Asked, *, counting: bool) -> None:
             code="invalid_value",
             param="background",
         )
+
+
+def _status(response: bytes) -> Status:
+    """How it ended; where a server says that in a word of its own, it is an answer all the same."""
+    try:
+        return _said.decode(response).status or "completed"
+    except msgspec.ValidationError:
+        return "completed"

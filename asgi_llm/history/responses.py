@@ -32,7 +32,7 @@ _BEGUN = {"status": b'"in_progress"', "output": b"[]", "usage": b"null", "comple
 
 
 class _Item(Struct):
-    id: str = ""
+    id: str | None = None
 
 
 class _Shape(Struct):

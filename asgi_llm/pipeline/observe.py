@@ -6,11 +6,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from asgi_llm.dialects.knobs import read_knobs
 from asgi_llm.dialects.onset import Onset
 from asgi_llm.exchange import Caller, Exchange
+from asgi_llm.fleet.worker import Worker
 from asgi_llm.runtime import Runtime
 from asgi_llm.telemetry.record import AttemptRecord, ExchangeRecord, operation_of, provider_of
+from asgi_llm.upstream.interface import UpstreamRequest
 
 from .plan import Leg
 from .transcript import transcript
@@ -18,7 +22,7 @@ from .transcript import transcript
 if TYPE_CHECKING:
     from asgi_llm.telemetry.tracing import Trace, Tracing
 
-__all__ = ["begin_trace", "begin_watch", "note_answer", "observe", "record_of"]
+__all__ = ["begin_trace", "begin_watch", "note_answer", "observe", "record_of", "traced"]
 
 logger = logging.getLogger("asgi_llm")
 
@@ -31,6 +35,11 @@ def begin_trace(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     if tracing is not None:
         elapsed = runtime.loop.time() - exchange.started
         exchange.trace = tracing.begin(_span_name(exchange), _asked(exchange), caller.fields, elapsed)
+
+
+def traced(trace: "Trace", worker: Worker, request: UpstreamRequest) -> UpstreamRequest:
+    """``request`` to ``worker``, which begins now, with the trace going on in it."""
+    return structs.replace(request, headers=trace.attempt(worker.name, request.method, worker.key, request.headers))
 
 
 def begin_watch(

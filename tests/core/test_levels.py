@@ -35,6 +35,7 @@ LEVELS = {
     "providers": 4,
     "upstream": 4,
     "fleet": 5,
+    "hooks": 5,
     "keys": 5,
     "quotas": 5,
     "lookout": 5,

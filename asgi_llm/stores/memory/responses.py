@@ -29,10 +29,13 @@ class _Shelf(Struct):
 
 
 class MemoryResponses:
-    """See ``ResponseStore``. ``most`` is the number of responses kept, and of conversations."""
+    """See ``ResponseStore``. ``most`` is the number of responses kept, and of conversations; ``size`` is bytes of all
+    together."""
 
-    def __init__(self, most: int = 10_000) -> None:
+    def __init__(self, most: int = 10_000, size: int = 256 * 1024 * 1024) -> None:
         self._most = most
+        self._limit = size
+        self._size = 0
         self._shelves: dict[Scope, _Shelf] = {}
         self._order: OrderedDict[tuple[Scope, str], None] = OrderedDict()
         self._begun: OrderedDict[tuple[Scope, str], None] = OrderedDict()
@@ -47,8 +50,7 @@ class MemoryResponses:
             if conversation is None or conversation.row.expires <= row.created:
                 return False
             conversation.row = structs.replace(conversation.row, expires=max(conversation.row.expires, row.expires))
-            for item in added:
-                conversation.items.setdefault(item.id, item)
+            self._append(conversation, added)
         for name in kept:
             if (known := shelf.responses.get(name)) is not None and known.expires < row.expires:
                 shelf.responses[name] = structs.replace(known, expires=row.expires)
@@ -87,10 +89,10 @@ class MemoryResponses:
         return row is not None
 
     async def add_conversation(self, scope: Scope, row: ConversationRow, items: Sequence[ItemRow]) -> None:
-        self._shelf(scope).conversations[row.id] = _Conversation(row, {item.id: item for item in items})
+        self._shelf(scope).conversations[row.id] = made = _Conversation(row, {})
+        self._append(made, items)
         self._begun[scope, row.id] = None
-        while len(self._begun) > self._most:
-            self._drop_conversation(*next(iter(self._begun)))
+        self._shrink()
 
     async def conversation(self, scope: Scope, conversation_id: str, now: float) -> ConversationRow | None:
         found = self._find(scope, conversation_id, now)
@@ -111,8 +113,8 @@ class MemoryResponses:
         found = self._find(scope, conversation_id, now)
         if found is None:
             return False
-        for item in items:
-            found.items.setdefault(item.id, item)
+        self._append(found, items)
+        self._shrink()
         return True
 
     async def items(
@@ -140,15 +142,19 @@ class MemoryResponses:
 
     async def delete_item(self, scope: Scope, conversation_id: str, item_id: str, now: float) -> bool:
         found = self._find(scope, conversation_id, now)
-        return found is not None and found.items.pop(item_id, None) is not None
+        item = None if found is None else found.items.pop(item_id, None)
+        self._size -= 0 if item is None else len(item.data)
+        return item is not None
 
     async def add_events(self, scope: Scope, response_id: str, events: Sequence[EventRow]) -> None:
         shelf = self._shelves.get(scope)
         if shelf is not None and response_id in shelf.responses and events:
             log = shelf.events.setdefault(response_id, [])
             while log and log[-1].number >= events[0].number:
-                log.pop()
+                self._size -= len(log.pop().data)
             log.extend(events)
+            self._size += sum(len(event.data) for event in events)
+            self._shrink()
 
     async def events(self, scope: Scope, response_id: str, after: int, limit: int) -> list[EventRow]:
         shelf = self._shelves.get(scope)
@@ -222,12 +228,26 @@ class MemoryResponses:
         return found if found is not None and found.row.expires > now else None
 
     def _set(self, scope: Scope, shelf: _Shelf, row: ResponseRow) -> None:
+        known = shelf.responses.get(row.id)
+        self._size += len(row.data) - (0 if known is None else len(known.data))
         shelf.responses[row.id] = row
         for item_id in row.items:
             shelf.holders[item_id] = row.id
         self._order[scope, row.id] = None
-        while len(self._order) > self._most:
+        self._shrink()
+
+    def _append(self, conversation: _Conversation, items: Sequence[ItemRow]) -> None:
+        for item in items:
+            if item.id not in conversation.items:
+                conversation.items[item.id] = item
+                self._size += len(item.data)
+
+    def _shrink(self) -> None:
+        """Drops the oldest: responses first, since a conversation is what somebody made on purpose."""
+        while self._order and (len(self._order) > self._most or self._size > self._limit):
             self._drop(*next(iter(self._order)))
+        while self._begun and (len(self._begun) > self._most or self._size > self._limit):
+            self._drop_conversation(*next(iter(self._begun)))
 
     def _drop(self, scope: Scope, response_id: str) -> None:
         shelf = self._shelves.get(scope)
@@ -235,7 +255,7 @@ class MemoryResponses:
         row = None if shelf is None else shelf.responses.pop(response_id, None)
         if shelf is None or row is None:
             return
-        shelf.events.pop(response_id, None)
+        self._size -= len(row.data) + sum(len(event.data) for event in shelf.events.pop(response_id, ()))
         for item_id in row.items:
             if shelf.holders.get(item_id) == response_id:
                 del shelf.holders[item_id]
@@ -244,7 +264,9 @@ class MemoryResponses:
     def _drop_conversation(self, scope: Scope, conversation_id: str) -> None:
         shelf = self._shelves.get(scope)
         self._begun.pop((scope, conversation_id), None)
-        if shelf is not None and shelf.conversations.pop(conversation_id, None) is not None:
+        gone = None if shelf is None else shelf.conversations.pop(conversation_id, None)
+        if shelf is not None and gone is not None:
+            self._size -= sum(len(item.data) for item in gone.items.values())
             self._tidy(scope, shelf)
 
     def _tidy(self, scope: Scope, shelf: _Shelf) -> None:

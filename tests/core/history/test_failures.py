@@ -210,3 +210,21 @@ async def test_what_is_kept_is_encrypted_where_there_is_a_key(open_client: Any, 
         assert (await both.say("And?", previous_response_id=name)).status == 200
         lost = await open_client(upstream, store=sqlite_url, encryption_keys=[new])
         assert (await lost("GET", f"/v1/responses/{name}")).code == "stored_data_unreadable"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_server_with_words_of_its_own_is_kept_all_the_same(open_client: Any, stream: bool) -> None:
+    """Without ids of items, with a status that nobody knows, and without the items at the end of a stream."""
+    events: list[Any] = responses_events(["Hi."])
+    done = next(event for event in events if event["type"] == "response.output_item.done")
+    done["item"]["id"] = None
+    last = events[-1]["response"]
+    last |= {"status": "finished", "output": [] if stream else [done["item"]]}
+    async with ScriptedUpstream(Answer.sse(events) if stream else Answer.json(last)) as upstream:
+        client = await open_client(upstream, "responses")
+        name = (await client.say("Hello.", stream=stream)).json["id"]
+        assert (await client("GET", f"/v1/responses/{name}")).json["output"] == [done["item"]]
+        assert (await client.say("And?", previous_response_id=name, stream=stream)).status == 200
+        assert upstream.requests[1].json["input"][1] == done["item"]
+        null = [{"type": None, "id": None, "role": "user", "content": "x"}]
+        assert (await client.say(null)).status == 200

@@ -249,3 +249,24 @@ async def test_memory_keeps_no_more_than_it_may() -> None:
     ] * 3
     assert [await store.conversation(ANN, f"c{n}", NOW) is not None for n in range(5)] == [False] * 2 + [True] * 3
     assert await store.holders(Scope("t", "0"), ["i0"], NOW) == {}
+
+
+async def test_memory_keeps_no_more_bytes_than_it_may() -> None:
+    store = MemoryResponses(size=1000)
+    for number in range(5):
+        await store.put(ANN, response(f"r{number}", data=b"x" * 300))
+    await store.put(ANN, response("r4", data=b"y" * 200))
+    assert [await store.get(ANN, f"r{n}", NOW) is not None for n in range(5)] == [False, False, True, True, True]
+    await store.add_events(ANN, "r4", [EventRow(0, b"e" * 300)])
+    assert await store.get(ANN, "r2", NOW) is None
+    await store.add_events(ANN, "r4", [EventRow(0, b"e" * 10)])
+    await store.add_conversation(ANN, conversation(), items("a"))
+    await store.add_items(ANN, "c", [ItemRow("big", b"z" * 480)], NOW)
+    assert await store.get(ANN, "r3", NOW) is not None
+    await store.delete_item(ANN, "c", "big", NOW)
+    await store.put(ANN, response("r5", data=b"x" * 400))
+    assert await store.get(ANN, "r3", NOW) is not None
+    for name in ("r3", "r4", "r5"):
+        await store.delete(ANN, name, NOW)
+    await store.delete_conversation(ANN, "c", NOW)
+    assert store._size == 0
