@@ -90,7 +90,7 @@ class CacheAware(Policy):
         matched = self.tree.match(row, self._clock() - self._options.idle, self._joined)
         length = max(characters(len(row) // PRINT, facts.text().opening), 1)
         if self._lineup.knows(candidates):
-            known = self._lineup.by_key
+            known: dict[str, C] = self._lineup.by_key
             seen = {known[key]: prints for key, prints in matched.items() if key in known}
             if not self._counts(seen.values(), length, facts):
                 return self._owner(candidates, facts, counted=True)
