@@ -1,5 +1,6 @@
 """Everything that is known about one request, from arrival to settlement; and the seam to whoever sent it."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
@@ -111,6 +112,10 @@ class Caller(Protocol):
     async def finish(self, data: bytes = b"") -> None: ...
 
 
+Told = Usage | Callable[[], Usage | None] | None
+"""Usage, or what reads it."""
+
+
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
     not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several."""
@@ -183,8 +188,22 @@ class Exchange(Struct, kw_only=True, eq=False):
     outcome: Outcome | None = None
     error_code: str | None = None
     finish: str | None = None
-    usage: Usage | None = None
+    told_usage: Told = None
     answered: "Tally | bytes | None" = None
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it used, as far as anybody said. Of an answer that passed whole it is read when it is first asked for:
+        often nobody does."""
+        told = self.told_usage
+        if told is None or isinstance(told, Usage):
+            return told
+        self.told_usage = usage = told()
+        return usage
+
+    @usage.setter
+    def usage(self, told: Told) -> None:
+        self.told_usage = told

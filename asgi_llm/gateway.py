@@ -1,6 +1,7 @@
 """The composition root: settings in, an ASGI application out."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     import httpx
 
 __all__ = ["Gateway"]
+
+logger = logging.getLogger("asgi_llm")
 
 Source = Settings | Mapping[str, Any] | str | os.PathLike[str]
 
@@ -110,21 +113,26 @@ class Gateway:
             open_history=history_opener(settings, self._kept, host),
         )
 
-    def runtime(self) -> Runtime:
-        """The running event loop's runtime, opened if this is its first use."""
+    def runtime(self, *, announced: bool = False) -> Runtime:
+        """The running event loop's runtime, opened if this is its first use; ``announced`` by a lifespan or not."""
         loop = asyncio.get_running_loop()
         runtime = self._runtimes.get(loop)
         if runtime is None:
             # Loops come and go where a host makes one for each request; those that are closed need nothing any more.
             self._runtimes = {known: value for known, value in self._runtimes.items() if not known.is_closed()}
             runtime = self._runtimes[loop] = Runtime(self._blueprint)
+            if not announced:
+                logger.info(
+                    "started without a lifespan: the end of the server breaks off what runs then; where the server has "
+                    "one, let the application run the gateway in it (gateway.running())"
+                )
         return runtime
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Gateway"]:
         """Runs the gateway in this event loop. Counts references: the last one to leave lets running streams end
         within ``limits.shutdown_grace`` seconds, then closes everything. It can be entered again."""
-        self.runtime().users += 1
+        self.runtime(announced=True).users += 1
         try:
             yield self
         finally:

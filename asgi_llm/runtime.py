@@ -108,6 +108,7 @@ class Runtime:
     Attributes:
         active: exchanges in flight.
         gate: keeps to ``limits.concurrency``, or None.
+        governed: there is something to see to between plan and attempt, whoever calls.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
             is used.
         history: what is remembered between requests; None where nothing is.
@@ -132,6 +133,7 @@ class Runtime:
         "database",
         "fleet",
         "gate",
+        "governed",
         "history",
         "keyring",
         "ledger",
@@ -166,6 +168,8 @@ class Runtime:
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
         self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
+        seen_to = (blueprint.access, self.history, self.ledger, self.gate)
+        self.governed = any(one is not None for one in seen_to)
         self.active = 0
         self.stopping = False
         self.users = 0

@@ -59,6 +59,32 @@ class Writer:
             ],
         }
 
+    def small_responses(self, script: str = "") -> Body:
+        """A short conversation of about 2 KB for Responses."""
+        return {
+            "model": MODEL,
+            "max_output_tokens": 512,
+            "instructions": self.text(600),
+            "input": [
+                {"role": "user", "content": self.text(550)},
+                {"role": "assistant", "content": [{"type": "output_text", "text": "Understood."}]},
+                {"role": "user", "content": [{"type": "input_text", "text": self.text(550) + script}]},
+            ],
+            "store": False,
+        }
+
+    def small_gemini(self, script: str = "") -> Body:
+        """A short conversation of about 2 KB for Gemini."""
+        return {
+            "systemInstruction": {"parts": [{"text": self.text(600)}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": self.text(550)}]},
+                {"role": "model", "parts": [{"text": "Understood."}]},
+                {"role": "user", "parts": [{"text": self.text(550) + script}]},
+            ],
+            "generationConfig": {"maxOutputTokens": 512, "temperature": 0.7},
+        }
+
     def agent_messages(self) -> Body:
         """The request of a coding agent in the middle of its work: 20 tools, 24 turns, about 157 KB."""
         turns: list[Body] = [{"role": "user", "content": [{"type": "text", "text": self.text(2900)}]}]
@@ -73,11 +99,12 @@ class Writer:
                 {"type": "text", "text": "You are a coding agent."},
                 {"type": "text", "text": self.text(14000), "cache_control": {"type": "ephemeral"}},
             ],
-            "tools": [self._tool(number) for number in range(20)],
+            "tools": [self.tool(number) for number in range(20)],
             "messages": turns,
         }
 
-    def _tool(self, number: int) -> Body:
+    def tool(self, number: int) -> Body:
+        """One of some 2.7 KB."""
         properties: Body = {
             f"argument_{i}": {"type": self._random.choice(["string", "integer"]), "description": self.text(120)}
             for i in range(6)
@@ -138,21 +165,106 @@ def _chat_turn(role: str, blocks: list[Body]) -> Body:
     return {"role": role, "content": block["text"]}
 
 
+def agent_responses(messages: Body) -> Body:
+    """The same as Responses has it: calls and their results are items of their own."""
+    items: list[Body] = []
+    for turn in messages["messages"]:
+        for block in turn["content"]:
+            items.append(_responses_item(turn["role"], block))  # noqa: PERF401  # two loops
+    tools = [
+        {"type": "function", "name": t["name"], "description": t["description"], "parameters": t["input_schema"]}
+        for t in messages["tools"]
+    ]
+    instructions = "\n".join(block["text"] for block in messages["system"])
+    return {
+        "model": MODEL,
+        "max_output_tokens": 32000,
+        "instructions": instructions,
+        "input": items,
+        "tools": tools,
+        "store": False,
+    }
+
+
+def _responses_item(role: str, block: Body) -> Body:
+    match block["type"]:
+        case "tool_use":
+            arguments = json.dumps(block["input"])
+            return {"type": "function_call", "call_id": block["id"], "name": block["name"], "arguments": arguments}
+        case "tool_result":
+            text = block["content"][0]["text"]
+            return {"type": "function_call_output", "call_id": block["tool_use_id"], "output": text}
+    kind = "output_text" if role == "assistant" else "input_text"
+    return {"role": role, "content": [{"type": kind, "text": block["text"]}]}
+
+
+def agent_gemini(messages: Body) -> Body:
+    """The same as Gemini has it: schemas as JSON Schema, calls and results as parts."""
+    names = {
+        block["id"]: block["name"]
+        for turn in messages["messages"]
+        for block in turn["content"]
+        if block["type"] == "tool_use"
+    }
+    contents = [
+        {
+            "role": "model" if turn["role"] == "assistant" else "user",
+            "parts": [_gemini_part(block, names) for block in turn["content"]],
+        }
+        for turn in messages["messages"]
+    ]
+    functions = [
+        {"name": t["name"], "description": t["description"], "parametersJsonSchema": t["input_schema"]}
+        for t in messages["tools"]
+    ]
+    return {
+        "systemInstruction": {"parts": [{"text": block["text"]} for block in messages["system"]]},
+        "contents": contents,
+        "tools": [{"functionDeclarations": functions}],
+        "generationConfig": {"maxOutputTokens": 32000},
+    }
+
+
+def _gemini_part(block: Body, names: dict[str, str]) -> Body:
+    match block["type"]:
+        case "tool_use":
+            return {"functionCall": {"id": block["id"], "name": block["name"], "args": block["input"]}}
+        case "tool_result":
+            called = block["tool_use_id"]
+            response = {"output": block["content"][0]["text"]}
+            return {"functionResponse": {"id": called, "name": names[called], "response": response}}
+    return {"text": block["text"]}
+
+
+SHAPES = {"burst": (200, 0), "paced": (200, 10_000), "slow": (1_000_000, 50_000), "idle": (1_000_000, 60_000_000)}
+"""Streams: chunks, and microseconds between them."""
+
+
 def write_bodies(directory: Path) -> None:
-    """Writes every body as `directory/NAME.json`."""
+    """Writes every body as `directory/NAME.json`. Those called claude are for a target that speaks Messages."""
     writer = Writer(seed=1)
     agent = writer.agent_messages()
+    chat, claude = agent_chat(agent), {"model": "claude"}
     bodies = {
         "chat-2k": writer.small_chat(),
         "messages-2k": writer.small_messages(),
-        "chat-157k": agent_chat(agent),
+        "responses-2k": writer.small_responses(),
+        "gemini-2k": writer.small_gemini(),
+        "claude-2k": writer.small_chat() | claude,
+        "chat-157k": chat,
         "messages-157k": agent,
+        "responses-157k": agent_responses(agent),
+        "gemini-157k": agent_gemini(agent),
+        "claude-157k": chat | claude,
     }
-    for shape, (chunks, spacing_us) in {"burst": (200, 0), "paced": (200, 10_000), "slow": (1_000_000, 50_000)}.items():
+    for shape, (chunks, spacing_us) in SHAPES.items():
         script = f" [script chunks={chunks} spacing_us={spacing_us}]"
         usage = {"stream": True, "stream_options": {"include_usage": True}}
         bodies[f"chat-{shape}"] = writer.small_chat(script) | usage
+        bodies[f"claude-{shape}"] = writer.small_chat(script) | usage | claude
         bodies[f"messages-{shape}"] = writer.small_messages(script) | {"stream": True}
+        bodies[f"responses-{shape}"] = writer.small_responses(script) | {"stream": True}
+        bodies[f"gemini-{shape}"] = writer.small_gemini(script)
     directory.mkdir(parents=True, exist_ok=True)
     for name, body in bodies.items():
         (directory / f"{name}.json").write_text(json.dumps(body, ensure_ascii=False, separators=(",", ":")))

@@ -12,7 +12,7 @@ from typing import Any
 from build import BUILD
 from machine import Witness, cpu_seconds, process_tree, resident_bytes
 from systems import KEY, Running, pinned
-from workloads import Load, Workload
+from workloads import OWN, Load, Workload
 
 WARMUP = 0.5  # seconds
 RATE_CONNECTIONS = 128  # how many requests may be under way at the fixed rate
@@ -63,7 +63,7 @@ def measure(bench: Bench, workload: Workload, system: Running | None, heavy: boo
     windows = undisturbed(bench, workload, Load(load.connections), system)
     window = quietest(windows)
     result = window.result
-    units = result["chunks" if workload.streams else "requests"]
+    units = result["chunks"] / workload.repeats if workload.streams else result["requests"]
     metrics: Metrics = {
         "rate": units / result["seconds"],
         "errors": result["errors"],
@@ -74,7 +74,7 @@ def measure(bench: Bench, workload: Workload, system: Running | None, heavy: boo
     if system:
         metrics["busy"] = window.cpu / result["seconds"]
         metrics["resident"] = windows[0].resident
-    if workload.streams and result["chunk_ms"]:
+    if workload.streams and workload.repeats == 1 and result["chunk_ms"]:
         metrics |= {f"chunk_{name}_ms": result["chunk_ms"][name] for name in ("p50", "p99")}
     if workload.endless and system:
         metrics["stream_bytes"] = (windows[0].resident - idle) / load.connections
@@ -114,7 +114,7 @@ def watch(bench: Bench, workload: Workload, load: Load, system: Running | None) 
     ends, while the connections are still open."""
     pids = system.pids() if system else []
     witness = Witness.look(bench.cores)
-    command = driver_command(bench, workload, load, system.port if system else bench.upstream_port)
+    command = driver_command(bench, workload, load, system)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
         said = driver.stdout.readline()
@@ -128,10 +128,13 @@ def watch(bench: Bench, workload: Workload, load: Load, system: Running | None) 
     return Window(json.loads(line), cpu, resident, disturbance)
 
 
-def driver_command(bench: Bench, workload: Workload, load: Load, port: int) -> list[str]:
+def driver_command(bench: Bench, workload: Workload, load: Load, system: Running | None) -> list[str]:
+    path = workload.path
+    if system:
+        path = system.system.own if path == OWN else system.system.prefix + path
     arguments: dict[str, object] = {
-        "-p": port,
-        "-u": workload.path,
+        "-p": system.port if system else bench.upstream_port,
+        "-u": path,
         "-b": BUILD / "bodies" / f"{workload.body}.json",
         "-c": load.connections,
         "-t": bench.seconds,
@@ -141,7 +144,7 @@ def driver_command(bench: Bench, workload: Workload, load: Load, port: int) -> l
         "-H": f"authorization: Bearer {KEY}",
     }
     if workload.chunks > 0:
-        arguments["-e"] = workload.chunks
+        arguments["-e"] = workload.chunks * workload.repeats
     words = [str(word) for pair in arguments.items() for word in pair]
     return pinned(bench.driver_core, [str(bench.driver), *words, "-s"])
 

@@ -1,9 +1,10 @@
-"""Measures asgi-llm beside nginx, SMG and LiteLLM: one upstream, one driver, one core for the system under test.
+"""Measures asgi-llm, also within its hosts, beside nginx, SMG and LiteLLM: one upstream, one driver, one core for the
+system under test.
 
     python benchmarks/run.py [--quick] [--systems asgi-llm,smg] [--workloads json2k,paced] [--rounds 5] [--seconds 3]
 
 The rounds are interleaved: every system meets every workload once before anyone meets it twice, so that a slow quarter
-of an hour of the machine falls on all of them. Writes results.json and results.md beside this file. README.md says
+of an hour of the machine falls on all of them. Writes results.json and RESULTS.md beside this file. README.md says
 what the numbers mean.
 """
 
@@ -15,18 +16,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from bodies import write_bodies
 from build import BUILD, HERE, MissingError, compiled, say
+from charts import chart
 from machine import description
 from measure import Bench, Metrics, measure, watch
 from report import DIRECT, Medians, markdown, medians, number
 from systems import SYSTEMS, Running, System, free_port, pinned, start
 from workloads import WORKLOADS, Load, Workload
 
-OPEN_FILES = 16384
+OPEN_FILES = 32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def parse_options() -> Options:
     parser.add_argument("--rounds", type=int, default=5, help="rounds to take the median of (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of one measured window in seconds (3)")
     parser.add_argument("--quick", action="store_true", help="one round of one-second windows: does it run at all")
-    parser.add_argument("--output", type=Path, default=HERE, help="directory for results.json and results.md")
+    parser.add_argument("--output", type=Path, default=HERE, help="directory for results.json and RESULTS.md")
     given = parser.parse_args()
     options = Options(given.systems.split(","), given.workloads.split(","), given.rounds, given.seconds, given.output)
     if unknown := [name for name in options.systems if name not in known]:
@@ -65,13 +69,42 @@ def two_cores() -> tuple[int, int]:
 
 
 def raise_file_limit() -> None:
-    """1000 streams are 2000 sockets in the system under test, which inherits the limit from here."""
+    """10,000 streams are 20,000 sockets in the system under test, which inherits the limit from here."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(OPEN_FILES, hard) if hard != resource.RLIM_INFINITY else OPEN_FILES
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    if wanted < 4096:
-        say(f"only {wanted} open files are allowed: the 1000 slow streams will fail")
+    if soft >= OPEN_FILES:
+        return
+    for limit in (max(hard, OPEN_FILES), hard):  # the superuser may raise it beyond what was allowed
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, limit), limit))
+            break
+    if (allowed := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < OPEN_FILES:
+        say(f"only {allowed} open files are allowed: of 10,000 idle streams some will fail (ulimit -n {OPEN_FILES})")
+
+
+class Upstream:
+    """The upstream, running on the core that it shares with the driver. Raises MissingError."""
+
+    def __init__(self, seconds: float) -> None:
+        driver_core, system_core = two_cores()
+        program, self.port = compiled("upstream"), free_port()
+        self.bench = Bench(compiled("load"), driver_core, system_core, self.port, seconds)
+        write_bodies(BUILD / "bodies")
+        os.sched_setaffinity(0, {driver_core})  # this process too stays off the core of the system under test
+        self.process = subprocess.Popen(pinned(driver_core, [str(program), str(self.port)]))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
 
 class Run:
@@ -79,14 +112,10 @@ class Run:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        driver_core, system_core = two_cores()
         raise_file_limit()
-        upstream, port = compiled("upstream"), free_port()
-        self.bench = Bench(compiled("load"), driver_core, system_core, port, options.seconds)
-        write_bodies(BUILD / "bodies")
+        self.upstream = Upstream(options.seconds)
+        self.bench = self.upstream.bench
         self.probe = (BUILD / "bodies" / "chat-2k.json").read_bytes()
-        os.sched_setaffinity(0, {driver_core})  # this process too stays off the core of the system under test
-        self.upstream = subprocess.Popen(pinned(driver_core, [str(upstream), str(port)]))
         self.running: dict[str, Running] = {}
         self.titles: dict[str, str] = {}
         self.versions: dict[str, str] = {}
@@ -117,12 +146,20 @@ class Run:
             results: Medians = {}
             for name in self.options.workloads:
                 for system in self.titles:
+                    if not self.carries(system, WORKLOADS[name]):
+                        continue
                     metrics = self.measure(WORKLOADS[name], system)
                     results.setdefault(name, {})[system] = metrics
                     label = f"round {number_of_round}/{self.options.rounds}  {name:<20} {self.titles[system]:<14}"
                     say(f"{label} {progress(metrics, WORKLOADS[name])}")
             done.append(results)
         return done
+
+    def carries(self, name: str, workload: Workload) -> bool:
+        """Whether a system, or the upstream by itself, can be given the workload."""
+        if name == DIRECT:
+            return workload.path.startswith("/v1/")
+        return self.running[name].system.carries(workload)
 
     def measure(self, workload: Workload, name: str) -> Metrics:
         if name == DIRECT:
@@ -142,8 +179,7 @@ class Run:
     def close(self) -> None:
         for running in self.running.values():
             running.stop()
-        self.upstream.kill()
-        self.upstream.wait()
+        self.upstream.close()
 
 
 def progress(metrics: Metrics, workload: Workload) -> str:
@@ -179,8 +215,15 @@ def write_results(run: Run, rounds: list[Medians]) -> None:
     text = markdown(results, run.titles)
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "results.json").write_text(json.dumps(record, indent=1) + "\n")
-    (options.output / "results.md").write_text(f"{head}\n\n{text}")
-    say(f"\n{head}\n\n{text}\nwritten to {options.output / 'results.json'} and results.md")
+    pictures = {"peers": chart(results, run.titles, hosted=False), "hosts": chart(results, run.titles, hosted=True)}
+    for name, picture in pictures.items():
+        if picture:
+            (options.output / f"{name}.svg").write_text(picture)
+    shown = "".join(
+        f"![CPU a request or chunk, on a logarithmic scale]({name}.svg)\n\n" for name in pictures if pictures[name]
+    )
+    (options.output / "RESULTS.md").write_text(f"# Results\n\n{head}\n\n{shown}{text}")
+    say(f"\n{head}\n\n{text}\nwritten to {options.output / 'results.json'} and RESULTS.md")
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from build import BUILD, HERE, MissingError, environment, installed_version
 from machine import process_tree
+from workloads import OWN, PAIRS, Workload
 
 KEY = "sk-bench"
 SMG_REQUIREMENT = "smg==1.13.0"
@@ -53,14 +54,28 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A system under test. `heavy` ones get the small loads; `translates` says what it does with Messages requests
-    when the upstream speaks Chat Completions (the others pass them to an upstream that speaks Messages)."""
+    """A system under test.
+
+    `heavy` ones get the small loads. `pairs` are the translations it is asked for; those that do not `translate` pass
+    such requests to an upstream that speaks the caller's dialect. `prefix` is the path below which it stands, `own` the
+    path at which a host answers by itself, without the gateway. `hosted`: it is this gateway in a framework.
+    """
 
     name: str
     title: str
-    translates: bool
-    heavy: bool
     prepare: Callable[[Site], Launch]
+    pairs: tuple[str, ...] = ("messages-chat",)
+    translates: bool = True
+    heavy: bool = False
+    hosted: bool = False
+    prefix: str = ""
+    own: str = ""
+
+    def carries(self, workload: Workload) -> bool:
+        """Whether the system can be given the workload."""
+        if workload.path == OWN:
+            return bool(self.own)
+        return not workload.pair or workload.pair in self.pairs
 
 
 @dataclass(slots=True)
@@ -133,17 +148,18 @@ def start(system: System, upstream_port: int, core: int, probe: bytes) -> Runnin
 def wait_until_ready(running: Running, probe: bytes, log: Path) -> None:
     """Raises MissingError, with the end of the log, when the system ends or does not answer in time."""
     deadline = time.monotonic() + START_TIMEOUT
-    while not (answer := answers(running.port, probe)).startswith("200"):
+    while not (answer := answers(running, probe)).startswith("200"):
         if running.process.poll() is not None or time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-1500:]
             raise MissingError(f"{running.system.title} did not start ({answer}); the end of its log:\n{tail}")
         time.sleep(0.2)
 
 
-def answers(port: int, body: bytes) -> str:
+def answers(running: Running, body: bytes) -> str:
     """What a chat request gets now: the status, or the error in words."""
     headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", body, headers)
+    url = f"http://127.0.0.1:{running.port}{running.system.prefix}/v1/chat/completions"
+    request = urllib.request.Request(url, body, headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
             return str(response.status)
@@ -153,30 +169,58 @@ def answers(port: int, body: bytes) -> str:
         return str(error)
 
 
-def prepare_asgi_llm(site: Site) -> Launch:
+def prepare_asgi_llm(site: Site, settings: str = "") -> Launch:
+    """With ``settings`` of its own, as TOML, or the usual ones."""
     project = HERE.parent
     recipe = (project / "pyproject.toml").read_text()
     bin_directory = environment("asgi-llm", ["-e", f"{project}[server]"], recipe)
-    settings = site.directory / "llm.toml"
-    settings.write_text(GATEWAY_SETTINGS.format(site=site))
+    file = site.directory / "llm.toml"
+    file.write_text(settings or GATEWAY_SETTINGS.format(site=site))
     command = [
-        *(str(bin_directory / "asgi-llm"), "serve", str(settings)),
+        *(str(bin_directory / "asgi-llm"), "serve", str(file)),
         *("--host", "127.0.0.1", "--port", str(site.port)),
     ]
     return Launch(command, installed_version(bin_directory, "asgi-llm"), {"BENCH_KEY": KEY})
 
 
-# Everything as it comes, but for the pool: 1000 open streams must not queue for a connection.
+# Everything as it comes, but for the pool: 10,000 open streams must not queue for a connection.
 GATEWAY_SETTINGS = """
+default_target = "up"
+routes = [{{ model = "claude", target = "anthropic" }}]
+
 [targets.up]
 provider = "openai_compatible"
 base_url = "{site.upstream}/v1"
 dialects = ["chat"]
-pool = {{ max_connections = 4096 }}
+pool = {{ max_connections = 12000 }}
+
+[targets.anthropic]
+provider = "anthropic"
+base_url = "{site.upstream}"
 
 [auth]
 keys = [{{ key = "env://BENCH_KEY", subject = "bench" }}]
 """
+
+
+def in_host(application: str) -> Callable[[Site], Launch]:
+    """How the gateway is started in an application of `hosts/`, by uvicorn."""
+
+    def prepare(site: Site) -> Launch:
+        project = HERE.parent
+        recipe = (project / "pyproject.toml").read_text()
+        bin_directory = environment("hosts", ["-e", f"{project}[server,fastapi,litestar,django]"], recipe)
+        command = [
+            *(str(bin_directory / "uvicorn"), application, "--app-dir", str(HERE / "hosts")),
+            *("--host", "127.0.0.1", "--port", str(site.port), "--loop", "uvloop", "--http", "httptools"),
+            *("--no-access-log", "--no-server-header", "--no-proxy-headers", "--log-level", "warning"),
+        ]
+        variables = {"BENCH_KEY": KEY, "BENCH_UPSTREAM": site.upstream, "PYTHONPATH": str(project)}
+        framework = application.partition(":")[0].removeprefix("in_")
+        name = framework if framework in ("fastapi", "litestar", "django") else "asgi-llm"
+        return Launch(command, installed_version(bin_directory, name), variables)
+
+    return prepare
 
 
 def prepare_nginx(site: Site) -> Launch:
@@ -196,9 +240,9 @@ def prepare_nginx(site: Site) -> Launch:
 NGINX_CONFIGURATION = """
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 16384;
+worker_rlimit_nofile 32768;
 pid nginx.pid;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 32768; }}
 http {{
     access_log off;
     client_body_temp_path body_temp;
@@ -263,12 +307,21 @@ def prepare_litellm(site: Site) -> Launch:
     return Launch(command, installed_version(bin_directory, "litellm"), variables)
 
 
+def _hosted(name: str, title: str, application: str, own: str = "") -> System:
+    return System(name, title, in_host(application), hosted=True, prefix="/llm", own=own)
+
+
 SYSTEMS = {
     system.name: system
     for system in (
-        System("asgi-llm", "asgi-llm", translates=True, heavy=False, prepare=prepare_asgi_llm),
-        System("nginx", "nginx", translates=False, heavy=False, prepare=prepare_nginx),
-        System("smg", "SMG", translates=False, heavy=False, prepare=prepare_smg),
-        System("litellm", "LiteLLM proxy", translates=True, heavy=True, prepare=prepare_litellm),
+        System("asgi-llm", "asgi-llm", prepare_asgi_llm, pairs=tuple(PAIRS)),
+        System("nginx", "nginx", prepare_nginx, pairs=("messages-chat", "responses-chat"), translates=False),
+        System("smg", "SMG", prepare_smg, translates=False),
+        System("litellm", "LiteLLM proxy", prepare_litellm, heavy=True),
+        _hosted("bare", "below a path", "bare:app"),
+        _hosted("fastapi", "FastAPI, router", "in_fastapi:app", "/own"),
+        _hosted("litestar", "Litestar, plugin", "in_litestar:app", "/own"),
+        _hosted("intercept", "Django, intercept", "in_django:before"),
+        _hosted("django", "Django, view", "in_django:app", "/own"),
     )
 }

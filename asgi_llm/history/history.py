@@ -268,8 +268,8 @@ class Keeping:
                     await history.store.add_items(continuation.scope, row.conversation, added, continuation.created)
                 return {}
             if continuation.asked.background:
-                await history.store.finish(continuation.scope, row, added=added)
-                return {}
+                running = await history.store.finish(continuation.scope, row, added=added)
+                return {} if running else {"status": b'"cancelled"'}
             kept_so = await history.store.put(continuation.scope, row, added=added, kept=continuation.parents)
         except StoreError as error:
             if history.settings.required:

@@ -17,12 +17,11 @@ from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError, StoreE
 from asgi_llm.exchange import Caller, CallerGone, CallerServed, Exchange, HostRefusal, Outcome
 from asgi_llm.runtime import Runtime
 
-from .admission import take_place
 from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
 from .count import count
-from .enforce import bring_keys, enforce
+from .govern import govern
 from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
@@ -43,16 +42,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     try:
         await admit(runtime, exchange, caller)
         make_plan(runtime, exchange, caller)
-        if runtime.blueprint.access is not None or exchange.identity.scopes:
-            enforce(runtime, exchange)
-        if exchange.identity.upstream_keys:
-            bring_keys(exchange)
-        if runtime.history is not None:
-            caller = await runtime.history.open(runtime, exchange, caller, counting)
-        if runtime.ledger is not None and runtime.ledger.full:
-            await runtime.ledger.room()
-        if runtime.gate is not None:
-            await take_place(runtime.gate, exchange, caller)
+        if runtime.governed or exchange.identity.scopes or exchange.identity.upstream_keys:
+            caller = await govern(runtime, exchange, caller, counting=counting)
         if counting:
             await count(runtime, exchange, caller)
             return

@@ -99,7 +99,7 @@ class Verbatim:
         self.over = False
         if reply.outgoing.hide_usage and leg.dialect.hide_usage is not None:
             self._filters.append(leg.dialect.hide_usage())
-        if leg.crew.target.settings.hide_cost:
+        if leg.hides_cost:
             self._filters.append(HideCosts())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
             self._filters.append(RenameModel(exchange.envelope.model, leg.dialect.answer_model))

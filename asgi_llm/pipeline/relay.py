@@ -148,7 +148,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
     exchange.usage = reply.usage
     if reply.told is not None:
         return reply.told
-    body = without_costs(reply.first) if leg.crew.target.settings.hide_cost else reply.first
+    body = without_costs(reply.first) if leg.hides_cost else reply.first
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
     if leg.model == exchange.envelope.model:
         return body

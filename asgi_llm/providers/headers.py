@@ -60,14 +60,15 @@ class Allowed:
     def passing(self, headers: Headers) -> Headers:
         """Those of ``headers`` that may pass, in their order."""
         known = self._verdicts
-        passed = []
-        for pair in headers:
-            verdict = known.get(pair[0])
-            if verdict or (verdict is None and self._learn(pair[0])):
-                passed.append(pair)
-        return passed
+        try:
+            return [pair for pair in headers if known[pair[0]]]
+        except KeyError:
+            return [pair for pair in headers if self._learn(pair[0])]
 
     def _learn(self, name: bytes) -> bool:
+        verdict = self._verdicts.get(name)
+        if verdict is not None:
+            return verdict
         verdict = self._judge(name)
         if len(self._verdicts) < _VERDICTS:
             self._verdicts[name] = verdict

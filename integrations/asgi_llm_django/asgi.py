@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 from asgi_llm import ClientError, ConfigError, Gateway, LLMMiddleware
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
+from .csrf import brings_credentials
 from .database import release
 from .entry import serve_to
 from .project import get_gateway, get_project
@@ -67,7 +68,8 @@ class _Door:
         if scope["type"] == "lifespan":
             await _run(gateway, scope, receive, send)
             return
-        if scope["type"] != "http":
+        if scope["type"] != "http" or (brings_credentials(scope) and all(source.keyless for source in sources)):
+            # Nobody needs to be asked, and asking would take a thread.
             await gateway.asgi(scope, receive, send)
             return
         try:

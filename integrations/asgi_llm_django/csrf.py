@@ -11,10 +11,12 @@ from django.middleware.csrf import CsrfViewMiddleware
 
 from asgi_llm import PolicyError
 from asgi_llm.errors import Kind
+from asgi_llm.types import Scope
 
-__all__ = ["check_csrf", "shows_credentials"]
+__all__ = ["brings_credentials", "check_csrf", "shows_credentials"]
 
 _KEYS = ("HTTP_X_API_KEY", "HTTP_X_GOOG_API_KEY")
+_BYTES = frozenset({b"x-api-key", b"x-goog-api-key", b"authorization"})
 _OF_BROWSERS = ("basic", "digest", "negotiate", "ntlm")
 """Schemes whose credentials a browser remembers, and sends with forged requests, too."""
 
@@ -46,3 +48,8 @@ def shows_credentials(request: HttpRequest, *, ambient: bool = True) -> bool:
         return True
     scheme = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0].lower()
     return bool(scheme) and (ambient or scheme not in _OF_BROWSERS)
+
+
+def brings_credentials(scope: Scope) -> bool:
+    """The same as ``shows_credentials`` of a request that has not been made yet."""
+    return any(value.strip() for name, value in scope["headers"] if name in _BYTES)

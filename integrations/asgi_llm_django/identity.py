@@ -26,11 +26,13 @@ _REST = "rest_framework"
 @dataclass(frozen=True, slots=True)
 class Source:
     """``ask`` gives the user of a request, None or an awaitable of either. ``name`` is the source that identities get.
-    ``guarded``: whom it knows may be known by a cookie, and the CSRF token has to be looked at."""
+    ``guarded``: whom it knows may be known by a cookie, and the CSRF token has to be looked at. ``keyless``: it knows
+    nobody who shows a key."""
 
     ask: Callable[[HttpRequest], Any]
     name: str
     guarded: bool
+    keyless: bool = False
 
     async def identity(self, request: HttpRequest) -> Identity | None:
         """Who calls, or None."""
@@ -112,7 +114,7 @@ def load_sources(named: Any) -> tuple[Source, ...]:
 
 def _load(named: Any) -> list[Source]:
     if named == "session":
-        return [Source(_session_user, "django-session", guarded=True)]
+        return [Source(_session_user, "django-session", guarded=True, keyless=True)]
     if named == _REST:
         rest: Any = import_string("rest_framework.settings.api_settings")
         return [_rest_source(one) for one in rest.DEFAULT_AUTHENTICATION_CLASSES]

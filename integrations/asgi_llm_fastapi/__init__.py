@@ -7,9 +7,12 @@ app.include_router(llm_router(Gateway("llm.toml"), identity=current_user), prefi
 """
 
 try:
-    import fastapi as _fastapi  # noqa: F401  # asked for first, so that its absence is told in one sentence
+    import fastapi as _fastapi  # asked for first, so that its absence is told in one sentence
 except ImportError as error:
     raise ImportError('asgi_llm_fastapi needs FastAPI: pip install "asgi-llm[fastapi]"') from error
+
+if tuple(map(int, _fastapi.__version__.split(".")[:2])) < (0, 121):
+    raise ImportError(f"asgi_llm_fastapi needs FastAPI 0.121 or newer; this is {_fastapi.__version__}")
 
 from .client import llm_client
 from .router import llm_router

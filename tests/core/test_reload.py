@@ -76,3 +76,14 @@ async def test_from_another_thread() -> None:
             thread.start()
             await asyncio.to_thread(thread.join)
             assert (await gateway.chat("m", "hi")).text == "new"
+
+
+async def test_a_forgotten_lifespan_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "asgi_llm")
+    gateway = Gateway({"targets": {"echo": {"provider": "echo"}}})
+    async with gateway.running():
+        await gateway.chat("echo", "hi")
+    assert "without a lifespan" not in caplog.text
+    await gateway.chat("echo", "hi")
+    await gateway.aclose()
+    assert caplog.text.count("without a lifespan") == 1

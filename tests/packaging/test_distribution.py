@@ -161,6 +161,28 @@ class TestWithoutExtras:
         assert re.search(r'^ImportError: .*pip install "asgi-llm\[fastapi\]"', done.stderr, re.MULTILINE)
 
 
+HOSTS = {
+    "django": "from django.conf import settings; settings.configure(); import asgi_llm_django",
+    "fastapi": "import asgi_llm_fastapi",
+    "litestar": "import asgi_llm_litestar",
+    "server": "import uvicorn",
+    "sql": "import sqlalchemy, aiosqlite",
+    "redis": "import redis",
+    "http2": "import h2",
+    "brotli": "import brotli",
+}
+
+
+@pytest.mark.parametrize("extra", HOSTS)
+def test_each_extra_brings_what_it_is_for(installed: Install, extra: str) -> None:
+    """And importing the core still imports none of it."""
+    environment = installed(f"[{extra}]")
+    done = environment.run("python", "-W", "error", "-c", HOSTS[extra])
+    assert (done.returncode, done.stderr) == (0, "")
+    script = "import asgi_llm, sys; print(sorted({'django', 'fastapi', 'litestar', 'starlette'} & sys.modules.keys()))"
+    assert environment.run("python", "-c", script).stdout == "[]\n"
+
+
 class TestWithTheDemo:
     def test_the_integration_is_imported_and_typed(self, installed: Install) -> None:
         done = installed("[demo]").run("python", "-c", WHERE, "asgi_llm_fastapi", "asgi_llm_fastapi.demo", "uvicorn")

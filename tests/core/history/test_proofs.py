@@ -145,10 +145,12 @@ async def test_a_proof_that_is_there_is_left_alone(open_client: Any) -> None:
         assert PROOF not in told
 
 
-async def test_forgetting_a_user_forgets_proofs(open_client: Any) -> None:
+@pytest.mark.parametrize(("stateful", "kept"), [(None, 1), (True, 2), (False, 1)])
+async def test_forgetting_a_user_forgets_proofs(open_client: Any, stateful: bool | None, kept: int) -> None:
     async with ScriptedUpstream([thinks("messages", False), messages_text("3.")]) as upstream:
-        client = await open_client(upstream, "messages", signatures=True, stateful=None)
+        client = await open_client(upstream, "messages", signatures=True, stateful=stateful)
         asked = {"model": "m", "tools": [TOOL], "messages": [{"role": "user", "content": "x"}]}
         await client("POST", "/v1/chat/completions", asked)
-        assert await client.gateway.forget(client.identity) == 1
+        await client.say("x")
+        assert await client.gateway.forget(client.identity) == kept
         assert await client.gateway.forget(client.identity) == 0
