@@ -5,7 +5,7 @@ import logging
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
-from .stores.desk import Desk, alias
+from .stores.desk import Desk
 
 __all__ = ["check_at_start", "missing_migrations", "unfit"]
 
@@ -28,7 +28,9 @@ def missing_migrations(database: str) -> list[str]:
     """Migrations of the gateway's tables that were not applied there. Asks the database."""
     loader = MigrationLoader(connections[database])
     applied = loader.applied_migrations or {}
-    return sorted(name for app, name in loader.disk_migrations or () if app == "asgi_llm" and (app, name) not in applied)
+    return sorted(
+        name for app, name in loader.disk_migrations or () if app == "asgi_llm" and (app, name) not in applied
+    )
 
 
 async def check_at_start() -> None:

@@ -8,6 +8,7 @@ so that none is held while a model talks unless the project wants it kept.
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate, ParamSpec, TypeVar
@@ -35,6 +36,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _pools: dict[int, ThreadPoolExecutor] = {}
+_QUIET = 30.0
+"""Seconds between two lines in the log about the same."""
+_told = float("-inf")
 
 
 def alias() -> str:
@@ -126,7 +130,12 @@ def _is_mistake(error: Exception) -> bool:
 
 
 def _tell_of_migrations() -> None:
-    logger.error("tables of asgi_llm are missing or of another version: run manage.py migrate asgi_llm")
+    global _told
+    now = time.monotonic()
+    if now - _told < _QUIET:
+        return
+    _told = now
+    logger.error("tables of the gateway are missing or of another version: run manage.py migrate asgi_llm")
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

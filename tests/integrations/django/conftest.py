@@ -80,10 +80,11 @@ from django.core.asgi import get_asgi_application
 from django.core.management import call_command
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
-from django.db import DEFAULT_DB_ALIAS, connection, connections, router
+from django.db import DEFAULT_DB_ALIAS, connection, connections, router, transaction
 
 from asgi_llm.testing import ASGIDriver
 from asgi_llm_django import exchange_settled, intercept, with_lifespan
+from asgi_llm_django.views import llm
 
 PATTERNS = [
     path("llm/", include("asgi_llm_django.urls")),
@@ -116,6 +117,8 @@ def add_database(name: str, kind: str, request: pytest.FixtureRequest) -> None:
         options |= {"HOST": "127.0.0.1", "PORT": server.port, "USER": "postgres"}
     connections.databases[name] = options
     connections.configure_settings(connections.databases)  # fills in what is missing
+    # A project names its databases before its views are imported.
+    transaction.non_atomic_requests(using=name)(llm)
     call_command("migrate", database=name, verbosity=0)
     connections[name].close()
 
