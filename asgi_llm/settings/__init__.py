@@ -32,6 +32,7 @@ from .target import (
     WorkerSettings,
     wrong_workers,
 )
+from .telemetry import DashboardSettings, TelemetrySettings
 from .tree import Settings
 from .values import Secret
 
@@ -42,6 +43,7 @@ __all__ = [
     "AuthSettings",
     "BreakerSettings",
     "CapSettings",
+    "DashboardSettings",
     "EndpointSettings",
     "FallbackSettings",
     "HealthSettings",
@@ -70,6 +72,7 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
+    "TelemetrySettings",
     "TierSettings",
     "TimeoutSettings",
     "WorkerSettings",
