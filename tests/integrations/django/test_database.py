@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from asgiref.sync import sync_to_async
 from django.core.checks import Tags, run_checks
 from django.core.management import call_command
 from django.db import connections
@@ -31,17 +30,22 @@ KEPT: dict[str, Any] = {
 HELLO = {"model": "echo", "input": "Hello there"}
 
 
+async def apart(work: Callable[[], Any]) -> Any:
+    """In a thread whose connections end with it."""
+
+    def done() -> Any:
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(done)
+
+
 async def until(says: Callable[[], Any]) -> None:
     async with asyncio.timeout(20):
-        while not await asyncio.to_thread(_asked, says):
+        while not await apart(says):
             await asyncio.sleep(0.02)
-
-
-def _asked(says: Callable[[], Any]) -> Any:
-    try:
-        return says()
-    finally:
-        connections.close_all()
 
 
 def client(url: str, key: str) -> httpx.AsyncClient:
@@ -67,7 +71,7 @@ async def test_everything_is_kept(way: str, serve: Any, configured: Any, databas
             for settings in connections.settings.values():
                 settings["ATOMIC_REQUESTS"] = False
     assert [signal for signal, _ in heard] == [key_issued, budget_exhausted, key_revoked]
-    rows = await sync_to_async(list)(Usage.objects.using(database).order_by("at").values())
+    rows = await apart(lambda: list(Usage.objects.using(database).order_by("at").values()))
     paid = [row for row in rows if row["outcome"] == "ok"]
     assert [(row["subject"], row["model"], row["target"], row["cost"], row["cost_source"]) for row in paid] == [
         ("ann", "echo", "echo", 30_000, "own")
@@ -82,7 +86,7 @@ def _noted(heard: list[Any], signal: Any) -> Callable[..., None]:
 
 
 async def _use_everything(url: str, database: str) -> None:
-    await sync_to_async(Price.objects.using(database).create)(model="echo", input=0, output=0, request="0.03")
+    await apart(lambda: Price.objects.using(database).create(model="echo", input=0, output=0, request="0.03"))
     gateway = get_gateway()
     made = await gateway.keys.create("ann")
     async with client(url, made.text) as ann:
@@ -91,15 +95,15 @@ async def _use_everything(url: str, database: str) -> None:
         assert second.raise_for_status().json()["previous_response_id"] == first["id"]
         assert (await ann.get(f"/responses/{first['id']}")).json()["id"] == first["id"]
         kept = Response.objects.using(database)
-        assert await sync_to_async(lambda: set(kept.values_list("tenant", "subject")))() == {("default", "ann")}
+        assert await apart(lambda: set(kept.values_list("tenant", "subject"))) == {("default", "ann")}
         await until(lambda: not QuotaHold.objects.using(database).exists())
-        assert await sync_to_async(lambda: QuotaSpent.objects.using(database).get().amount)() > 0
+        assert await apart(lambda: QuotaSpent.objects.using(database).get().amount) > 0
         refused = await ann.post("/responses", json={**HELLO, "max_output_tokens": 50_000})
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
         await until(lambda: Usage.objects.using(database).count() == 3)
         assert await gateway.keys.revoke(made.key.id)
         assert (await ann.post("/responses", json=HELLO)).status_code == 401
-    key = await sync_to_async(APIKey.objects.using(database).get)()
+    key = await apart(APIKey.objects.using(database).get)
     assert key.revoked
     assert made.text not in repr(vars(key))
     await gateway.aclose()
@@ -140,8 +144,13 @@ async def test_missing_tables_are_told_of(
 ) -> None:
     monkeypatch.setattr(desk, "_told", float("-inf"))  # else it is not said again so soon
     configured({**KEPT, "auth": {"anonymous": True}, "quotas": [], "ledger": {"enabled": False}})
-    migrate = sync_to_async(lambda *named: call_command("migrate", "asgi_llm", *named, database=database, verbosity=0))
-    check = sync_to_async(lambda: [found.id for found in run_checks(tags=[Tags.database], databases=[database])])
+
+    async def migrate(*named: str) -> None:
+        await apart(lambda: call_command("migrate", "asgi_llm", *named, database=database, verbosity=0))
+
+    async def check() -> list[str | None]:
+        return await apart(lambda: [found.id for found in run_checks(tags=[Tags.database], databases=[database])])
+
     assert "asgi_llm.W006" not in await check()
     await migrate("zero")
     try:
