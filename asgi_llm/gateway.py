@@ -13,9 +13,11 @@ from asgi_llm.asgi.admin import open_table
 from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.client.call import Door
 from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
+from asgi_llm.client.judge import judge
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
+from asgi_llm.guards.opening import compile_guards
 from asgi_llm.history.opening import Memories, history_opener
 from asgi_llm.hooks import Hook, check_hooks, overrides
 from asgi_llm.identity import Identity
@@ -114,7 +116,7 @@ class Gateway:
             open_quotas=quotas_opener(settings, self._counted),
             open_keys=keys_opener(settings, self._issued),
             open_history=history_opener(settings, self._kept),
-            hooks=self._hooks,
+            hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:
