@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from asgi_llm.dialects.forwarded import Forwarded
 from asgi_llm.dialects.interface import Dialect, Warned
+from asgi_llm.dialects.onset import Onset
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
 from asgi_llm.metering.tally import Tally
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from asgi_llm.pipeline.plan import Leg, Plan
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
+    from asgi_llm.telemetry.tracing import Trace
 
 __all__ = [
     "Attempt", "Caller", "CallerGone", "CallerServed", "Exchange", "Fitting", "Forward", "HostRefusal", "Outcome",
@@ -161,6 +163,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
     ``inspection`` is what shows the answer to hooks, where there are such.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
+    ``onset`` knows when its stream began to speak, ``trace`` its spans; None where nobody asks for them.
     """
 
     id: str
@@ -186,6 +189,8 @@ class Exchange(Struct, kw_only=True, eq=False):
     attempts: tuple[Attempt, ...] = ()
     gates: "tuple[Gate, ...]" = ()
     why: Why = "first"
+    onset: Onset | None = None
+    trace: "Trace | None" = None
     warnings: tuple[Warned, ...] = ()
     status: int = 0
     outcome: Outcome | None = None

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_llm.asgi.admin import open_table
 from asgi_llm.asgi.app import GatewayApp
+from asgi_llm.asgi.gauges import families as gauges
 from asgi_llm.client.call import Door
 from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
 from asgi_llm.client.judge import judge
+from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
@@ -37,9 +39,12 @@ from asgi_llm.stores.memory.responses import MemoryResponses
 from asgi_llm.stores.memory.signatures import MemorySignatures
 from asgi_llm.stores.opening import database_opener, keys_opener, quotas_opener
 from asgi_llm.stores.scope import Scope
+from asgi_llm.telemetry.meters import Meters
+from asgi_llm.telemetry.telemetry import open_telemetry
 
 if TYPE_CHECKING:
     import httpx
+    from prometheus_client.registry import Collector
 
 __all__ = ["Gateway"]
 
@@ -83,6 +88,7 @@ class Gateway:
         self._hooks = check_hooks(hooks)
         self._sinks += tuple(hook.on_settled for hook in self._hooks if overrides(hook, "on_settled"))
         self._boards = MemoryBoards()
+        self._meters = Meters()
         self.settings = Settings.load(settings)
         self._ledger = MemoryLedger()
         self._counted = MemoryQuotas()
@@ -117,6 +123,7 @@ class Gateway:
             open_keys=keys_opener(settings, self._issued),
             open_history=history_opener(settings, self._kept),
             hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
+            telemetry=open_telemetry(settings, self._meters),
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:
@@ -196,6 +203,19 @@ class Gateway:
             raise
         finally:
             self._retired.discard(old)
+
+    def metrics_collector(self) -> "Collector":
+        """For a registry of prometheus_client that the application has: ``REGISTRY.register(...)``. Of use where it
+        serves metrics of its own already; ``telemetry.metrics`` must be on.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if not self.settings.telemetry.metrics:
+            raise ConfigError([Problem("telemetry.metrics", "is off, so there is nothing to collect")])
+        from asgi_llm.telemetry.prometheus import FamilyCollector
+
+        return FamilyCollector(lambda: [*self._meters.families(), *gauges(list(self._runtimes.values()))])
 
     async def forget(self, identity: Identity) -> int:
         """Deletes all that is kept for this user: responses, conversations, proofs of thought; how many of them.

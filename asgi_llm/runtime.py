@@ -28,6 +28,7 @@ from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.opening import boards_opener
+from asgi_llm.telemetry.telemetry import Telemetry
 from asgi_llm.upstream.download import Downloader
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Blueprint:
 
     __slots__ = (
         "access", "hooks", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
-        "open_ledger",        "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets",
+        "open_ledger", "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets", "telemetry",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +73,7 @@ class Blueprint:
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
         hooks: tuple[Hook, ...] = (),
+        telemetry: Telemetry | None = None,
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
@@ -94,6 +96,7 @@ class Blueprint:
         self.open_boards = boards_opener(settings.state, boards)
         self.roster.follow(boards.board(BOARD))
         self.open_history = open_history
+        self.telemetry = telemetry
 
 
 def _pin_key(settings: Settings, target: str) -> bytes | None:
@@ -121,6 +124,7 @@ class Runtime:
         quotas: what limits callers; None where nothing does.
         media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
+        telemetry: told of every exchange; None where nobody wants to know.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
     """
@@ -147,12 +151,14 @@ class Runtime:
         "plans",
         "quotas",
         "stopping",
+        "telemetry",
         "users",
     )
 
     def __init__(self, blueprint: Blueprint) -> None:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
+        self.telemetry = blueprint.telemetry
         limits = blueprint.settings.limits
         self.fleet = Fleet(
             blueprint.targets,
@@ -172,7 +178,8 @@ class Runtime:
         self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
         self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
         seen_to = (blueprint.access, self.history, self.ledger, self.gate)
-        self.governed = any(one is not None for one in seen_to)
+        traces = self.telemetry is not None and self.telemetry.tracing is not None
+        self.governed = traces or any(one is not None for one in seen_to)
         self.active = 0
         self.stopping = False
         self.users = 0

@@ -26,6 +26,7 @@ from .forward import sign_ids
 from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
 from .inspection import Source, inspected, open_sieve
+from .observe import begin_watch
 from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
@@ -189,9 +190,11 @@ async def _send_stream(
     if exchange.inspection is not None and leg.forwarded is None:
         source = await open_sieve(exchange, reply, leg, rounds, runtime.blueprint.settings.limits.answer)
     passage = open_passage(exchange, reply, leg, source)
-    read = reply.response.read if source is None else source.read
+    read: Callable[[], Awaitable[bytes]] = reply.response.read if source is None else source.read
     if runtime.ledger is not None or runtime.quotas is not None:
         exchange.answered = Tally()
+    if runtime.telemetry is not None:
+        read = begin_watch(runtime, exchange, leg, reply.first, read)
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)
         if passage.failure is not None:
@@ -219,6 +222,9 @@ async def _pump(
     tally = exchange.answered if isinstance(exchange.answered, Tally) else None
     if tally is not None:
         tally.feed(reply.first)
+    onset = exchange.onset
+    if onset is not None and onset.feed(reply.first):
+        onset = None
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -240,6 +246,8 @@ async def _pump(
             break
         if tally is not None:
             tally.feed(data)
+        if onset is not None and onset.feed(data):
+            onset = None
         data = passage.feed(data)
     await heartbeat.pause()
     return data

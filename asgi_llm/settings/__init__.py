@@ -41,6 +41,7 @@ from .target import (
     WorkerSettings,
     wrong_workers,
 )
+from .telemetry import DashboardSettings, TelemetrySettings
 from .tree import Settings
 from .values import Secret
 
@@ -52,6 +53,7 @@ __all__ = [
     "BreakerSettings",
     "CapSettings",
     "ClassifierGuardSettings",
+    "DashboardSettings",
     "EndpointSettings",
     "FallbackSettings",
     "GuardSettings",
@@ -86,6 +88,7 @@ __all__ = [
     "TLSSettings",
     "TargetSettings",
     "TemplateGuardSettings",
+    "TelemetrySettings",
     "TierSettings",
     "TimeoutSettings",
     "WorkerSettings",

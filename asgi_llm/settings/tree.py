@@ -25,6 +25,7 @@ from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
+from .telemetry import DashboardSettings, TelemetrySettings
 from .values import Model, Name
 
 __all__ = ["Settings"]
@@ -55,6 +56,8 @@ class Settings(Model):
     access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
     guards: tuple[GuardSettings, ...] = ()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

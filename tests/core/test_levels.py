@@ -65,6 +65,7 @@ LEVELS = {
 
 SIBLINGS = {
     ("asgi", "endpoints"): "the edge finds the endpoint of a path",
+    ("asgi", "dashboard"): "the edge answers with the page",
     ("metering", "routing"): "prices hold for globs, like routes",
     ("stores", "metering"): "the ledger keeps the rows that metering defines",
     ("doctor", "asgi"): "asks for what the edge's own endpoint says",
@@ -306,7 +307,7 @@ gateway = asgi_llm.Gateway({
 })
 asgi_llm.LLMMiddleware(gateway.asgi, gateway, prefix="/llm")
 unwanted = {"django", "fastapi", "litestar", "starlette", "uvicorn", "httpx", "httpx2", "anyio", "asgi_llm.testing",
-            "sqlalchemy", "aiosqlite", "asyncpg", "genai_prices",
+            "sqlalchemy", "aiosqlite", "asyncpg", "genai_prices", "prometheus_client", "opentelemetry",
             "asgi_llm_django", "asgi_llm_fastapi", "asgi_llm_litestar"}
 print(sorted(unwanted & sys.modules.keys()), touched)
 """
