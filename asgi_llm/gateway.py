@@ -14,10 +14,12 @@ from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.asgi.gauges import families as gauges
 from asgi_llm.client.call import Door
 from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
+from asgi_llm.client.judge import judge
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
+from asgi_llm.guards.opening import compile_guards
 from asgi_llm.history.opening import Memories, history_opener
 from asgi_llm.hooks import Hook, check_hooks, overrides
 from asgi_llm.identity import Identity
@@ -122,8 +124,8 @@ class Gateway:
             open_quotas=quotas_opener(settings, self._counted, host),
             open_keys=keys_opener(settings, self._issued, host),
             open_history=history_opener(settings, self._kept, host),
+            hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
             telemetry=open_telemetry(settings, self._meters),
-            hooks=self._hooks,
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:
