@@ -15,10 +15,11 @@ from typing import Any
 
 import msgspec
 
-from asgi_llm.endpoints import Endpoint, Table
+from asgi_llm.endpoints import DASHBOARD, METRICS, Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, ConfigError, Kind, PolicyError
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.fleet import Fleet
+from asgi_llm.fleet.standing import Standing
 from asgi_llm.pipeline.admit import identify
 from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.runtime import Runtime
@@ -54,7 +55,10 @@ class _AdminTable(Table):
 def open_table(settings: Settings) -> Table:
     """The table of what is served."""
     table = _AdminTable if settings.admin.enabled else Table
-    return table(settings.endpoints, stored=settings.responses.stateful is True)
+    more = [METRICS] if settings.telemetry.metrics else []
+    if settings.dashboard.enabled:
+        more += DASHBOARD
+    return table(settings.endpoints, stored=settings.responses.stateful is True, more=more)
 
 
 async def is_admin(runtime: Runtime, caller: ASGICaller) -> bool:
@@ -91,7 +95,8 @@ async def answer_admin(runtime: Runtime, caller: ASGICaller, name: str) -> tuple
     try:
         match caller.scope["method"], name:
             case "GET", "":
-                return 200, {"object": "list", "data": admin.workers()}
+                targets = {each.target: _target(each) for each in admin.targets()}
+                return 200, {"object": "list", "data": admin.workers(), "targets": targets}
             case "GET", _:
                 return 200, admin.worker(name)
             case "POST", _:
@@ -105,6 +110,12 @@ async def answer_admin(runtime: Runtime, caller: ASGICaller, name: str) -> tuple
     finally:
         caller.close()
     return 202, {"id": name, "object": "worker.removed"}
+
+
+def _target(standing: Standing) -> dict[str, Any]:
+    """What is said of a target beside its workers."""
+    told = msgspec.structs.asdict(standing)
+    return {name: told[name] for name in ("keys", "retries", "inside", "waiting")}
 
 
 async def _read(caller: ASGICaller) -> dict[str, Any]:
