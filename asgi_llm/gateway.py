@@ -17,6 +17,7 @@ from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
 from asgi_llm.history.opening import Memories, history_opener
+from asgi_llm.hosted.house import house_opener
 from asgi_llm.identity import Identity
 from asgi_llm.keys.desk import KeyDesk
 from asgi_llm.neutral.request import DialectName
@@ -109,6 +110,7 @@ class Gateway:
             open_quotas=quotas_opener(settings, self._counted),
             open_keys=keys_opener(settings, self._issued),
             open_history=history_opener(settings, self._kept),
+            open_workshop=house_opener(settings),
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:

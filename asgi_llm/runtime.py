@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.gate import gate_of
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
     from asgi_llm.stores.writer import LedgerWriter
 
-__all__ = ["Blueprint", "Runtime", "Sink"]
+__all__ = ["Blueprint", "Runtime", "Sink", "Workshop"]
 
 logger = logging.getLogger("asgi_llm")
 
@@ -46,12 +46,27 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 """Told of every settled exchange."""
 
 
+class Workshop(Protocol):
+    """Runs tools for requests whose upstream has none of them."""
+
+    async def open(self, runtime: "Runtime", exchange: "Exchange") -> None:
+        """Called once there is a plan.
+
+        Raises:
+            AsgiLLMError: the request asks for a tool that it must not have, or that is not to be had now.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
         "access", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
-        "open_ledger",        "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets",
+        "open_ledger", "open_quotas", "open_workshop", "pins", "prices", "roster", "rules", "settings", "sinks",
+        "targets",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +85,7 @@ class Blueprint:
         open_keys: "KeysOpener | None" = None,
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
+        open_workshop: "Callable[[Runtime], Workshop] | None" = None,
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
@@ -91,6 +107,7 @@ class Blueprint:
         self.open_boards = boards_opener(settings.state, boards)
         self.roster.follow(boards.board(BOARD))
         self.open_history = open_history
+        self.open_workshop = open_workshop
 
 
 def _pin_key(settings: Settings, target: str) -> bytes | None:
@@ -118,6 +135,7 @@ class Runtime:
         media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
         users: how many hold it open (``Gateway.running``).
+        workshop: runs tools that upstreams lack; None where the settings name none.
         plans: remembered plans by (dialect, model, named target), bounded.
     """
 
@@ -143,6 +161,7 @@ class Runtime:
         "quotas",
         "stopping",
         "users",
+        "workshop",
     )
 
     def __init__(self, blueprint: Blueprint) -> None:
@@ -166,6 +185,7 @@ class Runtime:
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
         self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
+        self.workshop = blueprint.open_workshop(self) if blueprint.open_workshop is not None else None
         self.active = 0
         self.stopping = False
         self.users = 0
@@ -232,6 +252,8 @@ class Runtime:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.lookout.close()
         await self.fleet.aclose()
+        if self.workshop is not None:
+            await self.workshop.aclose()
         if self.keyring is not None:
             await self.keyring.aclose()
         if self.quotas is not None:

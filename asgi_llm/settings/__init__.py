@@ -32,6 +32,7 @@ from .target import (
     WorkerSettings,
     wrong_workers,
 )
+from .tools import MCPServerSettings, MCPSettings, ToolSettings
 from .tree import Settings
 from .values import Secret
 
@@ -50,6 +51,8 @@ __all__ = [
     "KeySettings",
     "LedgerSettings",
     "LimitSettings",
+    "MCPServerSettings",
+    "MCPSettings",
     "MediaSettings",
     "PoolSettings",
     "PriceSettings",
@@ -72,6 +75,7 @@ __all__ = [
     "TargetSettings",
     "TierSettings",
     "TimeoutSettings",
+    "ToolSettings",
     "WorkerSettings",
     "literal_secrets",
     "wrong_workers",

@@ -24,6 +24,7 @@ from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
+from .tools import ToolSettings
 from .values import Model, Name
 
 __all__ = ["Settings"]
@@ -53,6 +54,7 @@ class Settings(Model):
     state: StateSettings = StateSettings()
     access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
+    tools: ToolSettings = ToolSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":
