@@ -1,12 +1,13 @@
 """Everything that is known about one request, from arrival to settlement; and the seam to whoever sent it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
 from asgi_llm.dialects.forwarded import Forwarded
 from asgi_llm.dialects.interface import Dialect, Warned
+from asgi_llm.dialects.onset import Onset
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
 from asgi_llm.metering.tally import Tally
@@ -19,9 +20,11 @@ from asgi_llm.types import Headers, Scope
 if TYPE_CHECKING:
     from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
+    from asgi_llm.pipeline.inspection import Inspection
     from asgi_llm.pipeline.plan import Leg, Plan
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
+    from asgi_llm.telemetry.tracing import Trace
 
 __all__ = [
     "Attempt", "Caller", "CallerGone", "CallerServed", "Exchange", "Fitting", "Forward", "HostRefusal", "Hosted",
@@ -112,6 +115,10 @@ class Caller(Protocol):
     async def finish(self, data: bytes = b"") -> None: ...
 
 
+Told = Usage | Callable[[], Usage | None] | None
+"""Usage, or what reads it."""
+
+
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
     not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several."""
@@ -189,7 +196,9 @@ class Exchange(Struct, kw_only=True, eq=False):
     ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
     ``hosted`` runs the tools that the upstream lacks, where there are such.
+    ``inspection`` is what shows the answer to hooks, where there are such.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
+    ``onset`` knows when its stream began to speak, ``trace`` its spans; None where nobody asks for them.
     """
 
     id: str
@@ -204,6 +213,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     request: Request | None = None
     continuation: Fitting | None = None
     hosted: Hosted | None = None
+    inspection: "Inspection | None" = None
     fetched: bool = False
     forward: Forward | None = None
     plan: "Plan | None" = None
@@ -215,13 +225,29 @@ class Exchange(Struct, kw_only=True, eq=False):
     attempts: tuple[Attempt, ...] = ()
     gates: "tuple[Gate, ...]" = ()
     why: Why = "first"
+    onset: Onset | None = None
+    trace: "Trace | None" = None
     warnings: tuple[Warned, ...] = ()
     status: int = 0
     outcome: Outcome | None = None
     error_code: str | None = None
     finish: str | None = None
-    usage: Usage | None = None
+    told_usage: Told = None
     answered: "Tally | bytes | None" = None
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it used, as far as anybody said. Of an answer that passed whole it is read when it is first asked for:
+        often nobody does."""
+        told = self.told_usage
+        if told is None or isinstance(told, Usage):
+            return told
+        self.told_usage = usage = told()
+        return usage
+
+    @usage.setter
+    def usage(self, told: Told) -> None:
+        self.told_usage = told

@@ -11,6 +11,7 @@ from asgi_llm.endpoints import Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.exchange import Exchange, Forward
 from asgi_llm.pipeline.handle import handle
+from asgi_llm.pipeline.observe import note_answer
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers, Receive, Scope, Send
@@ -29,6 +30,8 @@ logger = logging.getLogger("asgi_llm")
 
 _GOOGLE = re.compile(r"/v1(?:beta1?|alpha)/|:(?:\w+Contents?|countTokens)$")
 """Paths that only Google's API has."""
+_EXCHANGES = frozenset({"call", "count", "forward"})
+"""Kinds of endpoints that take the way of a request."""
 
 
 class GatewayApp:
@@ -37,12 +40,18 @@ class GatewayApp:
     ``runtime`` gives the running loop's runtime, opening it if no lifespan did; ``running`` is what a lifespan enters.
     """
 
-    __slots__ = ("_running", "_runtime", "table")
+    __slots__ = ("_running", "_runtime", "_spoken", "table")
 
     def __init__(self, table: Table, runtime: Callable[[], Runtime], running: Running) -> None:
         self.table = table
         self._runtime = runtime
         self._running = running
+        # Whatever else the request says.
+        self._spoken = {
+            endpoint.name: DIALECTS[endpoint.dialect]
+            for endpoint in table.served
+            if endpoint.kind == "call" and endpoint.dialect is not None and not endpoint.stream
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,12 +71,10 @@ class GatewayApp:
                 return
             await self._refuse_method(runtime, caller, endpoint, path or "")
             return
-        dialect = _dialect(endpoint, caller, path or "")
-        if endpoint.kind == "stored":
-            await answer_stored(runtime, caller, endpoint, rest, dialect)
-            return
-        if endpoint.kind not in ("call", "count", "forward"):
-            await answer_plain(runtime, caller, endpoint, rest, dialect)
+        dialect = self._spoken.get(endpoint.name) or _dialect(endpoint, caller, path or "")
+        if endpoint.kind not in _EXCHANGES:
+            answer = answer_stored if endpoint.kind == "stored" else answer_plain
+            await answer(runtime, caller, endpoint, rest, dialect)
             return
         exchange = Exchange(
             id=runtime.new_id(),
@@ -134,6 +141,7 @@ class GatewayApp:
     ) -> None:
         exchange = Exchange(id=runtime.new_id(), endpoint=endpoint, dialect=dialect, started=runtime.loop.time())
         await refuse(exchange, error, caller, more)
+        note_answer(runtime, endpoint, exchange.status)
 
 
 def _dialect(endpoint: Endpoint, caller: ASGICaller, path: str) -> Dialect:

@@ -60,37 +60,46 @@ class ASGICaller:
         self._breaking_off = False
 
     async def body(self, limit: int) -> bytes:
-        declared = self.fields.get(b"content-length", b"")
+        declared = self.fields.get(b"content-length")
         # An absurdly long number must not be parsed at all: that takes quadratic time.
-        if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
             raise _too_large(limit)
-        body = b""
-        pieces: list[bytes] = []
-        size = 0
-        more = True
-        while more:
-            try:
-                message = await self._receive()
-            except Exception as error:
-                raise HostRefusal(error) from error
-            if message["type"] == "http.disconnect":
-                self.gone = True
-                raise CallerGone
-            body = message.get("body", b"")
-            more = message.get("more_body", False)
-            size += len(body)
-            if size > limit:
-                raise _too_large(limit)
-            if more or pieces:
-                pieces.append(body)
-        if pieces:
-            body = b"".join(pieces)
+        try:  # as in `_piece`, without its coroutine: nearly all bodies come at once
+            message = await self._receive()
+        except Exception as error:
+            raise HostRefusal(error) from error
+        if message["type"] == "http.disconnect":
+            self.gone = True
+            raise CallerGone
+        body: bytes = message.get("body", b"")
+        if message.get("more_body", False):
+            body = await self._rest(body, limit)
+        elif len(body) > limit:
+            raise _too_large(limit)
         if encoding := self.fields.get(b"content-encoding"):
             body = await decompressed(body, encoding, limit)
         self._runtime.lookout.add(self)
         return body
 
+    async def _rest(self, first: bytes, limit: int) -> bytes:
+        pieces, size, more = [first], len(first), True
+        while more:
+            if size > limit:
+                raise _too_large(limit)
+            body, more = await self._piece()
+            pieces.append(body)
+            size += len(body)
+        if size > limit:
+            raise _too_large(limit)
+        return b"".join(pieces)
+
     async def piece(self) -> tuple[bytes, bool]:
+        body, more = await self._piece()
+        if not more:
+            self._runtime.lookout.add(self)
+        return body, more
+
+    async def _piece(self) -> tuple[bytes, bool]:
         try:
             message = await self._receive()
         except Exception as error:
@@ -98,10 +107,7 @@ class ASGICaller:
         if message["type"] == "http.disconnect":
             self.gone = True
             raise CallerGone
-        more: bool = message.get("more_body", False)
-        if not more:
-            self._runtime.lookout.add(self)
-        return message.get("body", b""), more
+        return message.get("body", b""), message.get("more_body", False)
 
     def answer(self, status: int, headers: Headers, body: bytes) -> Coroutine[Any, Any, None]:
         self.started = True

@@ -13,11 +13,13 @@ def local_path(scope: Scope) -> str | None:
     out and may leave a path without its leading slash when only the beginning of a name matched.
     """
     path: str = scope["path"]
-    root: str = scope.get("root_path", "").rstrip("/")
-    if root and path.startswith(root) and (len(path) == len(root) or path[len(root)] == "/"):
-        path = path[len(root) :]
-    if path and path[0] != "/":
-        return None
-    if path[-1:] == "/":
+    root: str = scope.get("root_path") or ""
+    if root:
+        root = root.rstrip("/")
+        if root and path.startswith(root) and (len(path) == len(root) or path[len(root)] == "/"):
+            path = path[len(root) :]
+    if path.endswith("/"):
         path = path.rstrip("/")
-    return path or "/"
+    if not path:
+        return "/"
+    return path if path.startswith("/") else None

@@ -31,6 +31,7 @@ class Crew:
         reads: whether choosing among them takes more than their number: facts of the request.
         stations: by key, in the order in which they came.
         workers: all of all stations.
+        pooled: whether one of several keys has to be chosen.
         policy: how one is chosen; of pairs the prefill worker, whose cache is the one that counts.
         remembers: whether the policy wants to know what each worker has made.
         restraint: what holds requests back.
@@ -41,8 +42,9 @@ class Crew:
     """
 
     __slots__ = (
-        "_clock", "_decoding", "_index", "_paired", "_uneven", "discovers", "health", "knows", "looked", "looking",
-        "policy", "reads", "remembers", "restraint", "stations", "target", "warmth", "workers",
+        "_clock", "_decoding", "_even", "_index", "_paired", "_troubled", "_uneven", "discovers", "health", "knows",
+        "looked", "looking", "policy", "pooled", "reads", "remembers", "restraint", "stations", "target", "warmth",
+        "workers",
     )  # fmt: skip
 
     def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
@@ -60,6 +62,8 @@ class Crew:
         self.discovers = strict if settings.discover is None else settings.discover
         self.stations: dict[str, Station] = {}
         self.workers: list[Worker] = []
+        self._troubled: set[Worker] = set()
+        self.pooled = self.restraint.keys is not None
         self._index = 0
         self.looking: asyncio.Future[None] | None = None
         self.looked = float("-inf")
@@ -90,6 +94,7 @@ class Crew:
         for worker in station.workers:
             self.warmth.forget(worker)
             worker.left()
+        self._troubled.difference_update(station.workers)
         self.changed()
         return station
 
@@ -127,6 +132,11 @@ class Crew:
         self._paired = any(station.role != "regular" for station in self.stations.values())
         self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
         self.remembers = self.reads and isinstance(self.policy, Sticky)
+        self._even = (
+            bool(self.workers)
+            and not (self._uneven or self._paired or self.pooled)
+            and all(worker.fit for worker in self.workers)
+        )
 
     def pick(self, tried: Collection[Worker], now: float, facts: Facts | None = None, model: str = "") -> Worker | None:
         """The worker for the next attempt: one that was not tried, whose breaker admits it and that is not cooling
@@ -136,15 +146,13 @@ class Crew:
         """
         workers = self.workers
         restraint = self.restraint
+        if self._even and not tried and not self._troubled and not restraint.cooldown.ends:
+            # Nobody has to be passed over: however many there are, none of them is looked at for it.
+            return workers[0] if len(workers) == 1 else self.policy.pick(workers, facts or NO_FACTS)
         if self._paired:
             return self._pick_pair(tried, now, facts or NO_FACTS, model)
-        if restraint.cooldown or restraint.keys is not None:
+        if restraint.cooldown.ends or restraint.keys is not None:
             workers = restraint.rested(workers, now, model)
-        if len(workers) == 1 and workers is self.workers:
-            worker = workers[0]
-            if worker in tried or not worker.fit or (worker.breaker.troubled and not worker.breaker.admits(now)):
-                return None
-            return worker
         fit = [worker for worker in workers if worker.fit and worker not in tried and worker.breaker.admits(now)]
         if self._uneven:
             fit = self._narrowed(fit, now, model)
@@ -175,7 +183,7 @@ class Crew:
 
     def _put(self, member: Member, *, known: bool) -> Station:
         policy = self._decoding if member.settings.role == "decode" else self.policy
-        station = Station(self.target, member, self._index, policy, self.health, known=known)
+        station = Station(self.target, member, self._index, policy, self.health, self._troubled, known=known)
         self._index += 1
         self.stations[station.key] = station
         return station

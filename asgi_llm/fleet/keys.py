@@ -48,14 +48,14 @@ class KeyPool:
         count = len(self._credentials)
         order = [(self._next + step) % count for step in range(count)]
         found = order[0]
-        if self._cooldown or self._refused:
+        if self._cooldown.ends or self._refused.ends:
             found = min(order, key=lambda key: (self._out(key, model, now), self._until(key, model, now)))
         self._next = (found + 1) % count
         return found
 
     def ready(self, now: float, model: str) -> float:
         """When some key is not at its limit any more; 0 if one is not now."""
-        if not self._cooldown:
+        if not self._cooldown.ends:
             return 0.0
         keys = range(len(self._credentials))
         good = [key for key in keys if not self._out(key, model, now)] or keys

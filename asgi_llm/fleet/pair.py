@@ -79,6 +79,8 @@ class Pair(Worker):
             decode.key,
             self,
             decode.station.target.settings.breaker,
+            policy=None,
+            troubled=set(),
             station=decode.station,
         )
         self.prefill = prefill

@@ -31,7 +31,15 @@ class Station:
     __slots__ = ("_empty", "client", "draining", "health", "key", "member", "models", "target", "workers")
 
     def __init__(
-        self, target: Target, member: Member, index: int, policy: Policy, health: HealthSettings | None, *, known: bool
+        self,
+        target: Target,
+        member: Member,
+        index: int,
+        policy: Policy,
+        health: HealthSettings | None,
+        troubled: set[Worker],
+        *,
+        known: bool,
     ) -> None:
         self.target = target
         self.member = member
@@ -45,7 +53,7 @@ class Station:
         self.draining = False
         self._empty: asyncio.Event | None = None
         ranks = range(member.settings.dp_size) if member.settings.dp_size > 1 else (None,)
-        self.workers = [self._worker(index, rank, policy) for rank in ranks]
+        self.workers = [self._worker(index, rank, policy, troubled) for rank in ranks]
         self.refit()
 
     @property
@@ -53,7 +61,7 @@ class Station:
         """``regular``, ``prefill`` or ``decode``."""
         return self.member.settings.role
 
-    def _worker(self, index: int, rank: int | None, policy: Policy) -> Worker:
+    def _worker(self, index: int, rank: int | None, policy: Policy, troubled: set[Worker]) -> Worker:
         name = f"{self.target.name}#{index}"
         return Worker(
             self.target.name,
@@ -62,7 +70,8 @@ class Station:
             self.client,
             self.target.settings.breaker,
             self.member.settings.weight,
-            policy,
+            policy=policy,
+            troubled=troubled,
             station=self,
             rank=rank,
             variation=variation_of(self.member, self.target.provider, rank),

@@ -35,8 +35,8 @@ class Worker:
     """
 
     __slots__ = (
-        "_policy", "breaker", "client", "fit", "key", "load", "name", "rank", "station", "target", "variation",
-        "weight",
+        "_policy", "_troubled", "breaker", "client", "fit", "key", "load", "name", "rank", "station", "target",
+        "variation", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -47,13 +47,15 @@ class Worker:
         client: Client,
         breaker: BreakerSettings,
         weight: float = 1.0,
-        policy: Policy | None = None,
         *,
+        policy: Policy | None,
+        troubled: "set[Worker]",
         station: "Station",
         rank: int | None = None,
         variation: "Variation | None" = None,
     ) -> None:
-        """``policy`` is told what is sent and what ends, where that has facts."""
+        """``policy`` is told what is sent and what ends, where that has facts. Among the ``troubled`` it is for as long
+        as its breaker has anything to say about who may ask it."""
         self.target = target
         self.name = name
         self.key = key
@@ -65,6 +67,7 @@ class Worker:
         self.weight = weight
         self.load = 0
         self._policy = policy
+        self._troubled = troubled
         self.breaker = Breaker(
             failures=breaker.failures, window=breaker.window, open_for=breaker.open_for, probes=breaker.probes
         )
@@ -78,14 +81,22 @@ class Worker:
         return self.breaker.troubled and self.breaker.enter()
 
     def succeeded(self, facts: Facts | None, probe: bool) -> None:
-        self._leave(facts)
+        # As in `_leave`, without its call.
+        self.load -= 1
+        if not self.fit:
+            self.station.rested()
+        if facts is not None and self._policy is not None:
+            self._policy.ended(self, facts, served=True)
         if probe or self.breaker.troubled:
             self.breaker.succeeded(probe=probe)
+            if not self.breaker.troubled:
+                self._troubled.discard(self)
 
     def failed(self, error: UpstreamError, now: float, facts: Facts | None, probe: bool) -> None:
         self._leave(facts, served=error.cause not in _NOT_TAKEN_UP)
         if blames_worker(error):
             self.breaker.failed(now, probe=probe)
+            self._troubled.add(self)
         else:
             self.breaker.abandoned(probe=probe)
 

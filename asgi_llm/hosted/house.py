@@ -180,7 +180,7 @@ async def _all(lists: list[Any]) -> list[list[ServerTool]]:
 
 
 def _taken(plan: Plan) -> Plan:
-    legs = (structs.replace(leg, mode="translated", direct=None, patcher=None) for leg in plan.legs)
+    legs = (structs.replace(leg, mode="translated", direct=None, patcher=None, passes=False) for leg in plan.legs)
     return structs.replace(plan, legs=tuple(legs))
 
 

@@ -5,19 +5,19 @@ from dataclasses import replace
 from msgspec import Struct, structs
 
 from asgi_llm.errors import Cause, UpstreamError
-from asgi_llm.exchange import Attempt, Exchange
+from asgi_llm.exchange import Attempt, Exchange, Told
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
 from asgi_llm.neutral.stops import cut
-from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.retry import rule_of
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
-from asgi_llm.upstream.interface import Timeouts, UpstreamResponse
+from asgi_llm.upstream.interface import Timeouts, UpstreamRequest, UpstreamResponse
 
 from .enforce import with_credentials
 from .forward import passes, read_whole
 from .inspect import check_first, check_whole
+from .observe import traced
 from .plan import Leg
 from .prepare import Outgoing
 
@@ -27,8 +27,9 @@ __all__ = ["Reply", "ask"]
 class Reply(Struct, frozen=True):
     """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``.
 
-    Of an answer that came whole, ``usage`` is what it used, ``whole`` is it decoded where it is to be translated, and
-    ``told`` is it translated where that was done by a short cut. It ``passes`` piece by piece where it is no JSON.
+    Of an answer that came whole, ``usage`` is what it used or what reads that, ``whole`` is it decoded where it is to
+    be translated, and ``told`` is it translated where that was done by a short cut. It ``passes`` piece by piece where
+    it is no JSON.
     """
 
     response: UpstreamResponse
@@ -36,7 +37,7 @@ class Reply(Struct, frozen=True):
     stream: bool
     first: bytes
     whole: Response | None = None
-    usage: Usage | None = None
+    usage: Told = None
     told: bytes | None = None
     passes: bool = False
 
@@ -53,23 +54,15 @@ async def ask(
     begun = runtime.loop.time()
     exchange.probe = worker.enter(exchange.facts)
     exchange.worker = worker
-    request, key = outgoing.request, None
-    if not leg.credentials and (keys := leg.crew.restraint.keys) is not None:
-        # What an upstream keeps belongs to the account of one key: always the first.
-        kept = leg.forwarded is not None and leg.forwarded.pin is not None
-        key = 0 if kept else keys.pick(begun, leg.model)
-        request = structs.replace(request, fixed=keys.dress(request.fixed, key))
-    if worker.variation is not None:
-        request = worker.variation.of(request)
-    if leg.credentials:
-        request = structs.replace(request, fixed=with_credentials(request.fixed, leg.credentials))
-    if left is not None:
-        request = structs.replace(request, timeouts=replace(request.timeouts or Timeouts(), total=left))
-    if request is not outgoing.request:
+    key: int | None = None
+    if leg.credentials or leg.crew.pooled or worker.variation is not None or left is not None:
+        request, key = _dressed(leg, worker, outgoing.request, begun, left)
         outgoing = structs.replace(outgoing, request=request)
+    if exchange.trace is not None:
+        outgoing = structs.replace(outgoing, request=traced(exchange.trace, worker, outgoing.request))
     response: UpstreamResponse | None = None
     try:
-        response = await worker.client.send(request)
+        response = await worker.client.send(outgoing.request)
         reply = await _first(runtime, exchange, leg, response, outgoing)
     except UpstreamError as error:
         exchange.worker = None
@@ -87,6 +80,26 @@ async def ask(
     exchange.first_byte = runtime.loop.time()
     _note(exchange, worker, "ok", exchange.first_byte - begun, response.status, key)
     return reply
+
+
+def _dressed(
+    leg: Leg, worker: Worker, request: UpstreamRequest, now: float, left: float | None
+) -> tuple[UpstreamRequest, int | None]:
+    """The request as this worker is to get it, by this key of the target's, in what time is left."""
+    key: int | None = None
+    keys = leg.crew.restraint.keys
+    if not leg.credentials and keys is not None:
+        # What an upstream keeps belongs to the account of one key: always the first.
+        kept = leg.forwarded is not None and leg.forwarded.pin is not None
+        key = 0 if kept else keys.pick(now, leg.model)
+        request = structs.replace(request, fixed=keys.dress(request.fixed, key))
+    if worker.variation is not None:
+        request = worker.variation.of(request)
+    if leg.credentials:
+        request = structs.replace(request, fixed=with_credentials(request.fixed, leg.credentials))
+    if left is not None:
+        request = structs.replace(request, timeouts=replace(request.timeouts or Timeouts(), total=left))
+    return request, key
 
 
 def _failed(
@@ -129,8 +142,8 @@ async def _first(
         usage, told = read_whole(exchange, leg, body)
         return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
-        usage = check_whole(leg.dialect, response.headers, body)
-        return Reply(response, outgoing, False, body, usage=usage)
+        reads_usage = check_whole(leg.dialect, response.headers, body)
+        return Reply(response, outgoing, False, body, usage=reads_usage)
     if outgoing.direct is not None and not exchange.stream:
         assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
         found = outgoing.direct.answer(body, exchange.envelope.model)
@@ -200,3 +213,5 @@ def _is_stream(headers: Headers) -> bool:
 
 def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None, key: int | None) -> None:
     exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key),)
+    if exchange.trace is not None:
+        exchange.trace.attempt_ended(worker.name, result, status)

@@ -115,6 +115,7 @@ def _leg(leg: Leg, spoken: DialectName, dialect: DialectName) -> Leg:
         defaults=target.provider.fixed_headers.get(spoken, []),
         allowed=target.forwarded[spoken] if same else target.forwarded_foreign,
         returned=returned_headers(spoken if same else None),
+        passes=same and patcher is None,
     )
 
 

@@ -17,12 +17,12 @@ from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError, StoreE
 from asgi_llm.exchange import Caller, CallerGone, CallerServed, Exchange, HostRefusal, Outcome
 from asgi_llm.runtime import Runtime
 
-from .admission import take_place
 from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
+from .consult import consult
 from .count import count
-from .enforce import bring_keys, enforce
+from .govern import govern
 from .heartbeat import Heartbeat
 from .plan import make_plan
 from .refuse import refuse
@@ -42,19 +42,11 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     runtime.enter()
     try:
         await admit(runtime, exchange, caller)
+        if runtime.blueprint.hooks:
+            await consult(runtime, exchange, caller, counting=counting)
         make_plan(runtime, exchange, caller)
-        if runtime.blueprint.access is not None or exchange.identity.scopes:
-            enforce(runtime, exchange)
-        if exchange.identity.upstream_keys:
-            bring_keys(exchange)
-        if runtime.history is not None:
-            caller = await runtime.history.open(runtime, exchange, caller, counting)
-        if runtime.workshop is not None and not counting:
-            await runtime.workshop.open(runtime, exchange)
-        if runtime.ledger is not None and runtime.ledger.full:
-            await runtime.ledger.room()
-        if runtime.gate is not None:
-            await take_place(runtime.gate, exchange, caller)
+        if runtime.governed or exchange.identity.scopes or exchange.identity.upstream_keys:
+            caller = await govern(runtime, exchange, caller, counting=counting)
         if counting:
             await count(runtime, exchange, caller)
             return

@@ -1,5 +1,8 @@
 """Is a 200 what it says it is? Errors inside good statuses, pages instead of answers, streams that end at once."""
 
+from collections.abc import Callable
+from functools import partial
+
 import msgspec
 from msgspec import Raw, Struct, field
 
@@ -23,8 +26,8 @@ class _Outside(Struct, gc=False):
 _outside = msgspec.json.Decoder(_Outside)
 
 
-def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Usage | None:
-    """What a whole answer says that it used; it must be a JSON object that reports no error.
+def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Callable[[], Usage | None] | None:
+    """What reads how much a whole answer says that it used; it must be a JSON object that reports no error.
 
     Raises:
         UpstreamError: cause ``content`` or ``in_band``.
@@ -36,7 +39,7 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Usage | None
     if outside.error or bytes(outside.type) == b'"error"':
         _check_error(dialect, outside, body)
     usage = outside.usage or outside.usage_metadata
-    return dialect.usage(usage) if usage else None
+    return partial(dialect.usage, usage) if usage else None
 
 
 def _check_error(dialect: Dialect, outside: _Outside, body: bytes) -> None:

@@ -42,6 +42,7 @@ class Leg(Struct, frozen=True, eq=False):
     ``number`` is its place in the route, from 1; ``on`` says after which failures it is tried. ``cap`` is the most
     tokens that this caller may be answered, ``credentials`` are its own, shown instead of the gateway's.
     ``forwarded`` is the endpoint where it is no dialect's, ``adapter`` what turns it into one that this target has.
+    ``hides_cost``: what it cost is not the caller's to know. ``passes``: the caller's bytes are all that it takes.
     """
 
     crew: Crew
@@ -62,6 +63,8 @@ class Leg(Struct, frozen=True, eq=False):
     credentials: tuple[tuple[bytes, bytes], ...] = ()
     forwarded: Forwarded | None = None
     adapter: Adapter | None = None
+    hides_cost: bool = False
+    passes: bool = False
 
 
 class Plan(Struct, frozen=True, eq=False):
@@ -150,6 +153,7 @@ def _forwarded_leg(crew: Crew, model: str, forwarded: Forwarded, number: int, on
         on=on,
         forwarded=forwarded,
         adapter=adapter,
+        hides_cost=target.settings.hide_cost,
     )
 
 
@@ -175,6 +179,8 @@ def _leg(crew: Crew, model: str, dialect: DialectName, number: int, on: On) -> L
         returned=returned_headers(spoken if own else None),
         number=number,
         on=on,
+        hides_cost=target.settings.hide_cost,
+        passes=own and patcher is None,
     )
 
 

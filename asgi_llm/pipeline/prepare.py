@@ -41,6 +41,8 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         ClientError: the body is not what the caller's dialect says (found only when it must be translated), or the
             leg's dialect cannot express it.
     """
+    if leg.passes:
+        return _verbatim(exchange, leg, caller, exchange.body)
     if leg.cap is not None and (leg.forwarded is None or exchange.endpoint == "completions"):
         return _capped(exchange, leg, leg.cap, caller)
     return _prepared(exchange, leg, caller, exchange.body)

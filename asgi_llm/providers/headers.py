@@ -11,7 +11,8 @@ from asgi_llm.types import Headers
 
 __all__ = ["TRACE", "Allowed", "request_headers", "returned_headers"]
 
-TRACE = frozenset({b"traceparent", b"tracestate", b"baggage"})
+TRACE = frozenset({b"traceparent", b"tracestate"})
+"""Without ``baggage``: what applications tell each other in it is no business of a provider's."""
 
 _OPENAI = frozenset(
     {b"openai-beta", b"originator", b"session-id", b"session_id", b"thread-id", b"x-client-request-id", b"user-agent",
@@ -60,14 +61,15 @@ class Allowed:
     def passing(self, headers: Headers) -> Headers:
         """Those of ``headers`` that may pass, in their order."""
         known = self._verdicts
-        passed = []
-        for pair in headers:
-            verdict = known.get(pair[0])
-            if verdict or (verdict is None and self._learn(pair[0])):
-                passed.append(pair)
-        return passed
+        try:
+            return [pair for pair in headers if known[pair[0]]]
+        except KeyError:
+            return [pair for pair in headers if self._learn(pair[0])]
 
     def _learn(self, name: bytes) -> bool:
+        verdict = self._verdicts.get(name)
+        if verdict is not None:
+            return verdict
         verdict = self._judge(name)
         if len(self._verdicts) < _VERDICTS:
             self._verdicts[name] = verdict

@@ -13,22 +13,23 @@ _MOST = 1024
 
 
 class Cooldown:
-    """Until when each is left alone, by name and model. Empty, and false, while nobody cools down."""
+    """Until when each is left alone.
 
-    __slots__ = ("_until",)
+    Attributes:
+        ends: by name and model; empty while nobody cools down. To be read only.
+    """
+
+    __slots__ = ("ends",)
 
     def __init__(self) -> None:
-        self._until: dict[tuple[str, str], float] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._until)
+        self.ends: dict[tuple[str, str], float] = {}
 
     def begin(self, name: str, model: str, until: float, now: float) -> None:
         """A later end stands: who was told of two limits keeps to both."""
-        if len(self._until) >= _MOST:
+        if len(self.ends) >= _MOST:
             self._prune(now)
         key = (name, model)
-        self._until[key] = max(until, self._until.get(key, 0.0))
+        self.ends[key] = max(until, self.ends.get(key, 0.0))
 
     def until(self, name: str, model: str, now: float) -> float:
         """When ``name`` may be asked for ``model`` again; 0 if it may be now."""
@@ -36,17 +37,17 @@ class Cooldown:
 
     def entries(self, name: str, now: float) -> dict[str, float]:
         """Seconds left by model."""
-        return {model: until - now for (who, model), until in self._until.items() if who == name and until > now}
+        return {model: until - now for (who, model), until in self.ends.items() if who == name and until > now}
 
     def _look(self, name: str, model: str, now: float) -> float:
-        until = self._until.get((name, model), 0.0)
+        until = self.ends.get((name, model), 0.0)
         if until and until <= now:
-            del self._until[name, model]
+            del self.ends[name, model]
             return 0.0
         return until
 
     def _prune(self, now: float) -> None:
-        self._until = {key: until for key, until in self._until.items() if until > now}
-        if len(self._until) >= _MOST:
-            soonest = min(self._until, key=self._until.__getitem__)
-            del self._until[soonest]
+        self.ends = {key: until for key, until in self.ends.items() if until > now}
+        if len(self.ends) >= _MOST:
+            soonest = min(self.ends, key=self.ends.__getitem__)
+            del self.ends[soonest]

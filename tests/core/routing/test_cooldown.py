@@ -5,11 +5,11 @@ from asgi_llm.routing.cooldown import ANY_MODEL, Cooldown
 
 def test_it_lasts_until_its_end_and_is_forgotten() -> None:
     cooldown = Cooldown()
-    assert not cooldown
+    assert not cooldown.ends
     cooldown.begin("a", "m", 10, 0)
-    assert cooldown
+    assert cooldown.ends
     assert (cooldown.until("a", "m", 9.9), cooldown.until("a", "m", 10)) == (10, 0)
-    assert not cooldown
+    assert not cooldown.ends
 
 
 def test_other_models_and_others_are_not_meant() -> None:
