@@ -102,6 +102,12 @@ HTTPX_ROOMS = (
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
+        # what the stores of a host are made of
+        "asgi_llm.metering.row",
+        *(
+            f"asgi_llm.stores.{name}"
+            for name in ("host", "keys", "ledger", "owner", "quotas", "responses", "scope", "signatures")
+        ),
         "asgi_llm",
         "asgi_llm.cli",
         "asgi_llm.client.bridge",
