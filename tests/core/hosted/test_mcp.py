@@ -235,7 +235,9 @@ async def test_max_tool_calls(open_sdk: Any, speaks: Any, mcp_url: str) -> None:
 
 
 async def test_a_later_round_that_fails_breaks_the_answer_off(open_sdk: Any, mcp_url: str) -> None:
-    async with ScriptedUpstream(chat_stream(calls=[SUM]), chat_error(400, "no more")) as upstream:
+    async with ScriptedUpstream() as upstream:
+        upstream.push(chat_stream(calls=[SUM]))
+        upstream.push(chat_error(400, "no more"))
         client = await open_sdk(upstream, mcp=servers(mcp_url))
         stream = await client.responses.create(model="m", input="x", tools=[tool()], stream=True)
         events = [event async for event in stream]
