@@ -25,7 +25,8 @@ async def ask_again(
     good = 200 <= response.status < 300
     result = "ok" if good else Cause.STATUS.value
     key = exchange.attempts[-1].key  # of the first round, whose request this is
-    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, response.status, key),)
+    told = Attempt(worker.target, worker.name, result, seconds, response.status, key, response.resent)
+    exchange.attempts += (told,)
     if good:
         return response
     try:
