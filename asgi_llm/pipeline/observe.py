@@ -13,6 +13,7 @@ from asgi_llm.dialects.onset import Onset
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.runtime import Runtime
+from asgi_llm.telemetry.access_log import as_json, as_text, fields
 from asgi_llm.telemetry.record import AttemptRecord, ExchangeRecord, operation_of, provider_of
 from asgi_llm.upstream.interface import UpstreamRequest
 
@@ -22,9 +23,10 @@ from .transcript import transcript
 if TYPE_CHECKING:
     from asgi_llm.telemetry.tracing import Trace, Tracing
 
-__all__ = ["begin_trace", "begin_watch", "note_answer", "observe", "record_of", "traced"]
+__all__ = ["access", "begin_trace", "begin_watch", "note_answer", "observe", "record_of", "traced"]
 
 logger = logging.getLogger("asgi_llm")
+access = logging.getLogger("asgi_llm.access")
 
 Attributes = dict[str, str | int | float | bool | list[str]]
 
@@ -64,12 +66,14 @@ def begin_watch(
 def observe(runtime: Runtime, exchange: Exchange) -> None:
     """Tells of ``exchange``, which is over. Synchronous, never waits, never raises: libraries of others are called."""
     telemetry = runtime.telemetry
-    assert telemetry is not None  # noqa: S101  # settle() asked
     try:
         record = record_of(exchange)
-        telemetry.meters.settled(record)
-        if telemetry.tracing is not None:
-            _end_trace(telemetry.tracing, exchange, record)
+        if telemetry is not None:
+            telemetry.meters.settled(record)
+            if telemetry.tracing is not None:
+                _end_trace(telemetry.tracing, exchange, record)
+        if access.isEnabledFor(logging.INFO):
+            _log(record, as_object=runtime.blueprint.settings.telemetry.log == "json")
     except Exception:
         logger.exception("telemetry failed for request %s", exchange.id)
 
@@ -78,6 +82,11 @@ def note_answer(runtime: Runtime, endpoint: str, status: int) -> None:
     """Counts an answer that took no exchange through the pipeline; ``status`` 0 if the caller did not stay for it."""
     if runtime.telemetry is not None and status:
         runtime.telemetry.meters.answered(endpoint, status)
+
+
+def _log(record: ExchangeRecord, *, as_object: bool) -> None:
+    known = fields(record)
+    access.info("%s", as_json(known) if as_object else as_text(known), extra={"exchange": known})
 
 
 def record_of(exchange: Exchange) -> ExchangeRecord:
@@ -97,9 +106,11 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         stream=exchange.stream,
         tenant=identity.tenant,
         subject=identity.subject,
+        key_id=identity.key_id,
         target=leg.crew.target.name if leg is not None else "",
         provider=leg.crew.target.provider.name if leg is not None else "",
         served=leg.model if leg is not None else "",
+        worker=exchange.attempts[-1].worker if exchange.attempts else "",
         mode=leg.mode if leg is not None else "",
         rung=exchange.plan.resolution.rung if exchange.plan is not None else "",
         why=exchange.why,
@@ -111,6 +122,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         cache_write=usage.written if usage is not None else 0,
         reasoning=(usage.reasoning or 0) if usage is not None else 0,
         attempts=tuple(AttemptRecord(one.target, one.result, one.seconds) for one in exchange.attempts),
+        trace_id=exchange.trace.id if exchange.trace is not None else None,
     )
 
 
