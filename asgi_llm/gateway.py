@@ -94,6 +94,8 @@ class Gateway:
         self.keys = KeyDesk(lambda: self.runtime().keyring)
         self._kept = Memories(MemoryResponses(), MemorySignatures())
         self._blueprint = self._compile(self.settings)
+        if self._blueprint.telemetry is not None:
+            self._blueprint.telemetry.take_effect()
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.fleet = FleetAdmin(lambda: self.runtime().fleet)
         self._retired: set[Runtime] = set()
@@ -106,6 +108,8 @@ class Gateway:
         ]
         targets = compile_targets(settings, self._transports)
         prices = compile_prices(settings, targets)
+        telemetry = open_telemetry(settings, self._meters)
+        billed = None if telemetry is None else self._meters.billed
         return Blueprint(
             settings=settings,
             targets=targets,
@@ -114,13 +118,13 @@ class Gateway:
             sinks=self._sinks,
             prices=prices,
             open_database=database_opener(settings.store),
-            open_ledger=ledger_opener(settings, prices, self._ledger),
+            open_ledger=ledger_opener(settings, prices, self._ledger, billed),
             boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted),
             open_keys=keys_opener(settings, self._issued),
             open_history=history_opener(settings, self._kept),
-            telemetry=open_telemetry(settings, self._meters),
+            telemetry=telemetry,
             hooks=self._hooks,
         )
 
@@ -176,6 +180,8 @@ class Gateway:
         loaded = Settings.load(source)
         blueprint, table = self._compile(loaded), open_table(loaded)
         self._source, self.settings, self._blueprint, self.asgi.table = source, loaded, blueprint, table
+        if blueprint.telemetry is not None:
+            blueprint.telemetry.take_effect()
         for loop in list(self._runtimes):
             if loop is _running_loop():
                 self._replace(loop)

@@ -12,7 +12,7 @@ from asgi_llm.stores.ledger import Ledger
 from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.writer import LedgerWriter
 
-from .account import Accounts, Draft
+from .account import Accounts, Billed, Draft
 
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
@@ -48,9 +48,10 @@ def _listings(targets: Mapping[str, Target]) -> dict[str, Listing]:
 
 
 def ledger_opener(
-    settings: Settings, prices: Prices, memory: MemoryLedger
+    settings: Settings, prices: Prices, memory: MemoryLedger, billed: Billed | None = None
 ) -> "Callable[[Database | None], LedgerWriter[Draft]] | None":
     """What opens the ledger of an event loop; None where none is kept. One in ``memory`` is shared by all loops.
+    ``billed`` is told what requests cost.
 
     Raises:
         ConfigError: it is to be kept where nobody can.
@@ -66,7 +67,7 @@ def ledger_opener(
         raise ConfigError([Problem("store.url", "django is for gateways inside a Django site; here it is none")])
 
     def open_writer(database: "Database | None") -> LedgerWriter[Draft]:
-        accounts = Accounts(prices, tools=kept.tools)
+        accounts = Accounts(prices, tools=kept.tools, billed=billed)
         found = LEDGERS[url]() if url in LEDGERS else open_ledger(database, memory)
         return LedgerWriter(found, kept, accounts.rows)
 

@@ -13,7 +13,7 @@ from .histogram import DURATION, FIRST_TOKEN, PER_TOKEN, TOKENS, Bounds, Histogr
 from .names import Names
 from .record import ExchangeRecord, operation_of, provider_of
 
-__all__ = ["Meters"]
+__all__ = ["Meters", "Sink"]
 
 Labels = tuple[str, ...]
 _CODES = 100
@@ -40,12 +40,15 @@ class Meters:
 
     Attributes:
         recent: the last failed exchanges, the latest at the end.
-        counts: whether time series are kept, not only what is recent.
+        totals: exchanges, those of them that did not end well, tokens of input, tokens of output.
     """
 
     def __init__(self, models: int = 100, users: int = 0, known: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._codes = Names(_CODES)
+        self._models = Names(models)
+        self._users = Names(users)
+        self._by_users = False
         self._requests: dict[Labels, float] = {}
         self._errors: dict[Labels, float] = {}
         self._attempts: dict[Labels, float] = {}
@@ -53,6 +56,8 @@ class Meters:
         self._whys: dict[Labels, float] = {}
         self._user_requests: dict[Labels, float] = {}
         self._user_tokens: dict[Labels, float] = {}
+        self._costs: dict[Labels, float] = {}
+        self._unpriced: dict[Labels, float] = {}
         self._parts: dict[Labels, float] = {}
         self._tokens: dict[Labels, Histogram] = {}
         self._durations: dict[Labels, Histogram] = {}
@@ -66,8 +71,9 @@ class Meters:
 
     def limit(self, models: int, users: int, known: Iterable[str]) -> None:
         """Goes by other settings from now on. What was counted stays."""
-        self._models = Names(models, known)
-        self._users = Names(users) if users else None
+        self._models.limit(models, known)
+        self._users.limit(users)
+        self._by_users = users > 0
 
     def pass_on(self, *sinks: Sink) -> None:
         """Who else is told of every exchange, with its labels; in place of those before."""
@@ -85,6 +91,15 @@ class Meters:
         outcome = "ok" if status < 400 else "client_error" if status < 500 else "internal_error"
         with self._lock:
             _add(self._requests, (endpoint, "", "", "", "false", outcome, str(status)))
+
+    def billed(self, target: str, model: str, cost: int | None) -> None:
+        """What a request cost, in micro-dollars; None where nobody knows. Told when the ledger has worked it out."""
+        with self._lock:
+            labels = (target, self._models.label(model, proven=False))
+            if cost is None:
+                _add(self._unpriced, labels)
+            else:
+                _add(self._costs, labels, cost / 1e6)
 
     def _count(self, record: ExchangeRecord) -> Labels:
         ok = record.outcome == "ok"
@@ -131,7 +146,7 @@ class Meters:
             _observe(self._first, call, FIRST_TOKEN, record.first_token)
         if (each := record.per_token) is not None:
             _observe(self._each, call, PER_TOKEN, each)
-        if self._users is not None:
+        if self._by_users:
             user = self._users.label(f"{record.tenant}/{record.subject}", proven=record.outcome == "ok")
             _add(self._user_requests, (user, record.outcome))
             for kind, amount in record.tokens():
@@ -165,9 +180,18 @@ class Meters:
                 Family.counter(
                     "asgi_llm_choices", "Why the worker was asked that served.", ("target", "why"), self._whys
                 ),
+                Family.counter(
+                    "asgi_llm_cost_dollars", "What requests cost, by the ledger.", ("target", "model"), self._costs
+                ),
+                Family.counter(
+                    "asgi_llm_unpriced_requests",
+                    "Requests whose price it does not know.",
+                    ("target", "model"),
+                    self._unpriced,
+                ),
                 *self._conventional(),
             ]
-            if self._users is not None:
+            if self._by_users:
                 found += self._by_user()
         return found
 

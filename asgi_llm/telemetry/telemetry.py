@@ -5,9 +5,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import ConfigError, Problem
-from asgi_llm.settings import Settings
+from asgi_llm.settings import Settings, TelemetrySettings
 
-from .meters import Meters
+from .meters import Meters, Sink
 
 if TYPE_CHECKING:
     from .tracing import Tracing
@@ -18,11 +18,21 @@ __all__ = ["Telemetry", "open_telemetry"]
 class Telemetry:
     """What a runtime tells. ``meters`` outlive a change of settings; ``tracing`` is None where there are no traces."""
 
-    __slots__ = ("meters", "tracing")
+    __slots__ = ("_settings", "_sinks", "meters", "tracing")
 
-    def __init__(self, meters: Meters, tracing: "Tracing | None" = None) -> None:
+    def __init__(
+        self, settings: Settings, meters: Meters, tracing: "Tracing | None" = None, sinks: tuple[Sink, ...] = ()
+    ) -> None:
+        self._settings = settings
+        self._sinks = sinks
         self.meters = meters
         self.tracing = tracing
+
+    def take_effect(self) -> None:
+        """The settings are in force: what the meters go by are theirs."""
+        wanted = self._settings.telemetry
+        self.meters.limit(wanted.models, wanted.users, _known_models(self._settings))
+        self.meters.pass_on(*self._sinks)
 
 
 def open_telemetry(settings: Settings, meters: Meters) -> Telemetry | None:
@@ -36,18 +46,18 @@ def open_telemetry(settings: Settings, meters: Meters) -> Telemetry | None:
         raise ConfigError(problems)
     if not (wanted.metrics or wanted.otel or wanted.traces or settings.dashboard.enabled):
         return None
-    meters.limit(wanted.models, wanted.users, _known_models(settings))
-    tracing = None
-    meters.pass_on()
+    sinks: tuple[Sink, ...] = ()
     if wanted.otel:
         from .instruments import Instruments
 
-        meters.pass_on(Instruments().record)
-    if wanted.traces:
-        from .tracing import Tracing
+        sinks = (Instruments().record,)
+    return Telemetry(settings, meters, _tracing(wanted) if wanted.traces else None, sinks)
 
-        tracing = Tracing(content=wanted.content)
-    return Telemetry(meters, tracing)
+
+def _tracing(wanted: TelemetrySettings) -> "Tracing":
+    from .tracing import Tracing
+
+    return Tracing(content=wanted.content)
 
 
 def _missing(settings: Settings) -> Iterator[Problem]:

@@ -72,11 +72,18 @@ class CacheAwareOptions:
 
 
 class CacheAware(Policy):
-    __slots__ = ("_clock", "_joined", "_options", "_owners", "tree")
+    """Attributes:
+    followed: how many choices went by what a worker has seen, and how many did not.
+    shares: the sum of the largest shares that any worker had seen, over all choices.
+    """
+
+    __slots__ = ("_clock", "_joined", "_options", "_owners", "followed", "shares", "tree")
 
     def __init__(self, options: CacheAwareOptions | None = None, *, clock: Clock) -> None:
         self._options = options = options or CacheAwareOptions()
         self._clock = clock
+        self.followed = [0, 0]
+        self.shares = 0.0
         self._owners = Rendezvous()
         self._joined: dict[str, float] = {}
         self.tree = Radix(max_prints=options.max_prints, max_nodes=options.max_nodes, max_holders=options.max_holders)
@@ -91,8 +98,11 @@ class CacheAware(Policy):
         seen = [matched.get(candidate.key, 0) for candidate in candidates]
         shares = [characters(prints, opening) / length for prints in seen]
         share = max(shares)
+        self.shares += share
         if share > self._options.threshold and (share >= NEARLY_ALL or max(seen) >= opening_prints(opening)):
+            self.followed[0] += 1
             return self._best(candidates, shares, facts)
+        self.followed[1] += 1
         fit = within_bound(candidates, self._options.load_factor, self._options.spare)
         return self._owners.pick(fit, opening_key(facts))
 
