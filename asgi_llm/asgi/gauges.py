@@ -91,17 +91,17 @@ def _of_caches(crews: list[Crew]) -> Iterator[Family]:
             for way, count in zip(("cache", "owner"), policy.followed, strict=True):
                 choices[name, way] = choices.get((name, way), 0) + count
     if choices:
-        yield Family.counter(
+        yield Family.total(
             "asgi_llm_cache_aware_choices",
             "Workers chosen by what they have seen of the text (cache), or whose it is (owner).",
             ("target", "by"),
-            choices,
+            choices.items(),
         )
-        yield Family.counter(
+        yield Family.total(
             "asgi_llm_cache_aware_share",
             "The share of each text that a worker had seen, added up.",
             ("target",),
-            shares,
+            shares.items(),
         )
 
 
@@ -117,4 +117,4 @@ def _of_stores(runtimes: list[Runtime]) -> Iterator[Family]:
         dropped: dict[Labels, float] = {(): float(sum(ledger.dropped for ledger in ledgers))}
         yield Family.gauge("asgi_llm_ledger_queue", "Rows that wait to be written.", (), [((), rows)])
         yield Family.gauge("asgi_llm_ledger_failing", "Whether they cannot be.", (), [((), failing)])
-        yield Family.counter("asgi_llm_ledger_dropped_rows", "Rows that were lost.", (), dropped)
+        yield Family.total("asgi_llm_ledger_dropped_rows", "Rows that were lost.", (), dropped.items())

@@ -183,7 +183,7 @@ async def test_callers_cannot_make_labels_without_end() -> None:
     assert models == {"other", *(f"junk-{number}" for number in range(20, 25))}
     assert found.value("asgi_llm_requests_total") == 50
     users = {sample.labels["user"] for sample in found.samples("asgi_llm_user_tokens_total")}
-    assert users == {"other", "default/user-20", "default/user-21", "default/user-22"}
+    assert users == {"other", "user-20", "user-21", "user-22"}
 
 
 async def test_labels_with_odd_characters_are_told_as_they_are() -> None:
