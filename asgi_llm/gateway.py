@@ -14,10 +14,12 @@ from asgi_llm.asgi.app import GatewayApp
 from asgi_llm.asgi.gauges import families as gauges
 from asgi_llm.client.call import Door
 from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
+from asgi_llm.client.judge import judge
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
+from asgi_llm.guards.opening import compile_guards
 from asgi_llm.history.opening import Memories, history_opener
 from asgi_llm.hooks import Hook, check_hooks, overrides
 from asgi_llm.identity import Identity
@@ -28,6 +30,7 @@ from asgi_llm.quotas.rules import compile_rules
 from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
+from asgi_llm.stores.host import host_stores
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.memory.keys import MemoryKeys
@@ -107,7 +110,8 @@ class Gateway:
             for route in settings.routes
         ]
         targets = compile_targets(settings, self._transports)
-        prices = compile_prices(settings, targets)
+        host = host_stores(settings.store)
+        prices = compile_prices(settings, targets, host)
         telemetry = open_telemetry(settings, self._meters)
         billed = None if telemetry is None else self._meters.billed
         return Blueprint(
@@ -118,14 +122,14 @@ class Gateway:
             sinks=self._sinks,
             prices=prices,
             open_database=database_opener(settings.store),
-            open_ledger=ledger_opener(settings, prices, self._ledger, billed),
+            open_ledger=ledger_opener(settings, prices, self._ledger, host, billed),
             boards=self._boards,
             rules=compile_rules(settings.quotas),
-            open_quotas=quotas_opener(settings, self._counted),
-            open_keys=keys_opener(settings, self._issued),
-            open_history=history_opener(settings, self._kept),
+            open_quotas=quotas_opener(settings, self._counted, host),
+            open_keys=keys_opener(settings, self._issued, host),
+            open_history=history_opener(settings, self._kept, host),
+            hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
             telemetry=telemetry,
-            hooks=self._hooks,
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:

@@ -13,6 +13,7 @@ from asgi_llm.errors import ConfigError, Problem
 from .access import AccessSettings
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .guards import GuardSettings
 from .ledger import LedgerSettings
 from .media import MediaSettings
 from .prices import PricesSettings
@@ -54,6 +55,7 @@ class Settings(Model):
     state: StateSettings = StateSettings()
     access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
+    guards: tuple[GuardSettings, ...] = ()
     telemetry: TelemetrySettings = TelemetrySettings()
     dashboard: DashboardSettings = DashboardSettings()
 

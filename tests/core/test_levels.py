@@ -35,6 +35,7 @@ LEVELS = {
     "providers": 4,
     "upstream": 4,
     "fleet": 5,
+    "guards": 5,
     "hooks": 5,
     "keys": 5,
     "quotas": 5,
@@ -69,6 +70,7 @@ SIBLINGS = {
     ("stores", "metering"): "the ledger keeps the rows that metering defines",
     ("doctor", "asgi"): "asks for what the edge's own endpoint says",
     ("openapi", "endpoints"): "the schema describes the endpoints",
+    ("guards", "hooks"): "a guard is a hook that is made of settings",
     ("history", "exchange"): "what is remembered goes into a request and comes out of its answer",
     ("history", "pipeline"): "a conversation is fitted to each leg of the plan",
     ("history", "runtime"): "it belongs to the loop's runtime, and tidies up in tasks of it",
@@ -93,6 +95,12 @@ HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.t
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
+        # what the stores of a host are made of
+        "asgi_llm.metering.row",
+        *(
+            f"asgi_llm.stores.{name}"
+            for name in ("host", "keys", "ledger", "owner", "quotas", "responses", "scope", "signatures")
+        ),
         "asgi_llm",
         "asgi_llm.cli",
         "asgi_llm.client.bridge",
