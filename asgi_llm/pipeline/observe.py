@@ -28,6 +28,9 @@ __all__ = ["access", "begin_trace", "begin_watch", "note_answer", "observe", "re
 logger = logging.getLogger("asgi_llm")
 access = logging.getLogger("asgi_llm.access")
 
+_LONGEST = 200
+"""Characters of a model's name that are told."""
+
 Attributes = dict[str, str | int | float | bool | list[str]]
 
 
@@ -93,13 +96,13 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
     leg, usage, onset, ended = exchange.leg, exchange.usage, exchange.onset, exchange.ended
     assert ended is not None  # noqa: S101  # settle() filled it in
     began = onset.at if onset is not None else None
-    identity, envelope = exchange.identity, exchange.envelope
+    identity = exchange.identity
     return ExchangeRecord(
         id=exchange.id,
         at=time.time(),
         endpoint=exchange.endpoint,
         dialect=exchange.dialect.name,
-        model=envelope.model if envelope is not None else exchange.named,
+        model=_model(exchange),
         outcome=exchange.outcome or "internal_error",
         status=exchange.status,
         seconds=ended - exchange.started,
@@ -109,7 +112,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         key_id=identity.key_id,
         target=leg.crew.target.name if leg is not None else "",
         provider=leg.crew.target.provider.name if leg is not None else "",
-        served=leg.model if leg is not None else "",
+        served=leg.model[:_LONGEST] if leg is not None else "",
         worker=exchange.attempts[-1].worker if exchange.attempts else "",
         mode=leg.mode if leg is not None else "",
         rung=exchange.plan.resolution.rung if exchange.plan is not None else "",
@@ -136,24 +139,30 @@ def _end_trace(tracing: "Tracing", exchange: Exchange, record: ExchangeRecord) -
         attributes |= transcript(exchange, trace.said)
     error = record.error if record.outcome != "ok" else None
     trace.end(_span_name(exchange), attributes, error or (None if record.outcome == "ok" else record.outcome))
+    exchange.trace = None  # others may keep the exchange for a while
 
 
 def _span_name(exchange: Exchange) -> str:
     operation = operation_of(exchange.endpoint)
-    model = exchange.envelope.model if exchange.envelope is not None else exchange.named
+    model = _model(exchange)
     return f"{operation} {model}" if model else operation
+
+
+def _model(exchange: Exchange) -> str:
+    """As the caller named it, who may have done so at any length."""
+    return (exchange.envelope.model if exchange.envelope is not None else exchange.named)[:_LONGEST]
 
 
 def _asked(exchange: Exchange) -> Attributes:
     """What is known when it begins, so that samplers can go by it."""
-    plan, envelope = exchange.plan, exchange.envelope
+    plan, model = exchange.plan, _model(exchange)
     found: Attributes = {
         "gen_ai.operation.name": operation_of(exchange.endpoint),
         "asgi_llm.request.id": exchange.id,
         "asgi_llm.endpoint": exchange.endpoint,
     }
-    if envelope is not None and envelope.model:
-        found["gen_ai.request.model"] = envelope.model
+    if model:
+        found["gen_ai.request.model"] = model
     if plan is not None and plan.legs:
         found["gen_ai.provider.name"] = provider_of(plan.legs[0].crew.target.provider.name)
     return found

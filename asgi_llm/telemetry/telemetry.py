@@ -1,12 +1,13 @@
 """All that is told of exchanges, put together from the settings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.settings import Settings, TelemetrySettings
 
+from .family import Family
 from .meters import Meters, Sink
 
 if TYPE_CHECKING:
@@ -15,14 +16,25 @@ if TYPE_CHECKING:
 __all__ = ["Telemetry", "open_telemetry"]
 
 
-class Telemetry:
-    """What a runtime tells. ``meters`` outlive a change of settings; ``tracing`` is None where there are no traces."""
+Expose = Callable[[Iterable[Family], str], tuple[bytes, str]]
+"""Families and what the reader accepts -> text and its content type."""
 
-    __slots__ = ("_settings", "_sinks", "meters", "tracing")
+
+class Telemetry:
+    """What a runtime tells. ``meters`` outlive a change of settings; ``tracing`` is None where there are no traces, and
+    ``expose``, which writes metrics as Prometheus reads them, where it does not."""
+
+    __slots__ = ("_settings", "_sinks", "expose", "meters", "tracing")
 
     def __init__(
-        self, settings: Settings, meters: Meters, tracing: "Tracing | None" = None, sinks: tuple[Sink, ...] = ()
+        self,
+        settings: Settings,
+        meters: Meters,
+        tracing: "Tracing | None" = None,
+        expose: Expose | None = None,
+        sinks: tuple[Sink, ...] = (),
     ) -> None:
+        self.expose = expose
         self._settings = settings
         self._sinks = sinks
         self.meters = meters
@@ -51,7 +63,14 @@ def open_telemetry(settings: Settings, meters: Meters) -> Telemetry | None:
         from .instruments import Instruments
 
         sinks = (Instruments().record,)
-    return Telemetry(settings, meters, _tracing(wanted) if wanted.traces else None, sinks)
+    tracing = _tracing(wanted) if wanted.traces else None
+    return Telemetry(settings, meters, tracing, _expose() if wanted.metrics else None, sinks)
+
+
+def _expose() -> Expose:
+    from .prometheus import exposed
+
+    return exposed
 
 
 def _tracing(wanted: TelemetrySettings) -> "Tracing":
