@@ -46,7 +46,7 @@ def _is_repetition(item: pytest.Item) -> bool:
     servers = {"postgres_server", "postgres_url", "redis_server", "redis_url"}
     given: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     return not servers.isdisjoint(getattr(item, "fixturenames", ())) or any(
-        kind in ("postgresql", "redis") for kind in given.values() if isinstance(kind, str)
+        kind in {"postgresql", "redis", *servers} for kind in given.values() if isinstance(kind, str)
     )
 
 

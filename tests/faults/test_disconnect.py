@@ -187,6 +187,8 @@ async def test_draining_reads_on_for_the_usage(caller: str, upstream_dialect: st
             await exchange.next_chunk()
         await asyncio.sleep(0.08)
         exchange.disconnect()
+        for _ in range(50):  # that is heard before the upstream says more
+            await asyncio.sleep(0)
         release.set()
         await exchange.finished()
         assert not upstream.requests[0].disconnected.is_set()

@@ -410,20 +410,24 @@ async def test_an_upload_that_stalls_is_idle_and_one_that_crawls_is_not(http1, s
         await peer.reader.readuntil(b"\r\n\r\n")
         if peer.number == 1:
             await asyncio.sleep(30)
+        begun = asyncio.get_running_loop().time()
         peer.writer.get_extra_info("socket").setsockopt(1, 8, 65536)
         left = 12_000_000
         while left:
             left -= len(await peer.reader.read(400_000))
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.015)
+        crawled.append(asyncio.get_running_loop().time() - begun)
         await peer.say(OK)
         await peer.gone()
 
-    limits = Timeouts(idle=0.3, first_byte=0.3)
+    crawled: list[float] = []
+    limits = Timeouts(idle=1, first_byte=30)
     async with serve(script, limit=1024) as server, http1.client(server.url, timeouts=limits) as client:
         with pytest.raises(UpstreamError) as caught:
             await client.send(ask(b"x" * 30_000_000))
         assert caught.value.cause is Cause.IDLE_TIMEOUT
         assert await whole(await client.send(ask(b"x" * 12_000_000))) == b"ok"
+        assert crawled[0] > limits.idle
 
 
 async def test_no_connection_is_unreachable(backend, serve, ask, leakless):
