@@ -95,6 +95,10 @@ HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.t
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
+        # what a host's admin shows and does by itself
+        "asgi_llm.history.vault",
+        "asgi_llm.keys.issue",
+        "asgi_llm.quotas.rules",
         # what the stores of a host are made of
         "asgi_llm.metering.row",
         *(
