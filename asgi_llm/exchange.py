@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asgi_llm.fleet.worker import Worker
     from asgi_llm.pipeline.inspection import Inspection
     from asgi_llm.pipeline.plan import Leg, Plan
+    from asgi_llm.pipeline.recall import Recall
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
     from asgi_llm.telemetry.tracing import Trace
@@ -161,7 +162,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
     ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
-    ``inspection`` is what shows the answer to hooks, where there are such.
+    ``inspection`` is what shows the answer to hooks, where there are such; ``recall`` what the cache of answers knows.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     ``onset`` knows when its stream began to speak, ``trace`` its spans; None where nobody asks for them.
     """
@@ -178,6 +179,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     request: Request | None = None
     continuation: Fitting | None = None
     inspection: "Inspection | None" = None
+    recall: "Recall | None" = None
     fetched: bool = False
     forward: Forward | None = None
     plan: "Plan | None" = None

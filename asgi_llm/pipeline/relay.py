@@ -30,6 +30,7 @@ from .observe import begin_watch
 from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
+from .recall import copied, keep
 from .refuse import in_form
 from .rounds import Rounds, open_rounds
 
@@ -54,6 +55,8 @@ async def relay(
         caller, watched = watch(caller)
     if exchange.inspection is not None:
         exchange.inspection.begin(exchange, leg)
+    if runtime.cache is not None and exchange.recall is not None:
+        reply = copied(runtime.cache, exchange, leg, reply)
     try:
         rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
         if leg.forwarded is not None:
@@ -85,6 +88,8 @@ async def relay(
         exchange.outcome = "disconnected" if caller.missed else "ok"
         if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
             exchange.outcome, exchange.error_code = "denied", refusal.code
+        if runtime.cache is not None and exchange.recall is not None:
+            runtime.spawn(keep(runtime.cache, exchange, leg, reply), "keeping of an answer")
 
 
 async def _relay_forwarded(
