@@ -122,7 +122,8 @@ Told = Usage | Callable[[], Usage | None] | None
 
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
-    not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several."""
+    not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several. ``resent``:
+    it was sent twice, since the worker had closed the idle connection that it was sent on first."""
 
     target: str
     worker: str
@@ -130,6 +131,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     seconds: float
     status: int | None = None
     key: int | None = None
+    resent: bool = False
 
 
 class Fitting(Protocol):

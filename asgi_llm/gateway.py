@@ -31,6 +31,7 @@ from asgi_llm.quotas.rules import compile_rules
 from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
+from asgi_llm.stores.host import host_stores
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.answers import MemoryAnswers
 from asgi_llm.stores.memory.boards import MemoryBoards
@@ -110,7 +111,8 @@ class Gateway:
             for route in settings.routes
         ]
         targets = compile_targets(settings, self._transports)
-        prices = compile_prices(settings, targets)
+        host = host_stores(settings.store)
+        prices = compile_prices(settings, targets, host)
         return Blueprint(
             settings=settings,
             targets=targets,
@@ -119,12 +121,12 @@ class Gateway:
             sinks=self._sinks,
             prices=prices,
             open_database=database_opener(settings.store),
-            open_ledger=ledger_opener(settings, prices, self._ledger),
+            open_ledger=ledger_opener(settings, prices, self._ledger, host),
             boards=self._boards,
             rules=compile_rules(settings.quotas),
-            open_quotas=quotas_opener(settings, self._counted),
-            open_keys=keys_opener(settings, self._issued),
-            open_history=history_opener(settings, self._kept),
+            open_quotas=quotas_opener(settings, self._counted, host),
+            open_keys=keys_opener(settings, self._issued, host),
+            open_history=history_opener(settings, self._kept, host),
             open_cache=_cache_opener(settings, self._answers),
             hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
             telemetry=open_telemetry(settings, self._meters),

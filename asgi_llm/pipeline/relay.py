@@ -20,6 +20,7 @@ from asgi_llm.neutral.grammar import GrammarError
 from asgi_llm.neutral.response import Response
 from asgi_llm.runtime import Runtime
 
+from .ask import learn
 from .attempt import Reply
 from .cancellation import forget_cancellation
 from .forward import sign_ids
@@ -151,7 +152,11 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
     exchange.outcome = "interrupted"
     exchange.error_code = error.code
     exchange.worker = None
-    worker.failed(error, runtime.loop.time(), exchange.facts, exchange.probe)
+    now = runtime.loop.time()
+    worker.failed(error, now, exchange.facts, exchange.probe)
+    assert exchange.leg is not None  # noqa: S101  # attempt() filled it in
+    key = next((told.key for told in reversed(exchange.attempts) if told.result == "ok"), None)
+    learn(exchange.leg, worker, key, error, now)
 
 
 def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | None) -> bytes:

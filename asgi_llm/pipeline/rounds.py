@@ -137,7 +137,7 @@ class Rounds:
         good = 200 <= response.status < 300
         result = "ok" if good else Cause.STATUS.value
         key = self._exchange.attempts[-1].key  # of the first round, whose request this is
-        told = Attempt(self._worker.target, self._worker.name, result, seconds, response.status, key)
+        told = Attempt(self._worker.target, self._worker.name, result, seconds, response.status, key, response.resent)
         self._exchange.attempts += (told,)
         if not good:
             raise self._leg.dialect.decode_error(response.status, response.headers, await self._rest())

@@ -10,6 +10,7 @@ from asgi_llm.settings import Settings, StateSettings, StoreSettings
 
 from .answers import AnswerStore
 from .boards import Boards
+from .host import HOST_CACHES, HostStores
 from .keys import KeyStore
 from .memory.answers import MemoryAnswers
 from .memory.keys import MemoryKeys
@@ -19,23 +20,10 @@ from .quotas import QuotaStore
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
 
-__all__ = [
-    "ANSWER_STORES",
-    "KEY_STORES",
-    "QUOTA_STORES",
-    "answers_opener",
-    "boards_opener",
-    "database_opener",
-    "keys_opener",
-    "quotas_opener",
-]
+__all__ = ["answers_opener", "boards_opener", "database_opener", "keys_opener", "quotas_opener"]
 
 QuotasOpener = Callable[["Database | None"], QuotaStore]
 KeysOpener = Callable[["Database | None"], KeyStore]
-ANSWER_STORES: dict[str, Callable[[], AnswerStore]] = {}
-KEY_STORES: dict[str, Callable[[], KeyStore]] = {}
-QUOTA_STORES: dict[str, Callable[[], QuotaStore]] = {}
-"""Stores of hosts, by the URL that stands for them in ``[store]`` (``django``): an integration puts its own here."""
 
 _NEEDS = {
     "sqlite": ("sql", ("sqlalchemy", "aiosqlite", "greenlet")),
@@ -84,9 +72,9 @@ def _redis_boards(address: str, prefix: str) -> Boards:
     return RedisBoards(open_redis(address), prefix)
 
 
-def quotas_opener(settings: Settings, memory: MemoryQuotas) -> QuotasOpener:
+def quotas_opener(settings: Settings, memory: MemoryQuotas, host: HostStores | None = None) -> QuotasOpener:
     """What opens the store of quotas for one event loop, given its database: on the Redis of ``[state]`` where there is
-    one, else in the database of ``[store]``, else in ``memory``, which outlives the settings.
+    one, else in the ``host``'s database or that of ``[store]``, else in ``memory``, which outlives the settings.
 
     Raises:
         ConfigError: what it needs is not installed.
@@ -95,7 +83,7 @@ def quotas_opener(settings: Settings, memory: MemoryQuotas) -> QuotasOpener:
     if address != "memory:":
         _need_redis()
         return partial(_redis_quotas, address, settings.state.prefix)
-    return partial(_local_quotas, memory, settings.store.address)
+    return partial(_local_quotas, memory, host)
 
 
 def _redis_quotas(address: str, prefix: str, _: "Database | None") -> QuotaStore:
@@ -105,9 +93,9 @@ def _redis_quotas(address: str, prefix: str, _: "Database | None") -> QuotaStore
     return RedisQuotas(open_redis(address), f"{prefix}:{{quotas}}:")
 
 
-def _local_quotas(memory: MemoryQuotas, address: str, database: "Database | None") -> QuotaStore:
-    if address in QUOTA_STORES:
-        return QUOTA_STORES[address]()
+def _local_quotas(memory: MemoryQuotas, host: HostStores | None, database: "Database | None") -> QuotaStore:
+    if host is not None:
+        return host.quotas()
     if database is None:
         return memory
     from .sql.quotas import SQLQuotas
@@ -129,9 +117,9 @@ def answers_opener(settings: Settings, memory: MemoryAnswers) -> Callable[[], An
         memory.most = cache.max_size
         return lambda: memory
     if address == "django":
-        if address not in ANSWER_STORES:
+        if address not in HOST_CACHES:
             raise ConfigError([Problem("cache.url", "django is for gateways inside a Django site; here it is none")])
-        return lambda: ANSWER_STORES[address]()
+        return HOST_CACHES[address]
     _need_redis("cache.url" if cache.address == address else "state.url")
     return partial(_redis_answers, address, f"{settings.state.prefix}:answers:")
 
@@ -143,16 +131,16 @@ def _redis_answers(address: str, prefix: str) -> AnswerStore:
     return RedisAnswers(open_redis(address), prefix)
 
 
-def keys_opener(settings: Settings, memory: MemoryKeys) -> KeysOpener | None:
+def keys_opener(settings: Settings, memory: MemoryKeys, host: HostStores | None = None) -> KeysOpener | None:
     """What opens the store of issued keys for one event loop, given its database; None where none are issued."""
     if settings.auth.issued is None:
         return None
-    return partial(_local_keys, memory, settings.store.address)
+    return partial(_local_keys, memory, host)
 
 
-def _local_keys(memory: MemoryKeys, address: str, database: "Database | None") -> KeyStore:
-    if address in KEY_STORES:
-        return KEY_STORES[address]()
+def _local_keys(memory: MemoryKeys, host: HostStores | None, database: "Database | None") -> KeyStore:
+    if host is not None:
+        return host.keys()
     if database is None:
         return memory
     from .sql.keys import SQLKeys

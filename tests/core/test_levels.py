@@ -95,12 +95,19 @@ HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.t
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
+        # what the stores of a host are made of
+        "asgi_llm.metering.row",
+        *(
+            f"asgi_llm.stores.{name}"
+            for name in ("host", "keys", "ledger", "owner", "quotas", "responses", "scope", "signatures")
+        ),
         "asgi_llm",
         "asgi_llm.cli",
         "asgi_llm.client.bridge",
         "asgi_llm.client.thread",
         "asgi_llm.endpoints",
         "asgi_llm.errors",
+        "asgi_llm.hooks",
         "asgi_llm.identity",
         "asgi_llm.openapi",
         "asgi_llm.settings",
