@@ -352,3 +352,39 @@ async def test_the_prompt_is_the_last_that_a_person_said(world: Any, turns: Any,
     from asgi_llm.neutral.request import Request
 
     assert last_prompt(Request(model="m", dialect="chat", turns=tuple(turns))) == prompt
+
+
+async def test_conversations_that_the_gateway_keeps_are_what_hooks_made_of_them(world: Any) -> None:
+    up = await world("chat", hooks=[Preface(), Shout()], responses={"stateful": True})
+    up.says("Hello")
+    first = await up.ask("responses", "one")
+    up.says("again")
+    second = await up.ask("responses", "two", previous_response_id=first.json["id"])
+    assert (first.text, second.text) == ("HELLO", "AGAIN")
+    told = [(message["role"], message["content"]) for message in up.asked()["messages"]]
+    assert told == [("system", "Be kind."), ("user", "one"), ("assistant", "HELLO"), ("user", "two")]
+
+
+async def test_what_runs_in_the_background_is_shown_to_hooks_once(world: Any) -> None:
+    watch = Watch()
+    up = await world("chat", hooks=[Preface(), watch], responses={"stateful": True})
+    up.says("Hello")
+    queued = await up.ask("responses", "one", background=True)
+    (run,) = up.gateway.runtime().history.runs.values()
+    await asyncio.wait_for(run.task, 10)
+    assert queued.json["status"] == "queued"
+    assert [message["content"] for message in up.asked()["messages"]] == ["Be kind.", "one"]
+    assert len(watch.asked) == 1
+    assert watch.texts == ["Hello"]
+
+
+async def test_a_conversation_that_is_only_named_is_not_changed_by_halves(world: Any) -> None:
+    class Turns(Hook):
+        async def on_request(self, ask: Ask) -> Ask | None:
+            assert ask.request is not None
+            return ask.change(request=structs.replace(ask.request, turns=(*ask.request.turns, turn(Text("more")))))
+
+    up = await world("chat", hooks=[Turns()], responses={"stateful": True})
+    items = [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "hi"}]
+    got = await up.ask("responses", input=items)
+    assert (got.status, got.json["error"]["param"]) == (400, "input")

@@ -62,6 +62,6 @@ class TestAnswers:
         cache.clear()
         return CachedAnswers()
 
-    for title, test in vars(suite("answers")).items():
-        if title.startswith("test_") and "answers" in inspect.signature(test).parameters:
-            vars()[title] = staticmethod(test)
+    for title, case in vars(suite("answers")).items():
+        if title.startswith("test_") and "answers" in inspect.signature(case).parameters:
+            vars()[title] = staticmethod(case)
