@@ -43,6 +43,7 @@ from .target import (
     wrong_workers,
 )
 from .telemetry import DashboardSettings, TelemetrySettings
+from .tools import MCPServerSettings, MCPSettings, ToolSettings
 from .tree import Settings
 from .values import Secret
 
@@ -66,6 +67,8 @@ __all__ = [
     "LedgerSettings",
     "LimitGuardSettings",
     "LimitSettings",
+    "MCPServerSettings",
+    "MCPSettings",
     "MediaSettings",
     "PatternGuardSettings",
     "PatternSettings",
@@ -93,6 +96,7 @@ __all__ = [
     "TemplateGuardSettings",
     "TierSettings",
     "TimeoutSettings",
+    "ToolSettings",
     "WorkerSettings",
     "literal_secrets",
     "wrong_workers",
