@@ -71,7 +71,8 @@ class Cache:
 
     def serves(self, exchange: Exchange) -> bool:
         """Whether this request has anything to do with it, as far as can be said without looking into it."""
-        if exchange.forward is not None or exchange.continuation is not None or exchange.envelope is None:
+        kept_elsewhere = exchange.continuation is not None or exchange.hosted is not None
+        if exchange.forward is not None or kept_elsewhere or exchange.envelope is None:
             return False
         return not self._models or any(match(exchange.envelope.model) for match in self._models)
 
