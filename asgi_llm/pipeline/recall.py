@@ -147,9 +147,10 @@ async def recall(cache: Cache, exchange: Exchange, caller: Caller) -> None:
     if "no-cache" in wishes:
         return
     try:
-        value = await cache.store.get(exchange.recall.scope, key, cache.now())
-    except StoreError as error:
-        logger.warning("the cache cannot be asked: %r", error.__cause__)
+        async with asyncio.timeout(cache.settings.timeout):
+            value = await cache.store.get(exchange.recall.scope, key, cache.now())
+    except (StoreError, TimeoutError) as error:
+        logger.warning("the cache cannot be asked: %r", error.__cause__ or error)
         exchange.recall = None
         return
     found_entry = None if value is None else _opened(value)

@@ -30,6 +30,7 @@ class CacheSettings(Model):
         tools: also of requests that offer tools run by the caller. With tools that the provider runs never.
         models: globs; empty for all.
         max_entry: bytes of one answer.
+        timeout: seconds to wait for where answers are kept, before the upstream is asked.
         max_size: bytes of all answers in memory; the ones that were not asked for longest go first.
     """
 
@@ -41,6 +42,7 @@ class CacheSettings(Model):
     tools: bool = False
     models: tuple[Glob, ...] = ()
     max_entry: Annotated[int, Field(ge=256)] = 1024 * 1024
+    timeout: Annotated[float, Field(gt=0, le=60)] = 0.5
     max_size: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
 
     @property

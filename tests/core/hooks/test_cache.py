@@ -1,5 +1,6 @@
 """The cache of answers, over every dialect, streamed or not, before and after."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -213,3 +214,18 @@ async def test_two_gateways_share_what_is_on_a_redis(world: Any, redis_url: str)
 def test_a_cache_that_cannot_be_had_is_told_at_load() -> None:
     with pytest.raises(ConfigError, match=r"cache\.url"):
         Gateway({"targets": {"e": {"provider": "echo"}}, "cache": {"url": "django"}})
+
+
+async def test_a_store_that_does_not_answer_is_not_waited_for(world: Any) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    pytest.importorskip("redis")
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    up = await world("chat", cache={**CACHE, "url": f"redis://127.0.0.1:{port}/0", "timeout": 0.01})
+    up.says("one")
+    got = await ask(up)
+    assert (got.text, "x-llm-cache" in got.headers) == ("one", False)
+    server.close()

@@ -388,3 +388,32 @@ async def test_a_conversation_that_is_only_named_is_not_changed_by_halves(world:
     items = [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "hi"}]
     got = await up.ask("responses", input=items)
     assert (got.status, got.json["error"]["param"]) == (400, "input")
+
+
+@pytest.mark.parametrize(
+    ("caller", "path", "body"),
+    [
+        ("messages", "/v1/messages/count_tokens", {"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
+        ("gemini", "/v1beta/models/m:countTokens", {"contents": [{"parts": [{"text": "hi"}]}]}),
+        ("gemini", "/v1beta/models/m:countTokens", {
+            "generateContentRequest": {"model": "models/m", "contents": [{"parts": [{"text": "hi"}]}]},
+        }),
+        ("responses", "/v1/responses/input_tokens", {"model": "m", "input": "hi"}),
+    ],
+)  # fmt: skip
+async def test_what_is_counted_is_what_would_be_sent(world: Any, caller: str, path: str, body: Any) -> None:
+    """The gateway estimates here: with a longer request there are more tokens."""
+    counts = []
+    for hooks in ([], [Preface()]):
+        up = await world("chat", hooks=hooks)
+        got = await up.send(caller, path, body)
+        assert got.status == 200, got.data
+        counts.append(next(value for value in got.json.values() if isinstance(value, int)))
+    assert counts[1] > counts[0]
+
+
+async def test_a_large_request_is_hooked_as_well(world: Any) -> None:
+    up = await world("chat", hooks=[Preface()])
+    up.says("ok")
+    assert (await up.ask("chat", "long " * 40_000)).text == "ok"
+    assert up.asked()["messages"][0] == {"role": "system", "content": "Be kind."}
