@@ -7,15 +7,18 @@ is missing the tests that need it are skipped, and fail where CI is set.
 import datetime as dt
 import inspect
 import ipaddress
+import multiprocessing
 import os
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +171,14 @@ def redis_server() -> Iterator[Server]:
 def redis_url(redis_server: Server) -> str:
     """A Redis database. It is the same one for all tests: they keep apart by the prefix of their keys."""
     return f"redis://127.0.0.1:{redis_server.port}/0"
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> SpawnContext:
+    """What starts processes that run functions of test modules."""
+    # They are told this path. The folder comes last, so that it is the installed wheel that is tested there, too.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[1])])
+    return multiprocessing.get_context("spawn")
 
 
 class Authority:
