@@ -205,7 +205,8 @@ class Runtime:
         self.cache = blueprint.open_cache() if blueprint.open_cache is not None else None
         seen_to = (blueprint.access, self.cache, self.history, self.workshop, self.ledger, self.gate)
         traces = self.telemetry is not None and self.telemetry.tracing is not None
-        self.governed = traces or any(one is not None for one in seen_to)
+        file_ids = blueprint.settings.endpoints.file_ids
+        self.governed = traces or file_ids or any(one is not None for one in seen_to)
         self.active = 0
         self.stopping = False
         self.users = 0

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_llm import ConfigError, Gateway, Identity
+from asgi_llm.stores import opening
 from asgi_llm.stores.owner import ANYBODY
 from asgi_llm.testing import Answer, Call, chat_error, chat_events
 
@@ -211,7 +212,8 @@ async def test_two_gateways_share_what_is_on_a_redis(world: Any, redis_url: str)
     assert not other.upstream.requests
 
 
-def test_a_cache_that_cannot_be_had_is_told_at_load() -> None:
+def test_a_cache_that_cannot_be_had_is_told_at_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "HOST_CACHES", {})
     with pytest.raises(ConfigError, match=r"cache\.url"):
         Gateway({"targets": {"e": {"provider": "echo"}}, "cache": {"url": "django"}})
 
