@@ -98,6 +98,8 @@ class Gateway:
         self.keys = KeyDesk(lambda: self.runtime().keyring)
         self._kept = Memories(MemoryResponses(), MemorySignatures())
         self._blueprint = self._compile(self.settings)
+        if self._blueprint.telemetry is not None:
+            self._blueprint.telemetry.take_effect()
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
         self.fleet = FleetAdmin(lambda: self.runtime().fleet)
         self._retired: set[Runtime] = set()
@@ -111,6 +113,8 @@ class Gateway:
         targets = compile_targets(settings, self._transports)
         host = host_stores(settings.store)
         prices = compile_prices(settings, targets, host)
+        telemetry = open_telemetry(settings, self._meters)
+        billed = None if telemetry is None else self._meters.billed
         return Blueprint(
             settings=settings,
             targets=targets,
@@ -119,7 +123,7 @@ class Gateway:
             sinks=self._sinks,
             prices=prices,
             open_database=database_opener(settings.store),
-            open_ledger=ledger_opener(settings, prices, self._ledger, host),
+            open_ledger=ledger_opener(settings, prices, self._ledger, host, billed),
             boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted, host),
@@ -127,7 +131,7 @@ class Gateway:
             open_history=history_opener(settings, self._kept, host),
             open_workshop=house_opener(settings),
             hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
-            telemetry=open_telemetry(settings, self._meters),
+            telemetry=telemetry,
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:
@@ -182,6 +186,8 @@ class Gateway:
         loaded = Settings.load(source)
         blueprint, table = self._compile(loaded), open_table(loaded)
         self._source, self.settings, self._blueprint, self.asgi.table = source, loaded, blueprint, table
+        if blueprint.telemetry is not None:
+            blueprint.telemetry.take_effect()
         for loop in list(self._runtimes):
             if loop is _running_loop():
                 self._replace(loop)

@@ -8,7 +8,7 @@ looked at in a thread.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -29,7 +29,7 @@ from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.runtime import Runtime
 
-__all__ = ["Accounts", "Draft", "account"]
+__all__ = ["Accounts", "Billed", "Draft", "account"]
 
 logger = logging.getLogger("asgi_llm.ledger")
 
@@ -37,6 +37,9 @@ _HELD = 64 * 1024 * 1024
 """Bytes of requests and answers that wait with their rows, at most; rows beyond that go without."""
 _INLINE = 64 * 1024
 """Bytes that are looked at on the event loop: about a millisecond."""
+
+
+Billed = Callable[[str, str, int | None], None]
 
 
 class Draft(Struct):
@@ -61,11 +64,13 @@ def account(runtime: Runtime, exchange: Exchange) -> None:
 
 
 class Accounts:
-    """Makes rows of drafts. ``tools`` says whether to look which tools there were."""
+    """Makes rows of drafts. ``tools`` says whether to look which tools there were; ``billed`` is told what each cost:
+    target, model, micro-dollars."""
 
-    __slots__ = ("_prices", "_tools")
+    __slots__ = ("_billed", "_prices", "_tools")
 
-    def __init__(self, prices: Prices, *, tools: bool) -> None:
+    def __init__(self, prices: Prices, *, tools: bool, billed: Billed | None = None) -> None:
+        self._billed = billed
         self._prices = prices
         self._tools = tools
 
@@ -84,6 +89,10 @@ class Accounts:
             else:
                 rows.append(self._row(draft))
                 await asyncio.sleep(0)
+        if self._billed is not None:
+            for row in rows:
+                if row.target is not None and row.outcome != "denied":
+                    self._billed(row.target, row.model or "", row.cost)
         return rows
 
     def _row(self, draft: Draft) -> Row:
