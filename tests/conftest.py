@@ -7,15 +7,18 @@ is missing the tests that need it are skipped, and fail where CI is set.
 import datetime as dt
 import inspect
 import ipaddress
+import multiprocessing
 import os
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,28 @@ import pytest
 from hypothesis import settings
 
 # Time limits on single examples say more about the machine than about the code. CI repeats itself, a laptop explores.
-settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ)
+BRIEF = "ASGI_LLM_BRIEF" in os.environ
+settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ, max_examples=15 if BRIEF else 100)
 settings.load_profile("asgi-llm")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where ``ASGI_LLM_BRIEF`` is set, leaves out what another environment tries and no version of Python changes: what
+    is marked ``once``, and what needs a server of its own."""
+    if BRIEF:
+        left_out = [item for item in items if _is_repetition(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_repetition(item: pytest.Item) -> bool:
+    if item.get_closest_marker("once") is not None:
+        return True
+    servers = {"postgres_server", "postgres_url", "redis_server", "redis_url"}
+    given: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    return not servers.isdisjoint(getattr(item, "fixturenames", ())) or any(
+        kind in ("postgresql", "redis") for kind in given.values() if isinstance(kind, str)
+    )
 
 
 def program(name: str, *folders: str) -> str:
@@ -168,6 +191,14 @@ def redis_server() -> Iterator[Server]:
 def redis_url(redis_server: Server) -> str:
     """A Redis database. It is the same one for all tests: they keep apart by the prefix of their keys."""
     return f"redis://127.0.0.1:{redis_server.port}/0"
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> SpawnContext:
+    """What starts processes that run functions of test modules."""
+    # They are told this path. The folder comes last, so that it is the installed wheel that is tested there, too.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[1])])
+    return multiprocessing.get_context("spawn")
 
 
 class Authority:

@@ -31,8 +31,10 @@ from .observe import begin_watch
 from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
+from .recall import copied, keep
 from .refuse import in_form
-from .rounds import Rounds, open_rounds
+from .rounds import open_rounds
+from .tool_rounds import AnyRounds, ToolRounds
 
 __all__ = ["relay"]
 
@@ -49,14 +51,19 @@ async def relay(
     assert leg is not None  # noqa: S101  # attempt() filled in both
     assert worker is not None  # noqa: S101
     exchange.status = reply.response.status
-    rounds: Rounds | None = None
+    rounds: AnyRounds | None = None
     watched: Watched | None = None
     if leg.crew.remembers:
         caller, watched = watch(caller)
     if exchange.inspection is not None:
         exchange.inspection.begin(exchange, leg)
+    if runtime.cache is not None and exchange.recall is not None:
+        reply = copied(runtime.cache, exchange, leg, reply)
     try:
-        rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
+        if exchange.hosted is not None:
+            rounds = ToolRounds(runtime, exchange, reply, exchange.hosted)
+        elif reply.outgoing.restore.pauses:
+            rounds = open_rounds(runtime, exchange, caller, reply)
         if leg.forwarded is not None:
             await _relay_forwarded(runtime, exchange, caller, reply, heartbeat)
         elif heartbeat is None:
@@ -86,6 +93,8 @@ async def relay(
         exchange.outcome = "disconnected" if caller.missed else "ok"
         if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
             exchange.outcome, exchange.error_code = "denied", refusal.code
+        if runtime.cache is not None and exchange.recall is not None:
+            runtime.spawn(keep(runtime.cache, exchange, leg, reply), "keeping of an answer")
 
 
 async def _relay_forwarded(
@@ -171,7 +180,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
 
 
 async def _send_unfolded(
-    exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg, rounds: Rounds | None
+    exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg, rounds: AnyRounds | None
 ) -> None:
     """The caller asked for a stream and the upstream gave the whole answer at once."""
     response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
@@ -186,7 +195,7 @@ async def _send_unfolded(
 
 
 async def _send_stream(
-    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, rounds: Rounds | None
+    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, rounds: AnyRounds | None
 ) -> None:
     leg, worker = exchange.leg, exchange.worker
     assert leg is not None  # noqa: S101  # relay() checked both
@@ -265,7 +274,7 @@ async def _begin(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: He
         await caller.start(exchange.status, stream_head(exchange, reply.response.headers))
 
 
-async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: Rounds | None) -> Response:
+async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: AnyRounds | None) -> Response:
     """The whole answer out of a stream that the caller did not ask for."""
     decoder, folder = rounds or leg.dialect.stream_decoder(reply.outgoing.restore), Folder()
     read = reply.response.read if rounds is None else rounds.read

@@ -8,6 +8,7 @@ references and never shown again. No I/O but reading those references and the TO
 from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
 from .auth import AuthSettings, IssuedSettings, KeySettings
+from .cache import CacheSettings
 from .guards import (
     ClassifierGuardSettings,
     GuardSettings,
@@ -42,6 +43,7 @@ from .target import (
     wrong_workers,
 )
 from .telemetry import DashboardSettings, TelemetrySettings
+from .tools import MCPServerSettings, MCPSettings, ToolSettings
 from .tree import Settings
 from .values import Secret
 
@@ -51,6 +53,7 @@ __all__ = [
     "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
+    "CacheSettings",
     "CapSettings",
     "ClassifierGuardSettings",
     "DashboardSettings",
@@ -64,6 +67,8 @@ __all__ = [
     "LedgerSettings",
     "LimitGuardSettings",
     "LimitSettings",
+    "MCPServerSettings",
+    "MCPSettings",
     "MediaSettings",
     "PatternGuardSettings",
     "PatternSettings",
@@ -87,10 +92,11 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
-    "TemplateGuardSettings",
     "TelemetrySettings",
+    "TemplateGuardSettings",
     "TierSettings",
     "TimeoutSettings",
+    "ToolSettings",
     "WorkerSettings",
     "literal_secrets",
     "wrong_workers",

@@ -13,6 +13,7 @@ from asgi_llm.errors import ConfigError, Problem
 from .access import AccessSettings
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .cache import CacheSettings
 from .guards import GuardSettings
 from .ledger import LedgerSettings
 from .media import MediaSettings
@@ -26,6 +27,7 @@ from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
 from .telemetry import DashboardSettings, TelemetrySettings
+from .tools import ToolSettings
 from .values import Model, Name
 
 __all__ = ["Settings"]
@@ -56,8 +58,10 @@ class Settings(Model):
     access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
     guards: tuple[GuardSettings, ...] = ()
+    cache: CacheSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
     dashboard: DashboardSettings = DashboardSettings()
+    tools: ToolSettings = ToolSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

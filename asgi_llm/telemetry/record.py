@@ -73,9 +73,11 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
     stream: bool = False
     tenant: str = ""
     subject: str = ""
+    key_id: str | None = None
     target: str = ""
     provider: str = ""
     served: str = ""
+    worker: str = ""
     mode: str = ""
     rung: str = ""
     why: str = ""
@@ -87,6 +89,7 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
     cache_write: int = 0
     reasoning: int = 0
     attempts: tuple[AttemptRecord, ...] = ()
+    trace_id: str | None = None
 
     @property
     def per_token(self) -> float | None:

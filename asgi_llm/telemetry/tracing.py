@@ -85,6 +85,12 @@ class Trace:
         self.recorded = span.is_recording()
         self.said: bytes | None = b"" if content and self.recorded else None
 
+    @property
+    def id(self) -> str | None:
+        """The trace's, in hexadecimal; None where there is none."""
+        context = self._span.get_span_context()
+        return f"{context.trace_id:032x}" if context.is_valid else None
+
     def keep(self, data: bytes) -> None:
         """More of the stream; what is too much is let go."""
         if self.said is not None and len(self.said) + len(data) <= _KEPT:
