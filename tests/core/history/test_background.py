@@ -201,6 +201,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.once
 async def test_a_process_that_is_killed_leaves_nothing_running(open_client: Any, sql_url: str) -> None:
     forever = asyncio.Event()
     async with ScriptedUpstream(lambda _request: chat_stream(["One ", Wait(forever), "two."])) as upstream:
@@ -221,7 +222,7 @@ async def test_a_process_that_is_killed_leaves_nothing_running(open_client: Any,
         for name in names:
             failed = await till(client, name, "failed")
             assert failed["error"]["code"] == "server_error"
-        assert time.monotonic() - killed < 9
+        assert time.monotonic() - killed < 60
         (streamed,) = [
             answer
             for name in names

@@ -38,6 +38,7 @@ print(full >> 20, resident() - full >> 20)
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the size of a process is read from /proc")
 def test_a_million_different_prompts_take_no_more_memory_than_the_first_quarter() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, timeout=300)
