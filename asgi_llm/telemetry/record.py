@@ -4,10 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["OPERATIONS", "PROVIDERS", "AttemptRecord", "ExchangeRecord", "Operation", "operation_of", "provider_of"]
-
-Operation = str
-"""One of the conventions' where they have one, else the endpoint's name."""
+__all__ = ["OPERATIONS", "PROVIDERS", "AttemptRecord", "ExchangeRecord", "operation_of", "provider_of"]
 
 OPERATIONS = {
     "chat_completions": "chat",
@@ -38,7 +35,8 @@ PROVIDERS = {
 """Provider in the settings -> ``gen_ai.provider.name``, where the conventions have a word of their own for it."""
 
 
-def operation_of(endpoint: str) -> Operation:
+def operation_of(endpoint: str) -> str:
+    """One of the conventions' where they have one, else the endpoint's name."""
     return OPERATIONS.get(endpoint, endpoint)
 
 
