@@ -199,7 +199,8 @@ class Runtime:
         self.workshop = blueprint.open_workshop(self) if blueprint.open_workshop is not None else None
         seen_to = (blueprint.access, self.history, self.workshop, self.ledger, self.gate)
         traces = self.telemetry is not None and self.telemetry.tracing is not None
-        self.governed = traces or any(one is not None for one in seen_to)
+        file_ids = blueprint.settings.endpoints.file_ids
+        self.governed = traces or file_ids or any(one is not None for one in seen_to)
         self.active = 0
         self.stopping = False
         self.users = 0

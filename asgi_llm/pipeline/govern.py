@@ -8,6 +8,7 @@ from asgi_llm.runtime import Runtime
 
 from .admission import take_place
 from .enforce import bring_keys, enforce
+from .kept import use_kept_files
 from .observe import begin_trace
 
 __all__ = ["govern"]
@@ -27,6 +28,8 @@ async def govern(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
         enforce(runtime, exchange)
     if exchange.identity.upstream_keys:
         bring_keys(exchange)
+    if runtime.blueprint.settings.endpoints.file_ids:
+        use_kept_files(runtime, exchange)
     if runtime.history is not None:
         caller = await runtime.history.open(runtime, exchange, caller, counting)
     if runtime.workshop is not None and not counting:
