@@ -3,6 +3,8 @@
 Whatever is decided later (target, access, quotas, what is sent) is decided about the changed request.
 """
 
+import asyncio
+
 import msgspec
 from msgspec import structs
 
@@ -22,6 +24,8 @@ from .inspection import Inspection, answer_hooks
 
 __all__ = ["consult"]
 
+_INLINE = 64 * 1024
+"""Bytes of a body that is read on the event loop: about a millisecond."""
 _CONSULTED = "asgi_llm.consulted"
 """Scope key: what came of it, for work on the same request that goes on without its caller."""
 _SECRET = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization"})
@@ -39,7 +43,8 @@ async def consult(runtime: Runtime, exchange: Exchange, caller: Caller, *, count
     hooks = runtime.blueprint.hooks
     ask = caller.scope.get(_CONSULTED)
     if ask is None:
-        before, partial = _ask(exchange, caller)
+        large = len(exchange.body) > _INLINE
+        before, partial = await asyncio.to_thread(_ask, exchange, caller) if large else _ask(exchange, caller)
         ask = before
         for hook in hooks:
             if overrides(hook, "on_request"):

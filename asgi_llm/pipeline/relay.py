@@ -31,6 +31,7 @@ from .observe import begin_watch
 from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
+from .recall import copied, keep
 from .refuse import in_form
 from .rounds import open_rounds
 from .tool_rounds import AnyRounds, ToolRounds
@@ -56,6 +57,8 @@ async def relay(
         caller, watched = watch(caller)
     if exchange.inspection is not None:
         exchange.inspection.begin(exchange, leg)
+    if runtime.cache is not None and exchange.recall is not None:
+        reply = copied(runtime.cache, exchange, leg, reply)
     try:
         if exchange.hosted is not None:
             rounds = ToolRounds(runtime, exchange, reply, exchange.hosted)
@@ -90,6 +93,8 @@ async def relay(
         exchange.outcome = "disconnected" if caller.missed else "ok"
         if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
             exchange.outcome, exchange.error_code = "denied", refusal.code
+        if runtime.cache is not None and exchange.recall is not None:
+            runtime.spawn(keep(runtime.cache, exchange, leg, reply), "keeping of an answer")
 
 
 async def _relay_forwarded(

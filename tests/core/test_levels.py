@@ -114,6 +114,7 @@ OPEN_TO_INTEGRATIONS = frozenset(
         "asgi_llm.client.thread",
         "asgi_llm.endpoints",
         "asgi_llm.errors",
+        "asgi_llm.hooks",
         "asgi_llm.identity",
         "asgi_llm.openapi",
         "asgi_llm.settings",

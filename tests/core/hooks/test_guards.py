@@ -5,9 +5,12 @@ import os
 import re
 from typing import Any
 
+import anthropic
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.responses import ResponseIncompleteEvent
 
 from asgi_llm import ConfigError, Gateway, Identity, Settings
 from asgi_llm.guards.finding import Forbidden, Window, redact
@@ -304,3 +307,26 @@ def test_mistakes_are_told_with_their_path(guard: Any, path: str) -> None:
 def test_hooks_are_hooks() -> None:
     with pytest.raises(TypeError):
         Gateway({"targets": {"e": {"provider": "echo"}}}, hooks=[object()])  # type: ignore[list-item]  # the mistake
+
+
+async def test_the_official_sdks_read_a_blocked_stream_to_its_end(world: Any) -> None:
+    pieces = ("It is called Pro", "ject X, ", "since you ask")
+    up = await world("chat", guards=[BLOCK])
+    http = up.gateway.client()
+    up.says(*pieces, stream=True)
+    client = openai.AsyncOpenAI(base_url="http://gateway/v1", api_key="k", http_client=http)
+    said: Any = [{"role": "user", "content": "hi"}]
+    chunks = [chunk async for chunk in await client.chat.completions.create(model="m", messages=said, stream=True)]
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+    up.says(*pieces, stream=True)
+    events = [event async for event in await client.responses.create(model="m", input="hi", stream=True)]
+    assert isinstance(events[-1], ResponseIncompleteEvent)
+    assert events[-1].response.incomplete_details is not None
+    assert events[-1].response.incomplete_details.reason == "content_filter"
+    up.says(*pieces, stream=True)
+    claude = anthropic.AsyncAnthropic(base_url="http://gateway", api_key="k", http_client=http)
+    async with claude.messages.stream(model="m", max_tokens=9, messages=said) as stream:
+        message = await stream.get_final_message()
+    assert message.stop_reason == "refusal"
+    assert b"roject" not in repr((chunks, events, message)).encode()
+    await http.aclose()
