@@ -57,7 +57,8 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
     there was one. ``input`` and ``output`` are tokens, None where nobody said; the others are parts of them.
 
     ``served`` is the model that was asked, ``error`` what went wrong: the code, None where nothing did. ``reasons`` is
-    why it ended. ``mode``, ``rung`` and ``why`` are empty where it did not come so far.
+    why it ended. ``mode``, ``rung`` and ``why`` are empty where it did not come so far; ``cache`` is ``hit`` or ``miss`` where the
+    cache of answers was asked.
     """
 
     id: str
@@ -79,6 +80,7 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
     mode: str = ""
     rung: str = ""
     why: str = ""
+    cache: str = ""
     error: str | None = None
     first_token: float | None = None
     input: int | None = None
