@@ -56,9 +56,9 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
     """One exchange. Times are seconds; ``first_token`` is from its arrival to the first token of its stream, where
     there was one. ``input`` and ``output`` are tokens, None where nobody said; the others are parts of them.
 
-    ``served`` is the model that was asked, ``error`` what went wrong: the code, None where nothing did. ``reasons`` is
-    why it ended. ``mode``, ``rung`` and ``why`` are empty where it did not come so far; ``cache`` is ``hit`` or ``miss`` where the
-    cache of answers was asked.
+    ``served`` is the model that was asked, ``error`` what went wrong: the code, None where nothing did. ``mode``,
+    ``rung`` and ``why`` are empty where it did not come so far; ``cache`` is ``hit`` or ``miss`` where the cache of
+    answers was asked.
     """
 
     id: str
