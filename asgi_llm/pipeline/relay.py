@@ -23,7 +23,7 @@ from asgi_llm.runtime import Runtime
 from .ask import learn
 from .attempt import Reply
 from .cancellation import forget_cancellation
-from .forward import sign_ids
+from .forward import reads_as_text, sign_ids
 from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
 from .inspection import Source, inspected, open_sieve
@@ -101,6 +101,8 @@ async def _relay_forwarded(
     runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat | None
 ) -> None:
     """The answer decides what it is: some endpoints stream although nobody could tell from the request."""
+    if exchange.inspection is not None and (reply.stream or (reply.passes and reads_as_text(reply.response.headers))):
+        exchange.inspection.refuse_unseen()
     if reply.stream:
         beating = heartbeat or Heartbeat(runtime, exchange, caller)
         try:

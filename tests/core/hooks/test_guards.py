@@ -151,7 +151,16 @@ async def test_endpoints_that_are_no_dialects_are_guarded_too(world: Any) -> Non
     assert (got.status, b"ab12cd" in got.data) == (200, False)
     assert b"[key]" in got.data
     streaming = await up.send("chat", "/v1/completions", {"model": "e", "prompt": "hi", "stream": True})
-    assert (streaming.status, streaming.headers["x-llm-error-code"]) == (400, "stream_not_permitted")
+    assert (streaming.status, streaming.headers["x-llm-error-code"]) == (400, "answer_not_seen")
+
+
+@pytest.mark.parametrize(("endpoints", "status"), [([], 400), (["chat*"], 200)])
+async def test_an_answer_that_cannot_be_looked_at_is_no_way_round(world: Any, endpoints: Any, status: int) -> None:
+    """Nobody asked for this stream."""
+    up = await world("chat", guards=[{**KEYS, "endpoints": endpoints}])
+    up.push(Answer.sse([{"choices": [{"text": "sk-ab12cd"}]}]))
+    got = await up.send("chat", "/v1/completions", {"model": "m", "prompt": "hi"})
+    assert (got.status, b"ab12cd" in got.data) == (status, status == 200)
 
 
 async def test_a_guard_is_about_those_it_names(world: Any) -> None:
