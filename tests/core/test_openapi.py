@@ -10,7 +10,7 @@ from asgi_llm.openapi import operation
 CALLS = [endpoint for endpoint in ENDPOINTS if endpoint.kind == "call"]
 
 
-@pytest.mark.parametrize("endpoint", (*ENDPOINTS, *STORED), ids=lambda item: item.name)
+@pytest.mark.parametrize("endpoint", [*ENDPOINTS, *STORED], ids=lambda item: item.name)
 def test_every_endpoint_has_an_operation_of_its_own(endpoint: Endpoint) -> None:
     """A new object each time: frameworks write into what they are given."""
     described = operation(endpoint)
