@@ -124,7 +124,10 @@ def project() -> Iterator[Path]:
 
 
 def add_database(name: str, kind: str, request: pytest.FixtureRequest) -> None:
-    """Makes an empty database of that kind known as ``name``, with all tables."""
+    """Makes an empty database of that kind known as ``name``, with all tables, unless there is one already: threads
+    keep what they know of it."""
+    if name in connections.databases:
+        return
     options: dict[str, Any]
     if kind == "sqlite":
         options = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATABASE.with_name(f"{name}.sqlite3"))}
