@@ -90,6 +90,9 @@ class TextPiece(Piece):
             self._emit(TextDelta(self._index, text, logprobs=told))
 
     def cite(self, found: Citation) -> None:
+        """Of the documented parts only texts have annotations; those of a refusal lead nowhere."""
+        if isinstance(self.header, Refusal):
+            return
         self._cited = True
         self._emit(CitationAdd(self._index, found))
 
