@@ -50,8 +50,9 @@ LOSSES: dict[str, Loss] = _table(
     Loss("end_user", "drop", "The id of the end user stays at the gateway."),
     Loss("cache", "drop", "Prompts are cached without being marked."),
     # State.
+    Loss("store", "warn", "The upstream cannot be told to store the answer."),
     Loss("previous_response_id", "refuse", "The upstream keeps no earlier responses."),
     Loss("conversation", "refuse", "The upstream keeps no conversations."),
     Loss("background", "refuse", "The upstream cannot work in the background."),
-    Loss("ext", "warn", "Fields that only the caller's API knows are left out."),
+    Loss("ext", "warn", "Fields that only the caller's API knows are left out, each of them named."),
 )

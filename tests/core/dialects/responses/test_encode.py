@@ -351,7 +351,20 @@ def test_every_loss_is_declared():
     named = {name for file in folder.glob("*.py") for name in re.findall(r'lose\("(\w+)"', file.read_text())}
     assert named
     assert named <= set(LOSSES)
-    computed = {"temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias"}
+    computed = {
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+    }
     assert set(LOSSES) == named | computed
 
 
@@ -492,7 +505,7 @@ def test_extras_only_where_they_are_taken():
     assert len(body["safety_identifier"]) <= 64
     body, encoded = encode(what, ENGINE)
     assert set(body) == {"model", "input"}
-    assert "openai_extras" in warned(encoded)
+    assert {"metadata", "service_tier"} == set(warned(encoded))
 
 
 @pytest.mark.parametrize(
