@@ -3,6 +3,7 @@
 Those that are no dialect's come from ``dialects/forwarded``, with all that the pipeline must know of them.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
@@ -12,11 +13,12 @@ from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.settings import EndpointSettings
 
-__all__ = ["ENDPOINTS", "STORED", "Endpoint", "EndpointKind", "Table"]
+__all__ = ["DASHBOARD", "ENDPOINTS", "METRICS", "STORED", "Endpoint", "EndpointKind", "Table"]
 
 EndpointKind = Literal[
-    "admin", "call", "count", "forward", "stored", "models", "usage", "health", "ready", "diagnose", "root"
-]
+    "admin", "call", "count", "dashboard", "forward", "stored", "metrics", "models", "usage", "health", "ready",
+    "diagnose", "root",
+]  # fmt: skip
 
 
 class Endpoint(Struct, frozen=True):
@@ -132,6 +134,15 @@ STORED = (
 )
 """What there is besides where responses are kept; ``{id}`` and ``{item}`` stand for one segment each."""
 
+METRICS = Endpoint("metrics", "/metrics", _READ, "metrics", "Metrics for Prometheus")
+DASHBOARD = (
+    Endpoint("dashboard", "/dashboard", _READ, "dashboard", "A page that shows how the gateway does"),
+    Endpoint("dashboard", "/dashboard/script.js", _READ, "dashboard", "Its script"),
+    Endpoint("dashboard", "/dashboard/style.css", _READ, "dashboard", "Its style"),
+    Endpoint("dashboard_data", "/dashboard/data", _READ, "dashboard", "What that page shows"),
+)
+"""What is there only where the settings say so, and for operators: not among those that hosts document."""
+
 _ALWAYS = frozenset({"ready", "root"})
 
 
@@ -142,11 +153,11 @@ _COLLECTIONS = ("/models", "/publishers/google/models")
 
 class Table:
     """Finds the endpoint of a path: the canonical one, without its ``/v1``, or behind one of the prefixes. With
-    ``stored``, those of what is kept, too."""
+    ``stored``, those of what is kept, too; and those in ``more``, where their path says."""
 
     __slots__ = ("_collections", "_kept", "_paths", "_stored", "_verbs", "served")
 
-    def __init__(self, settings: EndpointSettings, *, stored: bool = False) -> None:
+    def __init__(self, settings: EndpointSettings, *, stored: bool = False, more: Iterable[Endpoint] = ()) -> None:
         """
         Raises:
             ConfigError: ``disable`` names what is no endpoint, or one that is always there.
@@ -169,6 +180,7 @@ class Table:
             for path in _spellings(endpoint):
                 for prefix in prefixes:
                     self._paths[prefix + path if path != "/" else prefix or "/"] = endpoint
+        self._paths |= {endpoint.path: endpoint for endpoint in more}
         self._stored: dict[tuple[str, ...], Endpoint] = {}
         if stored and "responses" not in disabled:
             below = [prefix + version for prefix in prefixes for version in ("", "/v1")]

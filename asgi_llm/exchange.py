@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from asgi_llm.dialects.forwarded import Forwarded
 from asgi_llm.dialects.interface import Dialect, Warned
+from asgi_llm.dialects.onset import Onset
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
 from asgi_llm.metering.tally import Tally
@@ -19,9 +20,11 @@ from asgi_llm.types import Headers, Scope
 if TYPE_CHECKING:
     from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
+    from asgi_llm.pipeline.inspection import Inspection
     from asgi_llm.pipeline.plan import Leg, Plan
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
+    from asgi_llm.telemetry.tracing import Trace
 
 __all__ = [
     "Attempt", "Caller", "CallerGone", "CallerServed", "Exchange", "Fitting", "Forward", "HostRefusal", "Outcome",
@@ -158,7 +161,9 @@ class Exchange(Struct, kw_only=True, eq=False):
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
     ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
+    ``inspection`` is what shows the answer to hooks, where there are such.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
+    ``onset`` knows when its stream began to speak, ``trace`` its spans; None where nobody asks for them.
     """
 
     id: str
@@ -172,6 +177,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     stream: bool = False
     request: Request | None = None
     continuation: Fitting | None = None
+    inspection: "Inspection | None" = None
     fetched: bool = False
     forward: Forward | None = None
     plan: "Plan | None" = None
@@ -183,6 +189,8 @@ class Exchange(Struct, kw_only=True, eq=False):
     attempts: tuple[Attempt, ...] = ()
     gates: "tuple[Gate, ...]" = ()
     why: Why = "first"
+    onset: Onset | None = None
+    trace: "Trace | None" = None
     warnings: tuple[Warned, ...] = ()
     status: int = 0
     outcome: Outcome | None = None

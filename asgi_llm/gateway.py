@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from asgi_llm.asgi.admin import open_table
 from asgi_llm.asgi.app import GatewayApp
+from asgi_llm.asgi.gauges import families as gauges
 from asgi_llm.client.call import Door
 from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
+from asgi_llm.client.judge import judge
+from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.explain import Explanation, explain
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.target import compile_targets
+from asgi_llm.guards.opening import compile_guards
 from asgi_llm.history.opening import Memories, history_opener
+from asgi_llm.hooks import Hook, check_hooks, overrides
 from asgi_llm.identity import Identity
 from asgi_llm.keys.desk import KeyDesk
 from asgi_llm.neutral.request import DialectName
@@ -25,6 +30,7 @@ from asgi_llm.quotas.rules import compile_rules
 from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
+from asgi_llm.stores.host import host_stores
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.memory.keys import MemoryKeys
@@ -34,9 +40,12 @@ from asgi_llm.stores.memory.responses import MemoryResponses
 from asgi_llm.stores.memory.signatures import MemorySignatures
 from asgi_llm.stores.opening import database_opener, keys_opener, quotas_opener
 from asgi_llm.stores.scope import Scope
+from asgi_llm.telemetry.meters import Meters
+from asgi_llm.telemetry.telemetry import open_telemetry
 
 if TYPE_CHECKING:
     import httpx
+    from prometheus_client.registry import Collector
 
 __all__ = ["Gateway"]
 
@@ -55,6 +64,7 @@ class Gateway:
         settings: a dict, the path of a TOML file, or ``Settings``.
         transports: target name -> an httpx transport to reach it through.
         on_settled: called with every settled exchange; may be asynchronous (it then runs in a task of the gateway's).
+        hooks: what looks at requests and answers, in the order in which requests pass them (``asgi_llm.hooks``).
 
     Raises:
         ConfigError: with every problem of the settings, each with its path.
@@ -71,11 +81,15 @@ class Gateway:
         *,
         transports: Mapping[str, Any] | None = None,
         on_settled: Sequence[Sink] | Sink = (),
+        hooks: Sequence[Hook] = (),
     ) -> None:
         self._source = settings
         self._transports = transports or {}
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
+        self._hooks = check_hooks(hooks)
+        self._sinks += tuple(hook.on_settled for hook in self._hooks if overrides(hook, "on_settled"))
         self._boards = MemoryBoards()
+        self._meters = Meters()
         self.settings = Settings.load(settings)
         self._ledger = MemoryLedger()
         self._counted = MemoryQuotas()
@@ -94,7 +108,8 @@ class Gateway:
             for route in settings.routes
         ]
         targets = compile_targets(settings, self._transports)
-        prices = compile_prices(settings, targets)
+        host = host_stores(settings.store)
+        prices = compile_prices(settings, targets, host)
         return Blueprint(
             settings=settings,
             targets=targets,
@@ -103,12 +118,14 @@ class Gateway:
             sinks=self._sinks,
             prices=prices,
             open_database=database_opener(settings.store),
-            open_ledger=ledger_opener(settings, prices, self._ledger),
+            open_ledger=ledger_opener(settings, prices, self._ledger, host),
             boards=self._boards,
             rules=compile_rules(settings.quotas),
-            open_quotas=quotas_opener(settings, self._counted),
-            open_keys=keys_opener(settings, self._issued),
-            open_history=history_opener(settings, self._kept),
+            open_quotas=quotas_opener(settings, self._counted, host),
+            open_keys=keys_opener(settings, self._issued, host),
+            open_history=history_opener(settings, self._kept, host),
+            hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
+            telemetry=open_telemetry(settings, self._meters),
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:
@@ -188,6 +205,19 @@ class Gateway:
             raise
         finally:
             self._retired.discard(old)
+
+    def metrics_collector(self) -> "Collector":
+        """For a registry of prometheus_client that the application has: ``REGISTRY.register(...)``. Of use where it
+        serves metrics of its own already; ``telemetry.metrics`` must be on.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if not self.settings.telemetry.metrics:
+            raise ConfigError([Problem("telemetry.metrics", "is off, so there is nothing to collect")])
+        from asgi_llm.telemetry.prometheus import FamilyCollector
+
+        return FamilyCollector(lambda: [*self._meters.families(), *gauges(list(self._runtimes.values()))])
 
     async def forget(self, identity: Identity) -> int:
         """Deletes all that is kept for this user: responses, conversations, proofs of thought; how many of them.

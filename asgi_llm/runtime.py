@@ -15,6 +15,7 @@ from asgi_llm.fleet.gate import gate_of
 from asgi_llm.fleet.listing import Listing
 from asgi_llm.fleet.roster import BOARD, Roster
 from asgi_llm.fleet.target import Target
+from asgi_llm.hooks import Hook
 from asgi_llm.keys.ring import KeyRing
 from asgi_llm.lookout import Lookout
 from asgi_llm.metering.prices import Prices
@@ -27,6 +28,7 @@ from asgi_llm.settings import Settings
 from asgi_llm.stores.keys import SettingsKeys
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.opening import boards_opener
+from asgi_llm.telemetry.telemetry import Telemetry
 from asgi_llm.upstream.download import Downloader
 
 if TYPE_CHECKING:
@@ -50,8 +52,8 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "access", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
-        "open_ledger",        "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets",
+        "access", "hooks", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
+        "open_ledger", "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets", "telemetry",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +72,8 @@ class Blueprint:
         open_keys: "KeysOpener | None" = None,
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
+        hooks: tuple[Hook, ...] = (),
+        telemetry: Telemetry | None = None,
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
         self.settings = settings
@@ -78,6 +82,7 @@ class Blueprint:
         self.keys = keys
         self.keyed = len(keys) > 0
         self.sinks = sinks
+        self.hooks = hooks
         self.prices = prices
         self.open_database = open_database
         self.open_ledger = open_ledger
@@ -91,6 +96,7 @@ class Blueprint:
         self.open_boards = boards_opener(settings.state, boards)
         self.roster.follow(boards.board(BOARD))
         self.open_history = open_history
+        self.telemetry = telemetry
 
 
 def _pin_key(settings: Settings, target: str) -> bytes | None:
@@ -118,6 +124,7 @@ class Runtime:
         quotas: what limits callers; None where nothing does.
         media: fetches what requests give by URL, where the settings let it.
         stopping: shutting down; new requests are refused.
+        telemetry: told of every exchange; None where nobody wants to know.
         users: how many hold it open (``Gateway.running``).
         plans: remembered plans by (dialect, model, named target), bounded.
     """
@@ -144,12 +151,14 @@ class Runtime:
         "plans",
         "quotas",
         "stopping",
+        "telemetry",
         "users",
     )
 
     def __init__(self, blueprint: Blueprint) -> None:
         self.loop = asyncio.get_running_loop()
         self.blueprint = blueprint
+        self.telemetry = blueprint.telemetry
         limits = blueprint.settings.limits
         self.fleet = Fleet(
             blueprint.targets,
@@ -169,7 +178,8 @@ class Runtime:
         self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
         self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
         seen_to = (blueprint.access, self.history, self.ledger, self.gate)
-        self.governed = any(one is not None for one in seen_to)
+        traces = self.telemetry is not None and self.telemetry.tracing is not None
+        self.governed = traces or any(one is not None for one in seen_to)
         self.active = 0
         self.stopping = False
         self.users = 0

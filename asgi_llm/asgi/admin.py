@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from asgi_llm.endpoints import Endpoint, Table
+from asgi_llm.endpoints import DASHBOARD, METRICS, Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, ConfigError, Kind, PolicyError
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.fleet import Fleet
@@ -54,7 +54,10 @@ class _AdminTable(Table):
 def open_table(settings: Settings) -> Table:
     """The table of what is served."""
     table = _AdminTable if settings.admin.enabled else Table
-    return table(settings.endpoints, stored=settings.responses.stateful is True)
+    more = [METRICS] if settings.telemetry.metrics else []
+    if settings.dashboard.enabled:
+        more += DASHBOARD
+    return table(settings.endpoints, stored=settings.responses.stateful is True, more=more)
 
 
 async def is_admin(runtime: Runtime, caller: ASGICaller) -> bool:

@@ -11,6 +11,7 @@ from asgi_llm.endpoints import Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.exchange import Exchange, Forward
 from asgi_llm.pipeline.handle import handle
+from asgi_llm.pipeline.observe import note_answer
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers, Receive, Scope, Send
@@ -140,6 +141,7 @@ class GatewayApp:
     ) -> None:
         exchange = Exchange(id=runtime.new_id(), endpoint=endpoint, dialect=dialect, started=runtime.loop.time())
         await refuse(exchange, error, caller, more)
+        note_answer(runtime, endpoint, exchange.status)
 
 
 def _dialect(endpoint: Endpoint, caller: ASGICaller, path: str) -> Dialect:

@@ -12,12 +12,15 @@ from asgi_llm.exchange import Exchange
 from asgi_llm.fleet.listing import Model
 from asgi_llm.pipeline.admit import identify
 from asgi_llm.pipeline.enforce import permitted
+from asgi_llm.pipeline.observe import note_answer
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 
 from .admin import answer_admin, fleet_state, is_admin
 from .caller import ASGICaller
+from .dashboard import answer_dashboard
 from .diagnose import answer_diagnose
+from .metrics import answer_metrics
 from .usage import answer_usage
 
 __all__ = ["answer_plain"]
@@ -31,10 +34,12 @@ async def answer_plain(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint,
     except AsgiLLMError as error:
         exchange = Exchange(id=request_id, endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time())
         await refuse(exchange, error, caller)
+        note_answer(runtime, endpoint.name, exchange.status)
         return
     if answer is None:
         return
     status, value = answer
+    note_answer(runtime, endpoint.name, status)
     body = msgspec.json.encode(value)
     headers = [
         (b"content-type", b"application/json"),
@@ -66,6 +71,10 @@ async def _answer(
             return await answer_diagnose(runtime, caller)
         case "usage":
             return 200, await answer_usage(runtime, caller)
+        case "dashboard":
+            return await answer_dashboard(runtime, caller, endpoint)
+        case "metrics":
+            return await answer_metrics(runtime, caller)
         case "health":
             return 200, {"status": "ok"} | _troubles(runtime)
     return 200, {"service": "asgi-llm"}

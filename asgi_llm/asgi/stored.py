@@ -19,6 +19,7 @@ from asgi_llm.pipeline.admit import identify
 from asgi_llm.pipeline.cancellation import forget_cancellation
 from asgi_llm.pipeline.enforce import check_endpoint
 from asgi_llm.pipeline.head import stream_head
+from asgi_llm.pipeline.observe import note_answer
 from asgi_llm.pipeline.refuse import refuse
 from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
@@ -64,6 +65,7 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
             (b"x-llm-request-id", exchange.id.encode("ascii")),
             (b"x-request-id", exchange.id.encode("ascii")),
         ]
+        exchange.status = status
         await caller.answer(status, headers, b"" if caller.scope["method"] == "HEAD" else answer)
     except AsgiLLMError as error:
         await refuse(exchange, error, caller)
@@ -84,6 +86,7 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
     finally:
         caller.close()
         runtime.leave()
+        note_answer(runtime, endpoint.name, exchange.status)
 
 
 async def _answer(

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.runtime import Runtime
 from asgi_llm.settings import Settings
+from asgi_llm.stores.host import HostStores
 from asgi_llm.stores.memory.responses import MemoryResponses
 from asgi_llm.stores.memory.signatures import MemorySignatures
 from asgi_llm.stores.responses import ResponseStore
@@ -28,21 +28,21 @@ class Memories(NamedTuple):
     signatures: MemorySignatures
 
 
-def history_opener(settings: Settings, memories: Memories) -> Callable[[Runtime], Historian] | None:
+def history_opener(
+    settings: Settings, memories: Memories, host: HostStores | None = None
+) -> Callable[[Runtime], Historian] | None:
     """What opens the history for one event loop; None where the settings want none.
 
     Raises:
-        ConfigError: what it needs is not installed, or the store cannot keep responses.
+        ConfigError: what it needs is not installed.
     """
     asked = settings.responses
     if asked.stateful is None and not asked.signatures:
         return None
-    if settings.store.address == "django" and (asked.stateful or asked.signatures):
-        raise ConfigError([Problem("responses", "nothing is kept in the host's database yet; set stateful to false")])
     vault = Vault([key.get_secret_value() for key in asked.encryption_keys])
 
     def opened(runtime: Runtime) -> Historian:
-        responses, signatures = _stores(runtime, memories)
+        responses, signatures = _stores(runtime, memories, host)
         historians: list[Historian] = []
         if asked.stateful is not None:
             historians.append(History(responses, asked, vault) if asked.stateful else Stateless())
@@ -74,7 +74,9 @@ class Several:
         return sum([await historian.forget(scope) for historian in self._historians])
 
 
-def _stores(runtime: Runtime, memories: Memories) -> tuple[ResponseStore, SignatureStore]:
+def _stores(runtime: Runtime, memories: Memories, host: HostStores | None) -> tuple[ResponseStore, SignatureStore]:
+    if host is not None:
+        return host.responses(), host.signatures()
     if runtime.database is None:
         return memories
     from asgi_llm.stores.sql.responses import SQLResponses

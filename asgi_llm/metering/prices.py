@@ -1,6 +1,6 @@
 """From usage to cost. What is not known is None, which is not free.
 
-    own price            cost computed from it, whatever anybody else says
+    own price            cost computed from it, whatever anybody else says; the host's come before the settings'
     provider reported    that
     price library        cost computed from it
     nothing              unknown
@@ -9,12 +9,16 @@ A discount is taken off what is computed, never off what was reported: that is w
 somebody else pays, the cost is zero. The market cost is what anybody would have paid, by list price or report.
 """
 
+import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping
-from typing import Literal
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from asgi_llm.errors import StoreError
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.settings import PriceSettings, PricesSettings
@@ -22,7 +26,9 @@ from asgi_llm.settings import PriceSettings, PricesSettings
 from .library import Library, Listing, installed
 from .rates import Price, micro, pico, price_of
 
-__all__ = ["Bill", "CostSource", "Prices"]
+__all__ = ["Bill", "CostSource", "PriceSource", "Prices"]
+
+logger = logging.getLogger("asgi_llm.prices")
 
 CostSource = Literal["own", "provider", "library", "byok", "unsent"]
 """Where a cost comes from. ``unsent``: nothing went to any upstream, so nothing was spent."""
@@ -30,6 +36,8 @@ CostSource = Literal["own", "provider", "library", "byok", "unsent"]
 _QUARTER = 900
 """Seconds for which a price that was found holds: some change by the hour, at half past."""
 _KEPT = 4096
+_FRESH = 30.0
+"""Seconds for which the host is not asked for its prices again."""
 
 
 class Bill(Struct, frozen=True):
@@ -42,18 +50,41 @@ class Bill(Struct, frozen=True):
     mismatch: bool = False
 
 
+class PriceSource(Protocol):
+    """Where a host keeps prices that are changed while the gateway runs."""
+
+    async def all(self) -> Sequence[PriceSettings]:
+        """All of them; the first that fits is taken.
+
+        Raises:
+            StoreError: they cannot be had.
+        """
+        ...
+
+
 class Prices:
-    """The prices of the settings, and those of the library behind them.
+    """The prices of the host, of the settings, and those of the library behind them.
 
     Args:
         settings: as configured.
         listings: target -> by what the library knows it.
+        source: the prices of the host.
     """
 
-    __slots__ = ("_byok", "_found", "_library", "_listings", "_own", "_paid", "_tolerance")
+    __slots__ = (
+        "_asked", "_byok", "_found", "_known", "_library", "_listings", "_loaded", "_own", "_paid", "_settled",
+        "_source", "_tolerance",
+    )  # fmt: skip
 
-    def __init__(self, settings: PricesSettings, listings: Mapping[str, Listing]) -> None:
-        self._own = [(_matcher(own), price_of(own)) for own in settings.own]
+    def __init__(
+        self, settings: PricesSettings, listings: Mapping[str, Listing], source: PriceSource | None = None
+    ) -> None:
+        self._settled = _compiled(settings.own)
+        self._own = self._settled
+        self._source = source
+        self._known = source is None
+        self._asked = float("-inf")
+        self._loaded = False
         self._paid = {target: pico(1 - discount) for target, discount in settings.discounts.items()}
         self._byok = frozenset(settings.byok)
         self._tolerance = settings.tolerance
@@ -62,10 +93,33 @@ class Prices:
         self._library = Library() if wanted else None
         self._found: dict[tuple[str, str, int], tuple[Price, CostSource] | None] = {}
 
-    def load(self) -> None:
-        """Reads what is slow to read. For a thread, before the first question; else that one waits for it."""
-        if self._library is not None:
-            self._library.load()
+    @property
+    def fresh(self) -> bool:
+        """Whether there is nothing to refresh."""
+        return self._loaded and (self._source is None or time.monotonic() - self._asked < _FRESH)
+
+    async def refresh(self) -> bool:
+        """Reads what is slow to read, and asks the host again where it is time. False where the host has never said
+        what its prices are: it is asked again the next time."""
+        if not self._loaded:
+            if self._library is not None:
+                await asyncio.to_thread(self._library.load)
+            self._loaded = True
+        if self._source is not None and not self.fresh:
+            # Whoever comes in the meantime goes on with what was known, if anything was.
+            self._asked = time.monotonic() if self._known else self._asked
+            await self._ask(self._source)
+        return self._known
+
+    async def _ask(self, source: PriceSource) -> None:
+        try:
+            given = _compiled(await source.all())
+        except StoreError as error:
+            logger.warning("the host's prices cannot be read now: %s", error.__cause__ or error)
+            return
+        self._own = given + self._settled
+        self._found.clear()
+        self._asked, self._known = time.monotonic(), True
 
     def bill(self, target: str, model: str, usage: Usage | None, at: float, *, byok: bool = False) -> Bill:
         """What ``usage`` of ``model`` (the upstream's name) cost at ``target``, begun at ``at`` (seconds since the
@@ -115,7 +169,14 @@ class Prices:
         return abs(computed - reported) > max(1, self._tolerance * max(computed, reported))
 
 
-def _matcher(own: PriceSettings) -> Callable[[str, str, dt.date], bool]:
+def _compiled(given: Iterable[PriceSettings]) -> "list[tuple[_Matches, Price]]":
+    return [(_matcher(own), price_of(own)) for own in given]
+
+
+_Matches = Callable[[str, str, dt.date], bool]
+
+
+def _matcher(own: PriceSettings) -> _Matches:
     target_is, model_is = compile_glob(own.target), compile_glob(own.model)
 
     def matches(target: str, model: str, day: dt.date) -> bool:

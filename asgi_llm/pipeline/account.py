@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from asgi_llm.dialects.interface import Restore
 from asgi_llm.dialects.registry import COUNTS
-from asgi_llm.errors import AsgiLLMError
+from asgi_llm.errors import AsgiLLMError, StoreError
 from asgi_llm.exchange import Exchange
 from asgi_llm.metering.checks import adds_up, sane
 from asgi_llm.metering.endings import ending
@@ -63,18 +63,20 @@ def account(runtime: Runtime, exchange: Exchange) -> None:
 class Accounts:
     """Makes rows of drafts. ``tools`` says whether to look which tools there were."""
 
-    __slots__ = ("_loaded", "_prices", "_tools")
+    __slots__ = ("_prices", "_tools")
 
     def __init__(self, prices: Prices, *, tools: bool) -> None:
         self._prices = prices
         self._tools = tools
-        self._loaded = False
 
     async def rows(self, drafts: Sequence[Draft]) -> list[Row]:
-        """A row for each draft."""
-        if not self._loaded:
-            await asyncio.to_thread(self._prices.load)
-            self._loaded = True
+        """A row for each draft.
+
+        Raises:
+            StoreError: their prices are not known now, but will be.
+        """
+        if not self._prices.fresh and not await self._prices.refresh():
+            raise StoreError("the prices cannot be read now")
         rows = []
         for draft in drafts:
             if draft.size > _INLINE and self._is_long(draft.exchange):

@@ -17,6 +17,7 @@ from asgi_llm.upstream.interface import Timeouts, UpstreamRequest, UpstreamRespo
 from .enforce import with_credentials
 from .forward import passes, read_whole
 from .inspect import check_first, check_whole
+from .observe import traced
 from .plan import Leg
 from .prepare import Outgoing
 
@@ -57,6 +58,8 @@ async def ask(
     if leg.credentials or leg.crew.pooled or worker.variation is not None or left is not None:
         request, key = _dressed(leg, worker, outgoing.request, begun, left)
         outgoing = structs.replace(outgoing, request=request)
+    if exchange.trace is not None:
+        outgoing = structs.replace(outgoing, request=traced(exchange.trace, worker, outgoing.request))
     response: UpstreamResponse | None = None
     try:
         response = await worker.client.send(outgoing.request)
@@ -210,3 +213,5 @@ def _is_stream(headers: Headers) -> bool:
 
 def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None, key: int | None) -> None:
     exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key),)
+    if exchange.trace is not None:
+        exchange.trace.attempt_ended(worker.name, result, status)

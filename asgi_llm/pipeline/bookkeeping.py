@@ -8,6 +8,7 @@ from asgi_llm.fleet.target import Target
 from asgi_llm.metering.library import Listing, installed
 from asgi_llm.metering.prices import Prices
 from asgi_llm.settings import LedgerSettings, Settings
+from asgi_llm.stores.host import HostStores
 from asgi_llm.stores.ledger import Ledger
 from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.writer import LedgerWriter
@@ -17,23 +18,21 @@ from .account import Accounts, Draft
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
 
-__all__ = ["LEDGERS", "compile_prices", "ledger_opener", "open_ledger"]
-
-LEDGERS: dict[str, Callable[[], Ledger]] = {}
-"""Ledgers of hosts, by the URL that stands for them in the settings (``django``): an integration puts its own here."""
+__all__ = ["compile_prices", "ledger_opener", "open_ledger"]
 
 _UNKNOWN_HOSTS = frozenset({"openai_compatible"})
 """Providers whose address may tell the price library who they are."""
 
 
-def compile_prices(settings: Settings, targets: Mapping[str, Target]) -> Prices:
-    """
+def compile_prices(settings: Settings, targets: Mapping[str, Target], host: HostStores | None = None) -> Prices:
+    """Those of the ``host`` come first.
+
     Raises:
         ConfigError: the price library is asked for and is not there.
     """
     if settings.prices.library and not installed():
         raise ConfigError([Problem("prices.library", 'needs an extra: pip install "asgi-llm[prices]"')])
-    return Prices(settings.prices, _listings(targets))
+    return Prices(settings.prices, _listings(targets), None if host is None else host.prices())
 
 
 def _listings(targets: Mapping[str, Target]) -> dict[str, Listing]:
@@ -48,26 +47,20 @@ def _listings(targets: Mapping[str, Target]) -> dict[str, Listing]:
 
 
 def ledger_opener(
-    settings: Settings, prices: Prices, memory: MemoryLedger
+    settings: Settings, prices: Prices, memory: MemoryLedger, host: HostStores | None = None
 ) -> "Callable[[Database | None], LedgerWriter[Draft]] | None":
-    """What opens the ledger of an event loop; None where none is kept. One in ``memory`` is shared by all loops.
-
-    Raises:
-        ConfigError: it is to be kept where nobody can.
-    """
+    """What opens the ledger of an event loop; None where none is kept. One in ``memory`` is shared by all loops."""
     ledger = settings.ledger
     if ledger is None and settings.store.durable:
         ledger = LedgerSettings()
     if ledger is None or not ledger.enabled:
         return None
     memory.most = ledger.rows
-    kept, url = ledger, settings.store.address
-    if url == "django" and url not in LEDGERS:
-        raise ConfigError([Problem("store.url", "django is for gateways inside a Django site; here it is none")])
+    kept = ledger
 
     def open_writer(database: "Database | None") -> LedgerWriter[Draft]:
         accounts = Accounts(prices, tools=kept.tools)
-        found = LEDGERS[url]() if url in LEDGERS else open_ledger(database, memory)
+        found = open_ledger(database, memory) if host is None else host.ledger()
         return LedgerWriter(found, kept, accounts.rows)
 
     return open_writer

@@ -8,6 +8,7 @@ from asgi_llm.runtime import Runtime
 
 from .admission import take_place
 from .enforce import bring_keys, enforce
+from .observe import begin_trace
 
 __all__ = ["govern"]
 
@@ -20,6 +21,8 @@ async def govern(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
         AsgiLLMError: it may not, or there is none.
         CallerGone: it left meanwhile.
     """
+    if runtime.telemetry is not None:
+        begin_trace(runtime, exchange, caller)
     if runtime.blueprint.access is not None or exchange.identity.scopes:
         enforce(runtime, exchange)
     if exchange.identity.upstream_keys:

@@ -20,6 +20,7 @@ from asgi_llm.runtime import Runtime
 from .admit import admit
 from .attempt import attempt
 from .cancellation import forget_cancellation
+from .consult import consult
 from .count import count
 from .govern import govern
 from .heartbeat import Heartbeat
@@ -41,6 +42,8 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     runtime.enter()
     try:
         await admit(runtime, exchange, caller)
+        if runtime.blueprint.hooks:
+            await consult(runtime, exchange, caller, counting=counting)
         make_plan(runtime, exchange, caller)
         if runtime.governed or exchange.identity.scopes or exchange.identity.upstream_keys:
             caller = await govern(runtime, exchange, caller, counting=counting)

@@ -80,7 +80,7 @@ def cutter_for(exchange: Exchange, reply: Reply) -> Cutter | None:
 
 def open_passage(exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> "Passage":
     """``decoder`` reads the upstream's stream in place of its dialect's own."""
-    translated = reply.outgoing.translated
+    translated = reply.outgoing.translated or decoder is not None
     passage = Translation(exchange, reply, leg, decoder) if translated else Verbatim(exchange, reply, leg)
     return passage if exchange.dialect.form is None else Formed(passage, exchange.dialect.form())
 

@@ -25,6 +25,8 @@ from .cancellation import forget_cancellation
 from .forward import sign_ids
 from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
+from .inspection import Source, inspected, open_sieve
+from .observe import begin_watch
 from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
@@ -50,6 +52,8 @@ async def relay(
     watched: Watched | None = None
     if leg.crew.remembers:
         caller, watched = watch(caller)
+    if exchange.inspection is not None:
+        exchange.inspection.begin(exchange, leg)
     try:
         rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
         if leg.forwarded is not None:
@@ -58,6 +62,8 @@ async def relay(
             whole = await _fold(reply, leg, exchange, rounds) if reply.stream else reply.whole
             if rounds is not None and reply.whole is not None:
                 whole = await rounds.complete(reply.whole)
+            if exchange.inspection is not None:
+                whole = await inspected(exchange, leg, reply, whole)
             body = _whole_body(exchange, leg, reply, whole)
             await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
         elif reply.stream:
@@ -77,6 +83,8 @@ async def relay(
         if watched is not None:
             watched.tell(exchange, worker)
         exchange.outcome = "disconnected" if caller.missed else "ok"
+        if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
+            exchange.outcome, exchange.error_code = "denied", refusal.code
 
 
 async def _relay_forwarded(
@@ -99,6 +107,8 @@ async def _relay_forwarded(
         await _pass(runtime, exchange, caller, reply)
         return
     body = _forwarded_body(runtime, exchange, reply)
+    if exchange.inspection is not None:
+        body = await exchange.inspection.document(body)
     await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
 
 
@@ -162,6 +172,8 @@ async def _send_unfolded(
     response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
     if rounds is not None:
         response = await rounds.complete(response)
+    if exchange.inspection is not None:
+        response = await exchange.inspection.whole(response)
     exchange.usage, exchange.finish, exchange.answered = response.usage, _finish(response), reply.first
     await _begin(exchange, caller, reply, heartbeat)
     stream = exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response))
@@ -174,10 +186,15 @@ async def _send_stream(
     leg, worker = exchange.leg, exchange.worker
     assert leg is not None  # noqa: S101  # relay() checked both
     assert worker is not None  # noqa: S101
-    passage = open_passage(exchange, reply, leg, rounds)
-    read = reply.response.read if rounds is None else rounds.read
+    source: Source | None = rounds
+    if exchange.inspection is not None and leg.forwarded is None:
+        source = await open_sieve(exchange, reply, leg, rounds, runtime.blueprint.settings.limits.answer)
+    passage = open_passage(exchange, reply, leg, source)
+    read: Callable[[], Awaitable[bytes]] = reply.response.read if source is None else source.read
     if runtime.ledger is not None or runtime.quotas is not None:
         exchange.answered = Tally()
+    if runtime.telemetry is not None:
+        read = begin_watch(runtime, exchange, leg, reply.first, read)
     try:
         last = await _pump(exchange, caller, reply, heartbeat, passage, read)
         if passage.failure is not None:
@@ -205,6 +222,9 @@ async def _pump(
     tally = exchange.answered if isinstance(exchange.answered, Tally) else None
     if tally is not None:
         tally.feed(reply.first)
+    onset = exchange.onset
+    if onset is not None and onset.feed(reply.first):
+        onset = None
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -226,6 +246,8 @@ async def _pump(
             break
         if tally is not None:
             tally.feed(data)
+        if onset is not None and onset.feed(data):
+            onset = None
         data = passage.feed(data)
     await heartbeat.pause()
     return data

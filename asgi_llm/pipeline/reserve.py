@@ -39,9 +39,8 @@ async def reserve(runtime: Runtime, exchange: Exchange) -> None:
     book, plan = runtime.quotas, exchange.plan
     assert book is not None  # noqa: S101  # asked by the caller
     assert plan is not None  # noqa: S101  # make_plan() filled it in
-    if book.priced and not book.prices_loaded:
-        await asyncio.to_thread(runtime.blueprint.prices.load)
-        book.prices_loaded = True
+    if book.priced and not runtime.blueprint.prices.fresh:
+        await runtime.blueprint.prices.refresh()
     size, cap = await _size(exchange) if book.sized else (0, None)
     for position, leg in enumerate(plan.legs):
         load = Load(size, cap, partial(_price, runtime, plan.legs[position:]))

@@ -9,6 +9,7 @@ from asgi_llm.runtime import Runtime
 
 from .account import account
 from .admission import give_back
+from .observe import observe
 from .reserve import charge
 
 __all__ = ["settle"]
@@ -31,6 +32,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
         charge(runtime, exchange)
     if logger.isEnabledFor(logging.INFO):
         _log(exchange)
+    if runtime.telemetry is not None:
+        observe(runtime, exchange)
     if runtime.ledger is not None:
         account(runtime, exchange)
     for sink in runtime.blueprint.sinks:

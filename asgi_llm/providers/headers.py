@@ -11,7 +11,8 @@ from asgi_llm.types import Headers
 
 __all__ = ["TRACE", "Allowed", "request_headers", "returned_headers"]
 
-TRACE = frozenset({b"traceparent", b"tracestate", b"baggage"})
+TRACE = frozenset({b"traceparent", b"tracestate"})
+"""Without ``baggage``: what applications tell each other in it is no business of a provider's."""
 
 _OPENAI = frozenset(
     {b"openai-beta", b"originator", b"session-id", b"session_id", b"thread-id", b"x-client-request-id", b"user-agent",

@@ -74,7 +74,7 @@ class Book:
         clock: seconds since the epoch.
 
     Attributes:
-        priced: whether a quota is on money; ``prices_loaded`` is for whoever looks prices up.
+        priced: whether a quota is on money.
         sized: whether a quota goes by the size of a request.
     """
 
@@ -82,7 +82,6 @@ class Book:
         self.rules = tuple(rules)
         self.priced = any(rule.settings.resource == "cost" for rule in rules)
         self.sized = any(rule.settings.resource not in ("requests", "concurrency") for rule in rules)
-        self.prices_loaded = False
         self._store = store
         self._spawn = spawn
         self._clock = clock

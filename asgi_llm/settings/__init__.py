@@ -8,6 +8,15 @@ references and never shown again. No I/O but reading those references and the TO
 from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
 from .auth import AuthSettings, IssuedSettings, KeySettings
+from .guards import (
+    ClassifierGuardSettings,
+    GuardSettings,
+    LimitGuardSettings,
+    PatternGuardSettings,
+    PatternSettings,
+    PersonalGuardSettings,
+    TemplateGuardSettings,
+)
 from .health import HealthSettings
 from .ledger import LedgerSettings
 from .media import MediaSettings
@@ -32,6 +41,7 @@ from .target import (
     WorkerSettings,
     wrong_workers,
 )
+from .telemetry import DashboardSettings, TelemetrySettings
 from .tree import Settings
 from .values import Secret
 
@@ -42,15 +52,22 @@ __all__ = [
     "AuthSettings",
     "BreakerSettings",
     "CapSettings",
+    "ClassifierGuardSettings",
+    "DashboardSettings",
     "EndpointSettings",
     "FallbackSettings",
+    "GuardSettings",
     "HealthSettings",
     "HedgeSettings",
     "IssuedSettings",
     "KeySettings",
     "LedgerSettings",
+    "LimitGuardSettings",
     "LimitSettings",
     "MediaSettings",
+    "PatternGuardSettings",
+    "PatternSettings",
+    "PersonalGuardSettings",
     "PoolSettings",
     "PriceSettings",
     "PricesSettings",
@@ -70,6 +87,8 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
+    "TemplateGuardSettings",
+    "TelemetrySettings",
     "TierSettings",
     "TimeoutSettings",
     "WorkerSettings",

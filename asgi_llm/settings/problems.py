@@ -47,7 +47,12 @@ def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def problems_of(error: ValidationError) -> list[Problem]:
     # A pydantic message may quote the input, which may be a secret: only the message's own words are taken.
     items = error.errors(include_input=False, include_url=False)
-    return [Problem(_path(item["loc"]), _words(item["type"], item["msg"])) for item in items]
+    return [Problem(_path(_plain(item["loc"])), _words(item["type"], item["msg"])) for item in items]
+
+
+def _plain(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Behind the number of a guard pydantic names its kind, which is no key there."""
+    return (*loc[:2], *loc[3:]) if loc[:1] == ("guards",) else loc
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
@@ -101,6 +106,9 @@ def _references(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 yield f"{path}.target", leg.get("target")
             else:
                 yield path, leg
+    for index, guard in enumerate(_maps(tree.get("guards"))):
+        if guard.get("kind") == "classifier" and "target" in guard:
+            yield f"guards[{index}].target", guard["target"]
     discounts, byok = _member(tree.get("prices"), "discounts"), _member(tree.get("prices"), "byok")
     for name in discounts if isinstance(discounts, Mapping) else ():
         yield f"prices.discounts.{name}", name

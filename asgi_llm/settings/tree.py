@@ -13,6 +13,7 @@ from asgi_llm.errors import ConfigError, Problem
 from .access import AccessSettings
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .guards import GuardSettings
 from .ledger import LedgerSettings
 from .media import MediaSettings
 from .prices import PricesSettings
@@ -24,6 +25,7 @@ from .serving import EndpointSettings, LimitSettings, StreamSettings
 from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
+from .telemetry import DashboardSettings, TelemetrySettings
 from .values import Model, Name
 
 __all__ = ["Settings"]
@@ -53,6 +55,9 @@ class Settings(Model):
     state: StateSettings = StateSettings()
     access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
+    guards: tuple[GuardSettings, ...] = ()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    dashboard: DashboardSettings = DashboardSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

@@ -9,6 +9,7 @@ from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.settings import Settings, StateSettings, StoreSettings
 
 from .boards import Boards
+from .host import HostStores
 from .keys import KeyStore
 from .memory.keys import MemoryKeys
 from .memory.quotas import MemoryQuotas
@@ -17,13 +18,10 @@ from .quotas import QuotaStore
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
 
-__all__ = ["KEY_STORES", "QUOTA_STORES", "boards_opener", "database_opener", "keys_opener", "quotas_opener"]
+__all__ = ["boards_opener", "database_opener", "keys_opener", "quotas_opener"]
 
 QuotasOpener = Callable[["Database | None"], QuotaStore]
 KeysOpener = Callable[["Database | None"], KeyStore]
-KEY_STORES: dict[str, Callable[[], KeyStore]] = {}
-QUOTA_STORES: dict[str, Callable[[], QuotaStore]] = {}
-"""Stores of hosts, by the URL that stands for them in ``[store]`` (``django``): an integration puts its own here."""
 
 _NEEDS = {
     "sqlite": ("sql", ("sqlalchemy", "aiosqlite", "greenlet")),
@@ -72,9 +70,9 @@ def _redis_boards(address: str, prefix: str) -> Boards:
     return RedisBoards(open_redis(address), prefix)
 
 
-def quotas_opener(settings: Settings, memory: MemoryQuotas) -> QuotasOpener:
+def quotas_opener(settings: Settings, memory: MemoryQuotas, host: HostStores | None = None) -> QuotasOpener:
     """What opens the store of quotas for one event loop, given its database: on the Redis of ``[state]`` where there is
-    one, else in the database of ``[store]``, else in ``memory``, which outlives the settings.
+    one, else in the ``host``'s database or that of ``[store]``, else in ``memory``, which outlives the settings.
 
     Raises:
         ConfigError: what it needs is not installed.
@@ -83,7 +81,7 @@ def quotas_opener(settings: Settings, memory: MemoryQuotas) -> QuotasOpener:
     if address != "memory:":
         _need_redis()
         return partial(_redis_quotas, address, settings.state.prefix)
-    return partial(_local_quotas, memory, settings.store.address)
+    return partial(_local_quotas, memory, host)
 
 
 def _redis_quotas(address: str, prefix: str, _: "Database | None") -> QuotaStore:
@@ -93,9 +91,9 @@ def _redis_quotas(address: str, prefix: str, _: "Database | None") -> QuotaStore
     return RedisQuotas(open_redis(address), f"{prefix}:{{quotas}}:")
 
 
-def _local_quotas(memory: MemoryQuotas, address: str, database: "Database | None") -> QuotaStore:
-    if address in QUOTA_STORES:
-        return QUOTA_STORES[address]()
+def _local_quotas(memory: MemoryQuotas, host: HostStores | None, database: "Database | None") -> QuotaStore:
+    if host is not None:
+        return host.quotas()
     if database is None:
         return memory
     from .sql.quotas import SQLQuotas
@@ -103,16 +101,16 @@ def _local_quotas(memory: MemoryQuotas, address: str, database: "Database | None
     return SQLQuotas(database)
 
 
-def keys_opener(settings: Settings, memory: MemoryKeys) -> KeysOpener | None:
+def keys_opener(settings: Settings, memory: MemoryKeys, host: HostStores | None = None) -> KeysOpener | None:
     """What opens the store of issued keys for one event loop, given its database; None where none are issued."""
     if settings.auth.issued is None:
         return None
-    return partial(_local_keys, memory, settings.store.address)
+    return partial(_local_keys, memory, host)
 
 
-def _local_keys(memory: MemoryKeys, address: str, database: "Database | None") -> KeyStore:
-    if address in KEY_STORES:
-        return KEY_STORES[address]()
+def _local_keys(memory: MemoryKeys, host: HostStores | None, database: "Database | None") -> KeyStore:
+    if host is not None:
+        return host.keys()
     if database is None:
         return memory
     from .sql.keys import SQLKeys

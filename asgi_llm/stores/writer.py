@@ -45,7 +45,7 @@ class LedgerWriter(Generic[Draft]):
     Args:
         ledger: where rows go.
         settings: sizes and times.
-        complete: makes rows of drafts; called once for each of them.
+        complete: makes rows of drafts; called once for each of them, and again after a ``StoreError``.
 
     Attributes:
         dropped: rows that were lost, since the start.
@@ -196,7 +196,7 @@ class LedgerWriter(Generic[Draft]):
         self._worked_on = len(drafts)
         try:
             rows = await self._complete(drafts)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StoreError):
             self._waiting.extendleft(reversed(drafts))
             raise
         except Exception:

@@ -18,14 +18,17 @@ from .asgi import intercept, with_lifespan
 from .client import allm_client, llm_client
 from .identity import identity_of
 from .project import get_gateway, reload
-from .signals import exchange_settled
+from .signals import budget_exhausted, exchange_settled, key_issued, key_revoked
 
 __all__ = [
     "allm_client",
+    "budget_exhausted",
     "exchange_settled",
     "get_gateway",
     "identity_of",
     "intercept",
+    "key_issued",
+    "key_revoked",
     "llm_client",
     "reload",
     "with_lifespan",

@@ -18,6 +18,7 @@ from .csrf import brings_credentials
 from .database import release
 from .entry import serve_to
 from .project import get_gateway, get_project
+from .tables import check_at_start
 
 __all__ = ["intercept", "with_lifespan"]
 
@@ -96,8 +97,11 @@ async def _run(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> 
     except ConfigError as error:
         await receive()
         await send({"type": "lifespan.startup.failed", "message": str(error)})
-    else:
-        await gateway.asgi(scope, receive, send)
+        return
+    if gateway.settings.store.address == "django":
+        # Beside it, so that starting waits for no database.
+        gateway.runtime().spawn(check_at_start(), "look for tables")
+    await gateway.asgi(scope, receive, send)
 
 
 def _prepare(request: HttpRequest) -> None:

@@ -1,6 +1,7 @@
 """System checks: every mistake in ``ASGI_LLM``, with its path, and what does not go well with it in a project."""
 
 import inspect
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -11,40 +12,66 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register  # n
 from django.utils.module_loading import import_string
 
 from asgi_llm import ConfigError
-from asgi_llm.settings import literal_secrets
+from asgi_llm.settings import Settings, literal_secrets
 
 from .project import SETTING, make_project, tree
+from .stores.desk import alias
+from .tables import RUN, missing_migrations, unfit
 
-__all__ = ["check_deployment", "check_settings"]
+__all__ = ["check_deployment", "check_settings", "check_tables"]
 
 _HINTS = {
     "nobody": 'Let the users of this project in with {"identity": "session"}, give keys in auth.keys, or set '
     "auth.anonymous.",
     "session": "Add django.contrib.sessions and django.contrib.auth with their middleware, or name another identity.",
     "wsgi": "Serve the project by ASGI. Under WSGI every stream holds a thread of the server until it ends.",
+    "database": "Have a database router send the app asgi_llm to one that is, or name another store.",
+    "memory": 'Set ASGI_LLM["store"]["url"] to "django".',
     "secret": "Refer to it, as in env://NAME or file:///path.",
 }
 
 
 @register()
 def check_settings(app_configs: Sequence[AppConfig] | None, **_options: Any) -> list[CheckMessage]:
-    """E001: a mistake in the settings. W001: nobody can call. W002: users by session, but no middleware for it."""
+    """E001: a mistake in the settings. E002: a database that the gateway's tables cannot be in. W001: nobody can call.
+    W002: users by session, but no middleware for it."""
     if not _concerned(app_configs):
         return []
     try:
         project = make_project()
     except ConfigError as error:
         return [Error(str(problem), id="asgi_llm.E001") for problem in error.problems]
-    return list(_warnings(project.gateway.settings.auth, {source.name for source in project.sources}))
+    found = list(_warnings(project.gateway.settings.auth, {source.name for source in project.sources}))
+    if project.gateway.settings.store.address == "django" and (why := unfit(alias())):
+        found.append(Error(f"{SETTING}.store.url: {why}", hint=_HINTS["database"], id="asgi_llm.E002"))
+    return found
+
+
+@register(Tags.database)
+def check_tables(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_options: Any
+) -> list[CheckMessage]:
+    """W006: the gateway's tables are missing, or of an earlier version. Asked with ``check --database NAME``."""
+    # "migrate" asks as well, and is about to see to it.
+    if not _concerned(app_configs) or alias() not in (databases or ()) or sys.argv[1:2] == ["migrate"]:
+        return []
+    try:
+        kept = Settings.load(tree()).store.address == "django"
+    except ConfigError:
+        return []
+    missing = missing_migrations(alias()) if kept else []
+    said = f"tables of the gateway are missing: {', '.join(missing)}"
+    return [Warning(said, hint=f"{RUN[0].upper()}{RUN[1:]}.", id="asgi_llm.W006")] if missing else []
 
 
 @register(Tags.security, deploy=True)
 def check_deployment(app_configs: Sequence[AppConfig] | None, **_options: Any) -> list[CheckMessage]:
-    """W003: a secret itself stands in the settings. W004: there is no way to serve the project by ASGI."""
+    """W003: a secret itself stands in the settings. W004: there is no way to serve the project by ASGI. W005: what all
+    processes should know is in the memory of each."""
     if not _concerned(app_configs):
         return []
     try:
-        paths = literal_secrets(tree())
+        paths, kept = literal_secrets(tree()), Settings.load(tree())
     except ConfigError:
         return []
     found: list[CheckMessage] = [
@@ -53,7 +80,20 @@ def check_deployment(app_configs: Sequence[AppConfig] | None, **_options: Any) -
     ]
     if not _has_asgi():
         found.append(Warning("the project has no ASGI application", hint=_HINTS["wsgi"], id="asgi_llm.W004"))
+    found += _forgetful(kept)
     return found
+
+
+def _forgetful(kept: Settings) -> Iterator[CheckMessage]:
+    wanted = {
+        "auth.issued": kept.auth.issued is not None,
+        "quotas": bool(kept.quotas) and kept.state.address == "memory:",
+        "responses.stateful": bool(kept.responses.stateful),
+    }
+    if not kept.store.durable:
+        for path in (path for path, asked in wanted.items() if asked):
+            said = f"{SETTING}.{path}: is kept in the memory of each process, and lost with it"
+            yield Warning(said, hint=_HINTS["memory"], id="asgi_llm.W005")
 
 
 def _concerned(app_configs: Sequence[AppConfig] | None) -> bool:

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from asgi_llm import ConfigError, Gateway, Problem
+from asgi_llm.stores.host import HOSTS
 
 from .identity import Source, load_sources
 from .signals import announce
+from .stores import ORMStores
 
 __all__ = ["Project", "forget", "get_gateway", "get_project", "make_project", "reload", "tree"]
 
 SETTING = "ASGI_LLM"
+HOSTS["django"] = ORMStores
 
 _lock = threading.Lock()
 _made: list["Project"] = []

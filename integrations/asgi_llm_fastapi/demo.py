@@ -34,6 +34,8 @@ def settings(environ: Mapping[str, str]) -> dict[str, Any]:
         "routes": routes,
         "default_target": "echo",
         "auth": {"anonymous": True},
+        "dashboard": {"enabled": True, "anonymous": True},
+        "ledger": {"rows": 1000},
         "limits": {"shutdown_grace": 1},
     }
 
@@ -59,7 +61,7 @@ def welcome(address: str, settings: Settings) -> list[str]:
     answer = "c.chat.completions.create(model='echo',messages=[{'role':'user','content':'Hello'}])"
     upstreams = ", ".join(name for name in settings.targets if name != "echo")
     return [
-        f"Open {address}/ in a browser, or paste one of these:",
+        f"Open {address}/ in a browser, {address}/llm/dashboard beside it, or paste one of these:",
         "",
         f"curl {url}/chat/completions -H 'content-type: application/json' -d '{chat}'",
         f"curl -N {url}/messages -H 'content-type: application/json' -d '{message}'",

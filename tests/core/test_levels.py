@@ -35,6 +35,8 @@ LEVELS = {
     "providers": 4,
     "upstream": 4,
     "fleet": 5,
+    "guards": 5,
+    "hooks": 5,
     "keys": 5,
     "quotas": 5,
     "lookout": 5,
@@ -63,10 +65,12 @@ LEVELS = {
 
 SIBLINGS = {
     ("asgi", "endpoints"): "the edge finds the endpoint of a path",
+    ("asgi", "dashboard"): "the edge answers with the page",
     ("metering", "routing"): "prices hold for globs, like routes",
     ("stores", "metering"): "the ledger keeps the rows that metering defines",
     ("doctor", "asgi"): "asks for what the edge's own endpoint says",
     ("openapi", "endpoints"): "the schema describes the endpoints",
+    ("guards", "hooks"): "a guard is a hook that is made of settings",
     ("history", "exchange"): "what is remembered goes into a request and comes out of its answer",
     ("history", "pipeline"): "a conversation is fitted to each leg of the plan",
     ("history", "runtime"): "it belongs to the loop's runtime, and tidies up in tasks of it",
@@ -91,6 +95,12 @@ HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.t
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
+        # what the stores of a host are made of
+        "asgi_llm.metering.row",
+        *(
+            f"asgi_llm.stores.{name}"
+            for name in ("host", "keys", "ledger", "owner", "quotas", "responses", "scope", "signatures")
+        ),
         "asgi_llm",
         "asgi_llm.cli",
         "asgi_llm.client.bridge",
@@ -303,7 +313,7 @@ gateway = asgi_llm.Gateway({
 })
 asgi_llm.LLMMiddleware(gateway.asgi, gateway, prefix="/llm")
 unwanted = {"django", "fastapi", "litestar", "starlette", "uvicorn", "httpx", "httpx2", "anyio", "asgi_llm.testing",
-            "sqlalchemy", "aiosqlite", "asyncpg", "genai_prices",
+            "sqlalchemy", "aiosqlite", "asyncpg", "genai_prices", "prometheus_client", "opentelemetry",
             "asgi_llm_django", "asgi_llm_fastapi", "asgi_llm_litestar"}
 print(sorted(unwanted & sys.modules.keys()), touched)
 """

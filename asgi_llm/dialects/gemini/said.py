@@ -172,6 +172,7 @@ def _document(part: Document, report: Report) -> list[Any]:
         case PlainText(text=text):
             return [{"text": f"{head}\n\n{text}" if head else text}] if text or head else []
         case Blocks(parts=parts):
-            return ([{"text": head}] if head else []) + [written for inner in parts for written in user_parts(inner, report)]
+            written: list[Any] = [{"text": head}] if head else []
+            return written + [entry for inner in parts for entry in user_parts(inner, report)]
         case Inline() | Url() | FileId():
             return [_media(part, report)]

@@ -212,9 +212,8 @@ class _Draft:
             body["service_tier"] = _TIERS[request.service_tier]
         elif request.service_tier not in (None, "auto"):
             report.lose("service_tier")
-        if self.model.known:
-            if (mark := _automatic(request)) is not None:
-                body["cache_control"] = cache_control(mark)
+        if self.model.known and (mark := _automatic(request)) is not None:
+            body["cache_control"] = cache_control(mark)
 
     def _keep_marks(self, body: dict[str, Any]) -> None:
         """At most four marks: the earliest of the messages go first, then those of the tools and of the system."""

@@ -90,11 +90,10 @@ class TextPiece(Piece):
             self._emit(TextDelta(self._index, text, logprobs=told))
 
     def cite(self, found: Citation) -> None:
-        """Of the documented parts only texts have annotations; those of a refusal lead nowhere."""
-        if isinstance(self.header, Refusal):
-            return
+        """A refusal has no sources, whatever is said of it."""
         self._cited = True
-        self._emit(CitationAdd(self._index, found))
+        if isinstance(self.header, Text):
+            self._emit(CitationAdd(self._index, found))
 
     def rest(self, part: wire.Part) -> None:
         """What the whole part has beyond what its deltas told."""

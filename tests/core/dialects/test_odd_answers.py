@@ -18,6 +18,7 @@ from asgi_llm.dialects.sse import SSEReader
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.events import Event, Failure, Finished
 from asgi_llm.neutral.fold import fold
+from asgi_llm.neutral.request import Refusal
 
 DIALECTS = (CHAT, MESSAGES, RESPONSES, GEMINI)
 ANSWER = Answer(model="m", mint=lambda prefix: f"{prefix}minted", now=lambda: 0.0)
@@ -201,3 +202,20 @@ def test_a_call_that_says_nothing_is_not_handed_on() -> None:
         told = GEMINI.stream_encoder(ANSWER).feed(events)
         assert b"Go." in told
         assert b"functionCall" not in told
+
+
+def test_the_sources_of_a_refusal_are_left_out() -> None:
+    item = {"item_id": "m", "output_index": 0, "content_index": 0}
+    cited = {"type": "url_citation", "url": "https://a.example", "title": "A", "start_index": 0, "end_index": 1}
+    message = {"id": "m", "type": "message", "role": "assistant", "content": []}
+    events = [
+        {"type": "response.created", "response": {"id": "r", "model": "m"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": message},
+        {"type": "response.content_part.added", **item, "part": {"type": "refusal", "refusal": ""}},
+        {"type": "response.refusal.delta", **item, "delta": "No."},
+        {"type": "response.output_text.annotation.added", **item, "annotation_index": 0, "annotation": cited},
+        {"type": "response.completed", "response": {"id": "r", "model": "m", "status": "completed"}},
+    ]
+    data = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    (candidate,) = fold(read(RESPONSES, data)).candidates
+    assert candidate.parts == (Refusal("No."),)

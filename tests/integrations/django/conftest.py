@@ -18,6 +18,7 @@ pytest.importorskip("django")
 uvicorn = pytest.importorskip("uvicorn")
 
 import django
+from django.apps import apps
 from django.conf import settings as project_settings
 from django.http import HttpResponse
 from django.test import override_settings
@@ -30,6 +31,17 @@ class Urls:
     """The project's URLconf."""
 
     urlpatterns: list[Any]
+
+
+class Router:
+    """Says which database the gateway's tables are in."""
+
+    chosen = "default"
+
+    def db_for_read(self, model: Any, **_hints: Any) -> str | None:
+        return self.chosen if model._meta.app_label == "asgi_llm" else None
+
+    db_for_write = db_for_read
 
 
 _FOLDER = tempfile.TemporaryDirectory()
@@ -58,6 +70,7 @@ if not project_settings.configured:
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         # A connection that is only left alone would stay open.
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATABASE), "CONN_MAX_AGE": None}},
+        DATABASE_ROUTERS=[Router()],
         USE_TZ=True,
         ASGI_LLM=ECHO,
     )
@@ -67,10 +80,11 @@ from django.core.asgi import get_asgi_application
 from django.core.management import call_command
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connection, connections, router, transaction
 
 from asgi_llm.testing import ASGIDriver
 from asgi_llm_django import exchange_settled, intercept, with_lifespan
+from asgi_llm_django.views import llm
 
 PATTERNS = [
     path("llm/", include("asgi_llm_django.urls")),
@@ -88,6 +102,45 @@ def project() -> Iterator[Path]:
     yield DATABASE
     connection.close()
     _FOLDER.cleanup()
+
+
+def add_database(name: str, kind: str, request: pytest.FixtureRequest) -> None:
+    """Makes an empty database of that kind known as ``name``, with all tables."""
+    options: dict[str, Any]
+    if kind == "sqlite":
+        options = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATABASE.with_name(f"{name}.sqlite3"))}
+        options["OPTIONS"] = {"timeout": 30, "init_command": "PRAGMA journal_mode=wal;PRAGMA synchronous=off"}
+    else:
+        pytest.importorskip("psycopg")
+        server = request.getfixturevalue("postgres_server")
+        options = {"ENGINE": "django.db.backends.postgresql", "NAME": server.new_database().rpartition("/")[2]}
+        options |= {"HOST": "127.0.0.1", "PORT": server.port, "USER": "postgres"}
+    connections.databases[name] = options
+    connections.configure_settings(connections.databases)  # fills in what is missing
+    # A project names its databases before its views are imported.
+    transaction.non_atomic_requests(using=name)(llm)
+    call_command("migrate", database=name, verbosity=0)
+    connections[name].close()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest) -> str:
+    """A database of each kind, which all tests share."""
+    add_database(f"kept-{request.param}", request.param, request)
+    return f"kept-{request.param}"
+
+
+@pytest.fixture
+def database(kept: str) -> Iterator[str]:
+    """The same, empty: here the gateway's tables are while the test runs."""
+    chosen: Any = router.routers[0]
+    chosen.chosen = kept
+    yield kept
+    chosen.chosen = DEFAULT_DB_ALIAS
+    for model in apps.get_app_config("asgi_llm").get_models():
+        if not model._meta.proxy:
+            model._default_manager.using(kept).all().delete()
+    connections[kept].close()
 
 
 @pytest.fixture

@@ -1,0 +1,167 @@
+"""The gateway with all that it keeps in the project's database."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from django.core.checks import Tags, run_checks
+from django.core.management import call_command
+from django.db import connections
+from django.test import AsyncClient
+
+from asgi_llm_django import budget_exhausted, get_gateway, key_issued, key_revoked
+from asgi_llm_django.models import APIKey, Price, QuotaHold, QuotaSpent, Response, Usage
+from asgi_llm_django.stores import desk
+from asgi_llm_django.stores.desk import Desk
+from asgi_llm_django.tables import check_at_start, missing_migrations
+
+KEPT: dict[str, Any] = {
+    "store": {"url": "django", "timeout": 30},
+    "ledger": {"interval": 0.01},
+    "auth": {"issued": {"fresh": 0, "touch": 0}},
+    "quotas": [{"name": "daily", "per": ["subject"], "resource": "tokens", "window": "day", "limit": 10_000}],
+    "responses": {"stateful": True, "signatures": True},
+    "identity": None,
+}
+HELLO = {"model": "echo", "input": "Hello there"}
+
+
+async def apart(work: Callable[[], Any]) -> Any:
+    """In a thread whose connections end with it."""
+
+    def done() -> Any:
+        try:
+            return work()
+        finally:
+            connections.close_all()
+
+    return await asyncio.to_thread(done)
+
+
+async def until(says: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not await apart(says):
+            await asyncio.sleep(0.02)
+
+
+def client(url: str, key: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=f"{url}/llm/v1", headers={"x-api-key": key}, trust_env=False, timeout=30)
+
+
+async def test_everything_is_kept(way: str, serve: Any, configured: Any, database: str) -> None:
+    """Keys, quotas, prices, responses and the ledger, however the project is served, with transactions for requests."""
+    configured(KEPT)
+    for settings in connections.settings.values():
+        settings["ATOMIC_REQUESTS"] = True
+    heard: list[Any] = []
+    with contextlib.ExitStack() as stack:
+        for signal in (key_issued, key_revoked, budget_exhausted):
+            note = _noted(heard, signal)
+            signal.connect(note)
+            stack.callback(signal.disconnect, note)
+        try:
+            async with serve(way) as url:
+                await _use_everything(url, database)
+                await until(lambda: len(heard) == 3)
+        finally:
+            for settings in connections.settings.values():
+                settings["ATOMIC_REQUESTS"] = False
+    assert [signal for signal, _ in heard] == [key_issued, budget_exhausted, key_revoked]
+    rows = await apart(lambda: list(Usage.objects.using(database).order_by("at").values()))
+    paid = [row for row in rows if row["outcome"] == "ok"]
+    assert [(row["subject"], row["model"], row["target"], row["cost"], row["cost_source"]) for row in paid] == [
+        ("ann", "echo", "echo", 30_000, "own")
+    ] * 2
+
+
+def _noted(heard: list[Any], signal: Any) -> Callable[..., None]:
+    def note(sender: Any, **told: Any) -> None:
+        heard.append((signal, told))
+
+    return note
+
+
+async def _use_everything(url: str, database: str) -> None:
+    await apart(lambda: Price.objects.using(database).create(model="echo", input=0, output=0, request="0.03"))
+    gateway = get_gateway()
+    made = await gateway.keys.create("ann")
+    async with client(url, made.text) as ann:
+        first = (await ann.post("/responses", json=HELLO)).raise_for_status().json()
+        second = await ann.post("/responses", json={**HELLO, "previous_response_id": first["id"]})
+        assert second.raise_for_status().json()["previous_response_id"] == first["id"]
+        assert (await ann.get(f"/responses/{first['id']}")).json()["id"] == first["id"]
+        kept = Response.objects.using(database)
+        assert await apart(lambda: set(kept.values_list("tenant", "subject"))) == {("default", "ann")}
+        await until(lambda: not QuotaHold.objects.using(database).exists())
+        assert await apart(lambda: QuotaSpent.objects.using(database).get().amount) > 0
+        refused = await ann.post("/responses", json={**HELLO, "max_output_tokens": 50_000})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
+        await until(lambda: Usage.objects.using(database).count() == 3)
+        assert await gateway.keys.revoke(made.key.id)
+        assert (await ann.post("/responses", json=HELLO)).status_code == 401
+    key = await apart(APIKey.objects.using(database).get)
+    assert key.revoked
+    assert made.text not in repr(vars(key))
+    await gateway.aclose()
+
+
+@pytest.mark.parametrize("kept", ["postgresql"], indirect=True)
+async def test_no_connection_is_held_while_twenty_streams_run(
+    way: str, serve: Any, configured: Any, postgres_server: Any, database: str
+) -> None:
+    configured({**KEPT, "quotas": [{**KEPT["quotas"][0], "limit": 10**9}]})
+    name = connections.settings[database]["NAME"]
+    asked = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
+    streams: list[Any] = []
+    slow = {"model": "echo", "stream": True, "input": "/repeat 300\n/delay 0.1\nword"}
+
+    async def begin(ann: httpx.AsyncClient, running: contextlib.AsyncExitStack) -> None:
+        answer = await running.enter_async_context(ann.stream("POST", "/responses", json=slow))
+        assert answer.status_code == 200
+        streams.append(answer.aiter_raw())
+        await anext(streams[-1])
+
+    async with serve(way) as url:
+        made = await get_gateway().keys.create("ann")
+        async with client(url, made.text) as ann, contextlib.AsyncExitStack() as running:
+            await asyncio.gather(*(begin(ann, running) for _ in range(20)))
+            await until(lambda: postgres_server.run(asked) == "0")
+            assert await Desk().read(lambda database: QuotaHold.objects.using(database).count()) == 20
+        await get_gateway().aclose()
+
+
+def test_migrations_say_what_the_models_do() -> None:
+    call_command("makemigrations", "asgi_llm", check=True, dry_run=True, verbosity=0)
+    assert missing_migrations("default") == []
+
+
+async def test_missing_tables_are_told_of(
+    configured: Any, database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "_told", float("-inf"))  # else it is not said again so soon
+    configured({**KEPT, "auth": {"anonymous": True}, "quotas": [], "ledger": {"enabled": False}})
+
+    async def migrate(*named: str) -> None:
+        await apart(lambda: call_command("migrate", "asgi_llm", *named, database=database, verbosity=0))
+
+    async def check() -> list[str | None]:
+        return await apart(lambda: [found.id for found in run_checks(tags=[Tags.database], databases=[database])])
+
+    assert "asgi_llm.W006" not in await check()
+    await migrate("zero")
+    try:
+        assert "asgi_llm.W006" in await check()
+        with caplog.at_level(logging.ERROR, logger="asgi_llm"):
+            await check_at_start()
+            assert caplog.messages == [
+                "tables of the gateway are missing (0001_initial): run manage.py migrate asgi_llm"
+            ]
+            await AsyncClient().post("/llm/v1/responses", HELLO, content_type="application/json")
+        assert "run manage.py migrate asgi_llm" in " ".join(caplog.messages[1:])
+        await get_gateway().aclose()
+    finally:
+        await migrate()
