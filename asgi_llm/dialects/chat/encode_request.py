@@ -64,8 +64,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     body: dict[str, Any] = {"model": request.model}
     messages = MessageWriter(request, profile, report, tools).write(instructions)
     body["messages"] = messages if profile.order is None else put_in_order(messages, profile.order, report)
-    # These callers want what they end with continued; others only want the next message.
-    if request.dialect in ("messages", "gemini") and messages[-1]["role"] == "assistant" and not _continues(profile):
+    if request.dialect in ("messages", "gemini") and messages and _prefills(messages[-1], profile):
         report.lose("prefill")
     if written_tools:
         body["tools"] = written_tools
@@ -95,8 +94,11 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     return Encoded(_json(body), report.warnings, restore=restore)
 
 
-def _continues(profile: Profile) -> bool:
-    return profile.order is not None and profile.order.prefill is not None
+def _prefills(last: dict[str, Any], profile: Profile) -> bool:
+    """Whether a caller who wants what he ends with continued will get something else. (Callers of Chat Completions and
+    Responses only want the next message.)"""
+    continued = profile.order is not None and profile.order.prefill is not None
+    return last["role"] == "assistant" and "tool_calls" not in last and not continued
 
 
 def _offers(request: Request, profile: Profile, report: Report) -> bool:

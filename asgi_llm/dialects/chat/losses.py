@@ -65,6 +65,7 @@ _DECLARED = (
     Loss("tools.hosted", "refuse", "Chat Completions has no counterpart for this provider-run tool."),
     Loss("tools.offered", "warn", "A provider-run tool offered beside the caller's own is left out."),
     Loss("tools.typed", "refuse", "Chat Completions has no counterpart for this tool."),
+    Loss("tools.web_search", "warn", "The domains of a search cannot be named."),
     Loss("top_k", "warn", "This upstream takes no top_k."),
     Loss("top_logprobs", "drop", "Without logprobs there are no top_logprobs."),
     Loss("top_p", "warn", "This upstream, or this model while it reasons, takes no top_p."),

@@ -33,7 +33,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("tools.namespace", "drop", "Tools of a namespace get its name as a prefix; its description is left out."),
     Loss("tools.strict", "warn", "The schema of tool arguments can only be enforced for all tools at once."),
     Loss("tools.defer_loading", "drop", "Every tool is loaded at once."),
-    Loss("tools.examples", "drop", "Examples of tool arguments are left out."),
+    Loss("tools.web_search", "warn", "Where and how widely to search cannot be said."),
     Loss("custom_tool", "emulate", "Free-text tools become functions with one string argument."),
     Loss("tool_choice.hosted", "warn", "A tool that the provider runs cannot be forced."),
     Loss("parallel_tools", "warn", "Parallel tool calls cannot be switched off."),

@@ -35,6 +35,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("tools.namespace", "drop", "Tools of a namespace get its name as a prefix; its description is left out."),
     Loss("custom_tool", "emulate", "Free-text tools become functions with one string argument."),
     Loss("tool_schema", "emulate", "Parameters that are not one plain object are rewritten as an object."),
+    Loss("tools.web_search", "warn", "How much context a search may use cannot be chosen."),
     Loss("tools.strict", "warn", "This model cannot enforce the schema of tool arguments."),
     Loss("tools.defer_loading", "drop", "Without a tool search tool every tool is loaded at once."),
     Loss("tool_choice.allowed", "warn", "The set of allowed tools cannot be narrowed; the others stay callable."),

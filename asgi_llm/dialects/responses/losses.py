@@ -40,6 +40,7 @@ _ALL = (
     Loss("duplicate_result", "warn", "of several results of one call the last one counts"),
     Loss("duplicate_call", "warn", "of several calls with one id the first one counts"),
     Loss("allowed_tools", "emulate", "the set of allowed tools is not taken by this upstream"),
+    Loss("web_search", "warn", "domains that a search should not go to cannot be named"),
     Loss("strict", "warn", "strict tools are not taken by this upstream"),
     Loss("parallel_tools", "warn", "parallel_tool_calls is not taken by this upstream"),
     Loss("metadata", "warn", "this upstream takes no metadata"),

@@ -144,3 +144,66 @@ def test_where_something_was_found_is_told_by_every_upstream() -> None:
     for upstream in OTHERS["messages"]:
         sent, _ = told("messages", upstream, {**MESSAGES, "messages": [{"role": "user", "content": [found]}]})
         assert "https://s.example" in json.dumps(sent), upstream
+
+
+SEARCHES: dict[DialectName, dict[str, Any]] = {
+    "chat": {
+        **CHAT,
+        "web_search_options": {
+            "search_context_size": "low",
+            "user_location": {"type": "approximate", "approximate": {"city": "Bern"}},
+        },
+    },
+    "messages": {
+        **MESSAGES,
+        "tools": [
+            {
+                "type": "web_search_20250305",
+                "name": "web_search",
+                "allowed_domains": ["a.example"],
+                "user_location": {"type": "approximate", "city": "Bern"},
+            }
+        ],
+    },
+    "responses": {
+        **RESPONSES,
+        "tools": [
+            {
+                "type": "web_search",
+                "filters": {"allowed_domains": ["a.example"]},
+                "user_location": {"type": "approximate", "city": "Bern"},
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("caller", SEARCHES)
+def test_where_to_search_is_told_in_the_words_of_the_upstream(caller: DialectName) -> None:
+    place = {"type": "approximate", "city": "Bern"}
+    request = msgspec.structs.replace(decoded(caller, SEARCHES[caller]), model="claude-sonnet-4-5")
+    if caller != "messages":
+        (tool,) = json.loads(DIALECTS["messages"].encode_request(request, Profile(provider="anthropic")).body)["tools"]
+        assert (tool["user_location"], tool.get("allowed_domains")) == (
+            place,
+            None if caller == "chat" else ["a.example"],
+        )
+    if caller != "responses":
+        (tool,) = told(caller, "responses", SEARCHES[caller])[0]["tools"]
+        assert tool["user_location"] == place
+        assert (tool.get("search_context_size") == "low") == (caller == "chat")
+    if caller != "chat":
+        searching = msgspec.structs.replace(request, model="gpt-4o-search-preview")
+        encoded = DIALECTS["chat"].encode_request(searching, Profile(provider="openai"))
+        assert json.loads(encoded.body)["web_search_options"] == {
+            "user_location": {"type": "approximate", "approximate": {"city": "Bern"}}
+        }
+        assert {warned.field for warned in encoded.warnings} == {"tools.web_search"}
+    sent, warned = told(caller, "gemini", SEARCHES[caller])
+    assert (sent["tools"], warned) == ([{"googleSearch": {}}], {"tools.web_search"})
+
+
+def test_examples_of_arguments_reach_every_upstream() -> None:
+    tool = {"name": "f", "input_schema": {"type": "object"}, "input_examples": [{"city": "Bern"}]}
+    for upstream in OTHERS["messages"]:
+        assert "Bern" in json.dumps(told("messages", upstream, {**MESSAGES, "tools": [tool]})[0]), upstream

@@ -280,7 +280,10 @@ def test_namespaces_and_custom_tools_elsewhere_are_flattened_wrapped_and_restore
 def test_hosted_and_typed_tools_of_others():
     tools = (
         HostedTool(
-            "messages", "web_search", "web_search", Raw(b'{"allowed_domains":["a.test"],"user_location":{"c":1}}')
+            "messages",
+            "web_search",
+            "web_search",
+            Raw(b'{"allowed_domains":["a.test"],"user_location":{"type":"approximate","city":"Bern"}}'),
         ),
         HostedTool("messages", "code", "code_execution"),
         HostedTool("messages", "tool_search"),
@@ -289,7 +292,11 @@ def test_hosted_and_typed_tools_of_others():
     )
     body, encoded = encode(request(tools=tools, dialect="messages"))
     search, code, bash, mcp = body["tools"]
-    assert search == {"type": "web_search", "filters": {"allowed_domains": ["a.test"]}, "user_location": {"c": 1}}
+    assert search == {
+        "type": "web_search",
+        "filters": {"allowed_domains": ["a.test"]},
+        "user_location": {"type": "approximate", "city": "Bern"},
+    }
     assert code["type"] == "code_interpreter"
     assert (bash["type"], bash["name"], encoded.restore.tools["bash"].typed) == ("function", "bash", "bash_20250124")
     assert mcp == {"type": "mcp", "server_label": "x"}
