@@ -206,6 +206,7 @@ class UpstreamError(AsgiLLMError):
         body: the upstream's own error body, forwarded as it is when the dialects match, or None.
         content_type: the content type of ``body``, or None.
         should_retry: what the upstream said of asking again (``x-should-retry``), or None.
+        resent: the request was sent twice, since the first connection had been idle and ended without a word.
     """
 
     def __init__(
@@ -227,3 +228,4 @@ class UpstreamError(AsgiLLMError):
         self.body = body
         self.content_type = content_type
         self.should_retry: bool | None = None
+        self.resent = False

@@ -1,6 +1,6 @@
 """Everything that is known about one request, from arrival to settlement; and the seam to whoever sent it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
@@ -11,7 +11,7 @@ from asgi_llm.dialects.onset import Onset
 from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
 from asgi_llm.metering.tally import Tally
-from asgi_llm.neutral.request import Request
+from asgi_llm.neutral.request import Part, Request, ToolCall, ToolResult
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.balance.interface import Facts
 from asgi_llm.routing.pins import Pin
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from asgi_llm.telemetry.tracing import Trace
 
 __all__ = [
-    "Attempt", "Caller", "CallerGone", "CallerServed", "Exchange", "Fitting", "Forward", "HostRefusal", "Outcome",
-    "Why",
+    "Attempt", "Caller", "CallerGone", "CallerServed", "Exchange", "Fitting", "Forward", "HostRefusal", "Hosted",
+    "HostedJob", "Outcome", "Why",
 ]  # fmt: skip
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
@@ -121,7 +121,8 @@ Told = Usage | Callable[[], Usage | None] | None
 
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
-    not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several."""
+    not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several. ``resent``:
+    it was sent twice, since the worker had closed the idle connection that it was sent on first."""
 
     target: str
     worker: str
@@ -129,6 +130,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     seconds: float
     status: int | None = None
     key: int | None = None
+    resent: bool = False
 
 
 class Fitting(Protocol):
@@ -139,6 +141,40 @@ class Fitting(Protocol):
         Raises:
             TranslationError: the leg cannot be asked for it.
         """
+        ...
+
+
+class HostedJob(Protocol):
+    """A tool that runs. ``call`` is the model's call, under the id by which the caller is told of it; ``begun`` is what
+    it is told at once. ``stops``: it is the caller's turn, and the model is not asked again."""
+
+    call: ToolCall
+    begun: Part | None
+    stops: bool
+
+    async def wait(self) -> tuple[Part | None, ToolResult]:
+        """What the caller is told in the end, and what the model is told. Raises nothing."""
+        ...
+
+
+class Hosted(Protocol):
+    """The tools that the gateway runs for a request. ``asked`` is the request as the caller said it, ``prelude`` what
+    it is told before the answer, ``rounds`` how often the model is asked again."""
+
+    asked: Request
+    prelude: list[Part]
+    rounds: int
+
+    def owns(self, name: str) -> bool:
+        """Whether a function of that name is such a tool."""
+        ...
+
+    def begin(self, calls: Sequence[ToolCall]) -> Sequence[HostedJob]:
+        """Runs what the model calls at once."""
+        ...
+
+    def close(self) -> None:
+        """Breaks off what still runs. Never blocks."""
         ...
 
 
@@ -161,6 +197,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     for one, false until its envelope is known. ``named`` is the model that the path named, where the body does not.
     ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
+    ``hosted`` runs the tools that the upstream lacks, where there are such.
     ``inspection`` is what shows the answer to hooks, where there are such.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     ``onset`` knows when its stream began to speak, ``trace`` its spans; None where nobody asks for them.
@@ -177,6 +214,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     stream: bool = False
     request: Request | None = None
     continuation: Fitting | None = None
+    hosted: Hosted | None = None
     inspection: "Inspection | None" = None
     fetched: bool = False
     forward: Forward | None = None

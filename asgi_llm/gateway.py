@@ -22,6 +22,7 @@ from asgi_llm.fleet.target import compile_targets
 from asgi_llm.guards.opening import compile_guards
 from asgi_llm.history.opening import Memories, history_opener
 from asgi_llm.hooks import Hook, check_hooks, overrides
+from asgi_llm.hosted.house import house_opener
 from asgi_llm.identity import Identity
 from asgi_llm.keys.desk import KeyDesk
 from asgi_llm.neutral.request import DialectName
@@ -124,6 +125,7 @@ class Gateway:
             open_quotas=quotas_opener(settings, self._counted, host),
             open_keys=keys_opener(settings, self._issued, host),
             open_history=history_opener(settings, self._kept, host),
+            open_workshop=house_opener(settings),
             hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
             telemetry=open_telemetry(settings, self._meters),
         )

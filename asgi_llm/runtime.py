@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_llm.fleet.fleet import Fleet
 from asgi_llm.fleet.gate import gate_of
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
     from asgi_llm.stores.writer import LedgerWriter
 
-__all__ = ["Blueprint", "Runtime", "Sink"]
+__all__ = ["Blueprint", "Runtime", "Sink", "Workshop"]
 
 logger = logging.getLogger("asgi_llm")
 
@@ -48,12 +48,27 @@ Sink = Callable[["Exchange"], Awaitable[None] | None]
 """Told of every settled exchange."""
 
 
+class Workshop(Protocol):
+    """Runs tools for requests whose upstream has none of them."""
+
+    async def open(self, runtime: "Runtime", exchange: "Exchange") -> None:
+        """Called once there is a plan.
+
+        Raises:
+            AsgiLLMError: the request asks for a tool that it must not have, or that is not to be had now.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
 class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
         "access", "hooks", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
-        "open_ledger", "open_quotas", "pins", "prices", "roster", "rules", "settings", "sinks", "targets", "telemetry",
+        "open_ledger", "open_quotas", "open_workshop", "pins", "prices", "roster", "rules", "settings", "sinks",
+        "targets", "telemetry",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +87,7 @@ class Blueprint:
         open_keys: "KeysOpener | None" = None,
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
+        open_workshop: "Callable[[Runtime], Workshop] | None" = None,
         hooks: tuple[Hook, ...] = (),
         telemetry: Telemetry | None = None,
     ) -> None:
@@ -96,6 +112,7 @@ class Blueprint:
         self.open_boards = boards_opener(settings.state, boards)
         self.roster.follow(boards.board(BOARD))
         self.open_history = open_history
+        self.open_workshop = open_workshop
         self.telemetry = telemetry
 
 
@@ -126,6 +143,7 @@ class Runtime:
         stopping: shutting down; new requests are refused.
         telemetry: told of every exchange; None where nobody wants to know.
         users: how many hold it open (``Gateway.running``).
+        workshop: runs tools that upstreams lack; None where the settings name none.
         plans: remembered plans by (dialect, model, named target), bounded.
     """
 
@@ -153,6 +171,7 @@ class Runtime:
         "stopping",
         "telemetry",
         "users",
+        "workshop",
     )
 
     def __init__(self, blueprint: Blueprint) -> None:
@@ -177,7 +196,8 @@ class Runtime:
         self.database = blueprint.open_database() if blueprint.open_database is not None else None
         self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
         self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
-        seen_to = (blueprint.access, self.history, self.ledger, self.gate)
+        self.workshop = blueprint.open_workshop(self) if blueprint.open_workshop is not None else None
+        seen_to = (blueprint.access, self.history, self.workshop, self.ledger, self.gate)
         traces = self.telemetry is not None and self.telemetry.tracing is not None
         self.governed = traces or any(one is not None for one in seen_to)
         self.active = 0
@@ -246,6 +266,8 @@ class Runtime:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.lookout.close()
         await self.fleet.aclose()
+        if self.workshop is not None:
+            await self.workshop.aclose()
         if self.keyring is not None:
             await self.keyring.aclose()
         if self.quotas is not None:

@@ -4,15 +4,23 @@ A server runs from its first use to the end of the session, on a free port, with
 is missing the tests that need it are skipped, and fail where CI is set.
 """
 
+import datetime as dt
+import inspect
+import ipaddress
+import multiprocessing
 import os
 import shutil
 import socket
+import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from multiprocessing.context import SpawnContext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -163,3 +171,87 @@ def redis_server() -> Iterator[Server]:
 def redis_url(redis_server: Server) -> str:
     """A Redis database. It is the same one for all tests: they keep apart by the prefix of their keys."""
     return f"redis://127.0.0.1:{redis_server.port}/0"
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> SpawnContext:
+    """What starts processes that run functions of test modules."""
+    # They are told this path. The folder comes last, so that it is the installed wheel that is tested there, too.
+    monkeypatch.setattr(sys, "path", [*sys.path, str(Path(__file__).parents[1])])
+    return multiprocessing.get_context("spawn")
+
+
+class Authority:
+    """Issues certificates as PEM text. What makes them is loaded only where a test needs one."""
+
+    def __init__(self) -> None:
+        from cryptography import x509
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = self._named("test authority")
+        usage = dict.fromkeys(inspect.signature(x509.KeyUsage).parameters, False) | {"key_cert_sign": True}
+        self.pem = self._sign(self._name, self._key, [(x509.KeyUsage(**usage), True)], ca=True)
+
+    def another(self) -> "Authority":
+        """One that has nothing to do with this one."""
+        return Authority()
+
+    def issue(self, host: str, *, password: bytes | None = None) -> tuple[str, str]:
+        """A certificate for a name or an address, and its key."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        try:
+            alternative: Any = x509.IPAddress(ipaddress.ip_address(host))
+        except ValueError:
+            alternative = x509.DNSName(host)
+        certificate = self._sign(self._named(host), key, [(x509.SubjectAlternativeName([alternative]), False)])
+        locked = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+        return certificate, pem.decode()
+
+    def serving(self, folder: Path, host: str = "127.0.0.1", clients: str | None = None) -> ssl.SSLContext:
+        """What a server at ``host`` serves with; with ``clients``, the certificates of who issues theirs, only to
+        those that show one."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.chain(folder, host))
+        if clients is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=clients)
+        return context
+
+    def chain(self, folder: Path, host: str = "127.0.0.1") -> Path:
+        """A file with a new certificate for ``host`` and its key."""
+        file = folder / f"{uuid.uuid4().hex}.pem"
+        file.write_text("".join(self.issue(host)))
+        return file
+
+    def _named(self, name: str) -> Any:
+        from cryptography import x509
+        from cryptography.x509.oid import NameOID
+
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+    def _sign(self, subject: Any, key: Any, more: list[tuple[Any, bool]], *, ca: bool = False) -> str:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+
+        now, public = dt.datetime.now(dt.UTC), key.public_key()
+        builder = x509.CertificateBuilder(self._name, subject, public, x509.random_serial_number())
+        builder = builder.not_valid_before(now - dt.timedelta(days=1)).not_valid_after(now + dt.timedelta(days=1))
+        for extension, critical in [
+            (x509.BasicConstraints(ca=ca, path_length=None), True),
+            (x509.SubjectKeyIdentifier.from_public_key(public), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False),
+            *more,
+        ]:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority()

@@ -19,6 +19,7 @@ from asgi_llm.endpoints import DASHBOARD, METRICS, Endpoint, Table
 from asgi_llm.errors import AsgiLLMError, ClientError, ConfigError, Kind, PolicyError
 from asgi_llm.fleet.admin import FleetAdmin
 from asgi_llm.fleet.fleet import Fleet
+from asgi_llm.fleet.standing import Standing
 from asgi_llm.pipeline.admit import identify
 from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.runtime import Runtime
@@ -94,7 +95,8 @@ async def answer_admin(runtime: Runtime, caller: ASGICaller, name: str) -> tuple
     try:
         match caller.scope["method"], name:
             case "GET", "":
-                return 200, {"object": "list", "data": admin.workers()}
+                targets = {each.target: _target(each) for each in admin.targets()}
+                return 200, {"object": "list", "data": admin.workers(), "targets": targets}
             case "GET", _:
                 return 200, admin.worker(name)
             case "POST", _:
@@ -108,6 +110,12 @@ async def answer_admin(runtime: Runtime, caller: ASGICaller, name: str) -> tuple
     finally:
         caller.close()
     return 202, {"id": name, "object": "worker.removed"}
+
+
+def _target(standing: Standing) -> dict[str, Any]:
+    """What is said of a target beside its workers."""
+    told = msgspec.structs.asdict(standing)
+    return {name: told[name] for name in ("keys", "retries", "inside", "waiting")}
 
 
 async def _read(caller: ASGICaller) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from msgspec import Raw, Struct
 
 from asgi_llm.errors import AsgiLLMError, TranslationError, UpstreamError
 from asgi_llm.neutral.events import Event
+from asgi_llm.neutral.ran import HostedForms
 from asgi_llm.neutral.request import DialectName, Media, Part, Request
 from asgi_llm.neutral.response import Finish, Response
 from asgi_llm.neutral.usage import Usage
@@ -272,6 +273,7 @@ class Dialect:
             the upstream would refuse; None where there is no such thing.
         unwrap: takes a request out of the member that it may be wrapped in, where the path names the model; None
             where it never is. Raises ClientError.
+        hosted: how tools are told of that the gateway runs itself; None in dialects that have no words for such.
         rename: puts the upstream's name of the model into a body that repeats what its path says; None where no
             body does.
         resume: the body of the request that goes on with a paused answer, from the body of the request before it, what
@@ -306,4 +308,5 @@ class Dialect:
     stream_type: bytes = b"text/event-stream; charset=utf-8"
     form: "Callable[[], StreamForm] | None" = None
     unwrap: Callable[[bytes], bytes] | None = None
+    hosted: HostedForms | None = None
     rename: Callable[[bytes, str], bytes] | None = None

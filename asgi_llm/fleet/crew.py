@@ -56,7 +56,7 @@ class Crew:
         self.policy = build(settings.balance, options, clock=clock, random=random.random)
         self._decoding: Policy = LeastLoad()
         self.health = _health(target, len(target.members))
-        slow_start = (self.health or HealthSettings()).slow_start
+        slow_start = (settings.health or HealthSettings()).slow_start  # also where nobody is probed
         self.warmth = Warmth(slow_start, random.random)
         strict = target.provider.strict_models and len(target.members) > 1
         self.discovers = strict if settings.discover is None else settings.discover

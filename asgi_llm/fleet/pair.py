@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import structs
 
+from asgi_llm.dialects.spans import AmbiguousError, items, members
 from asgi_llm.dialects.splice import member_span, put_member
-from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.errors import Cause, ClientError, UpstreamError
 from asgi_llm.routing.balance.interface import Facts
 from asgi_llm.upstream.interface import UpstreamRequest, UpstreamResponse
 
@@ -197,9 +198,14 @@ class Pair(Worker):
     def _with_room(self, body: bytes) -> tuple[bytes, bytes]:
         """The two bodies: where to meet, and which rank is meant."""
         member = self.prefill.station.member
-        body = put_member(body, "bootstrap_host", msgspec.json.encode(urlsplit(member.key).hostname))
-        body = put_member(body, "bootstrap_port", msgspec.json.encode(member.settings.bootstrap_port))
-        body = put_member(body, "bootstrap_room", msgspec.json.encode(secrets.randbits(63)))
+        host, port = urlsplit(member.key).hostname, member.settings.bootstrap_port
+        number = _prompts(body)
+        rooms = [secrets.randbits(63) for _ in range(number or 1)]
+        met: dict[str, Any] = {"bootstrap_host": host, "bootstrap_port": port, "bootstrap_room": rooms[0]}
+        if number is not None:
+            met = {"bootstrap_host": [host] * number, "bootstrap_port": [port] * number, "bootstrap_room": rooms}
+        for name, value in met.items():
+            body = put_member(body, name, msgspec.json.encode(value))
         first = second = body
         if self.prefill.rank is not None:
             rank = msgspec.json.encode(self.prefill.rank)
@@ -212,6 +218,35 @@ class Pair(Worker):
 
 async def _send(worker: Worker, request: UpstreamRequest) -> UpstreamResponse:
     return await worker.client.send(request if worker.variation is None else worker.variation.of(request))
+
+
+_BATCHED = (("text", b'"'), ("prompt", b'"['), ("input_ids", b"["))
+"""The members in which several prompts may be given, each with what the first item then begins with: a list of numbers
+is one prompt."""
+_MOST_PROMPTS = 4096
+"""Of one request; the engines are asked for as many meetings."""
+
+
+def _prompts(body: bytes) -> int | None:
+    """How many prompts a request holds that has them in a list; None where it is one prompt, or a conversation."""
+    try:
+        found = members(body)
+        for name, begins in _BATCHED:
+            member = found.get(name)
+            if member is None or body[member.value : member.value + 1] != b"[":
+                continue
+            listed = items(body, member.value, member.end)
+            if listed and body[listed[0].start] in begins:
+                return _sound(len(listed))
+    except (AmbiguousError, msgspec.DecodeError):
+        return None
+    return None
+
+
+def _sound(number: int) -> int:
+    if number > _MOST_PROMPTS:
+        raise ClientError(f"at most {_MOST_PROMPTS} prompts can be served in one request here", param="prompt")
+    return number
 
 
 def _one(body: bytes) -> bytes:

@@ -19,7 +19,8 @@ from .worker import Worker
 __all__ = ["Restraint"]
 
 _SILENT = 1.0
-"""Seconds for which a worker that said 429, but not for how long, is passed over where there are others."""
+"""Seconds for which a worker that wants to be left alone, but did not say for how long, is passed over where there are
+others."""
 
 
 class Restraint:
@@ -76,12 +77,21 @@ class Restraint:
         if not seconds and not alone:
             seconds = _SILENT
         if seconds := min(seconds, self._longest):
-            self.cooldown.begin(worker.name, model, now + seconds, now)
+            limited = error.kind is Kind.RATE_LIMIT or error.upstream_status == 429
+            self.cooldown.begin(worker.name, model, now + seconds, now, overloaded=not limited)
 
     def unavailable(self, workers: Sequence[Worker], now: float, model: str) -> UpstreamError:
         """Why none of ``workers`` can be asked: they are at their limits, or out of order."""
         until = self.ready(workers, (), now, model)
         if until is not None and until > now:
+            if self._overloaded(workers, now, model):
+                return UpstreamError(
+                    "every worker for this model is overloaded; try again later",
+                    cause=Cause.UNAVAILABLE,
+                    kind=Kind.OVERLOADED,
+                    code="all_workers_overloaded",
+                    retry_after=until - now,
+                )
             return UpstreamError(
                 "every worker for this model is at its limit; try again later",
                 cause=Cause.UNAVAILABLE,
@@ -96,6 +106,16 @@ class Restraint:
             kind=Kind.OVERLOADED,
             code="no_available_workers",
             retry_after=max(1.0, min(opens, default=_UNFIT)),
+        )
+
+    def _overloaded(self, workers: Sequence[Worker], now: float, model: str) -> bool:
+        """Whether nobody is at a limit: those that could be asked all said that they have too much to do."""
+        if self.keys is not None and self.keys.ready(now, model) > now:
+            return False
+        return all(
+            self.cooldown.overloaded(worker.name, model)
+            for worker in workers
+            if worker.fit and worker.breaker.admits(now)
         )
 
 

@@ -189,7 +189,7 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
         "served": None if leg is None else _plain(leg.model),
         "target": None if leg is None else leg.crew.target.name,
         "worker": None if served is None else served.worker,
-        "attempts": len(attempts),
+        "attempts": len(attempts) + sum(attempt.resent for attempt in attempts),
         "status": exchange.status,
         "first_byte_ms": None if first is None else round(1000 * (first - exchange.started)),
         "total_ms": round(1000 * (ended - exchange.started)),

@@ -21,7 +21,7 @@ from .observe import traced
 from .plan import Leg
 from .prepare import Outgoing
 
-__all__ = ["Reply", "ask"]
+__all__ = ["Reply", "ask", "learn"]
 
 
 class Reply(Struct, frozen=True):
@@ -66,9 +66,10 @@ async def ask(
         reply = await _first(runtime, exchange, leg, response, outgoing)
     except UpstreamError as error:
         exchange.worker = None
-        _failed(exchange, leg, worker, key, error, begun, runtime.loop.time())
         if response is not None:
+            error.resent = response.resent
             response.close()
+        _failed(exchange, leg, worker, key, error, begun, runtime.loop.time())
         raise
     except BaseException:
         exchange.worker = None
@@ -78,7 +79,7 @@ async def ask(
             response.close()
         raise
     exchange.first_byte = runtime.loop.time()
-    _note(exchange, worker, "ok", exchange.first_byte - begun, response.status, key)
+    _note(exchange, worker, "ok", exchange.first_byte - begun, response.status, key, response.resent)
     return reply
 
 
@@ -88,7 +89,7 @@ def _dressed(
     """The request as this worker is to get it, by this key of the target's, in what time is left."""
     key: int | None = None
     keys = leg.crew.restraint.keys
-    if not leg.credentials and keys is not None:
+    if not leg.credentials and keys is not None and worker.station.member.settings.api_key is None:
         # What an upstream keeps belongs to the account of one key: always the first.
         kept = leg.forwarded is not None and leg.forwarded.pin is not None
         key = 0 if kept else keys.pick(now, leg.model)
@@ -110,11 +111,15 @@ def _failed(
         worker.abandoned(exchange.facts, exchange.probe)
     else:
         worker.failed(error, now, exchange.facts, exchange.probe)
-    crew = leg.crew
+    learn(leg, worker, key, error, now)
+    _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key, error.resent)
+
+
+def learn(leg: Leg, worker: Worker, key: int | None, error: UpstreamError, now: float) -> None:
+    """What a failure, before the answer or in the middle of it, says about later requests."""
     # The limits of a caller's own key are nobody else's.
     if not (leg.credentials and rule_of(error).key):
-        crew.restraint.learn(worker, key, error, leg.model, now, alone=len(crew.workers) == 1)
-    _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key)
+        leg.crew.restraint.learn(worker, key, error, leg.model, now, alone=len(leg.crew.workers) == 1)
 
 
 async def _first(
@@ -211,7 +216,15 @@ def _is_stream(headers: Headers) -> bool:
     return False
 
 
-def _note(exchange: Exchange, worker: Worker, result: str, seconds: float, status: int | None, key: int | None) -> None:
-    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key),)
+def _note(
+    exchange: Exchange,
+    worker: Worker,
+    result: str,
+    seconds: float,
+    status: int | None,
+    key: int | None,
+    resent: bool = False,
+) -> None:
+    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key, resent),)
     if exchange.trace is not None:
         exchange.trace.attempt_ended(worker.name, result, status)

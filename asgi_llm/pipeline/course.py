@@ -174,8 +174,10 @@ class Course(Struct, eq=False):
 
     def _tell_soonest(self, leg: Leg, error: UpstreamError, now: float) -> None:
         """The caller is told when the first of those at their limits can be asked again, not the last."""
+        if error.kind not in (Kind.RATE_LIMIT, Kind.OVERLOADED) or error.retry_after is None:
+            return
         ready = leg.crew.restraint.ready(leg.crew.workers, (), now, leg.model)
-        if error.kind is Kind.RATE_LIMIT and error.retry_after is not None and ready is not None and ready > now:
+        if ready is not None and ready > now:
             error.retry_after = min(error.retry_after, ready - now)
 
     def _failed(self, failure: AsgiLLMError) -> None:

@@ -29,6 +29,8 @@ async def govern(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
         bring_keys(exchange)
     if runtime.history is not None:
         caller = await runtime.history.open(runtime, exchange, caller, counting)
+    if runtime.workshop is not None and not counting:
+        await runtime.workshop.open(runtime, exchange)
     if runtime.ledger is not None and runtime.ledger.full:
         await runtime.ledger.room()
     if runtime.gate is not None:

@@ -20,6 +20,7 @@ from asgi_llm.neutral.grammar import GrammarError
 from asgi_llm.neutral.response import Response
 from asgi_llm.runtime import Runtime
 
+from .ask import learn
 from .attempt import Reply
 from .cancellation import forget_cancellation
 from .forward import sign_ids
@@ -31,7 +32,8 @@ from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
 from .refuse import in_form
-from .rounds import Rounds, open_rounds
+from .rounds import open_rounds
+from .tool_rounds import AnyRounds, ToolRounds
 
 __all__ = ["relay"]
 
@@ -48,14 +50,17 @@ async def relay(
     assert leg is not None  # noqa: S101  # attempt() filled in both
     assert worker is not None  # noqa: S101
     exchange.status = reply.response.status
-    rounds: Rounds | None = None
+    rounds: AnyRounds | None = None
     watched: Watched | None = None
     if leg.crew.remembers:
         caller, watched = watch(caller)
     if exchange.inspection is not None:
         exchange.inspection.begin(exchange, leg)
     try:
-        rounds = open_rounds(runtime, exchange, caller, reply) if reply.outgoing.restore.pauses else None
+        if exchange.hosted is not None:
+            rounds = ToolRounds(runtime, exchange, reply, exchange.hosted)
+        elif reply.outgoing.restore.pauses:
+            rounds = open_rounds(runtime, exchange, caller, reply)
         if leg.forwarded is not None:
             await _relay_forwarded(runtime, exchange, caller, reply, heartbeat)
         elif heartbeat is None:
@@ -146,7 +151,11 @@ def _broke_off(runtime: Runtime, exchange: Exchange, worker: Worker, error: Upst
     exchange.outcome = "interrupted"
     exchange.error_code = error.code
     exchange.worker = None
-    worker.failed(error, runtime.loop.time(), exchange.facts, exchange.probe)
+    now = runtime.loop.time()
+    worker.failed(error, now, exchange.facts, exchange.probe)
+    assert exchange.leg is not None  # noqa: S101  # attempt() filled it in
+    key = next((told.key for told in reversed(exchange.attempts) if told.result == "ok"), None)
+    learn(exchange.leg, worker, key, error, now)
 
 
 def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | None) -> bytes:
@@ -166,7 +175,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
 
 
 async def _send_unfolded(
-    exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg, rounds: Rounds | None
+    exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, leg: Leg, rounds: AnyRounds | None
 ) -> None:
     """The caller asked for a stream and the upstream gave the whole answer at once."""
     response = reply.whole or leg.dialect.decode_response(reply.first, reply.outgoing.restore)
@@ -181,7 +190,7 @@ async def _send_unfolded(
 
 
 async def _send_stream(
-    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, rounds: Rounds | None
+    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat, rounds: AnyRounds | None
 ) -> None:
     leg, worker = exchange.leg, exchange.worker
     assert leg is not None  # noqa: S101  # relay() checked both
@@ -260,7 +269,7 @@ async def _begin(exchange: Exchange, caller: Caller, reply: Reply, heartbeat: He
         await caller.start(exchange.status, stream_head(exchange, reply.response.headers))
 
 
-async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: Rounds | None) -> Response:
+async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: AnyRounds | None) -> Response:
     """The whole answer out of a stream that the caller did not ask for."""
     decoder, folder = rounds or leg.dialect.stream_decoder(reply.outgoing.restore), Folder()
     read = reply.response.read if rounds is None else rounds.read

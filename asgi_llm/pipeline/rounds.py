@@ -8,7 +8,7 @@ from msgspec import structs
 
 from asgi_llm.dialects.interface import StreamDecoder
 from asgi_llm.errors import Cause, UpstreamError
-from asgi_llm.exchange import Attempt, Caller, Exchange
+from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.events import Event
 from asgi_llm.neutral.fold import GrammarError, fold
@@ -19,6 +19,7 @@ from asgi_llm.neutral.stops import cut
 from asgi_llm.runtime import Runtime
 from asgi_llm.upstream.interface import UpstreamResponse
 
+from .again import ask_again, read_rest, streams
 from .attempt import Reply
 from .plan import Leg
 
@@ -87,7 +88,7 @@ class Rounds:
             self._held += self._joint.feed(self._decoder.end())
             if self._joint.paused is None or not await self._next(self._joint.parts(), self._joint.paused):
                 break
-            if not _streams(self._response):
+            if not streams(self._response):
                 raise UpstreamError("the upstream stopped streaming midway", cause=Cause.CONTENT)
             self._decoder = self._leg.dialect.stream_decoder(self._reply.outgoing.restore)
             self._joint.go_on()
@@ -130,25 +131,17 @@ class Rounds:
         self._left -= 1
         self._body = body
         self._response.close()
-        begun = self._runtime.loop.time()
-        response = await self._worker.client.send(structs.replace(self._reply.outgoing.request, body=body))
-        self._response = response
-        seconds = self._runtime.loop.time() - begun
-        good = 200 <= response.status < 300
-        result = "ok" if good else Cause.STATUS.value
-        key = self._exchange.attempts[-1].key  # of the first round, whose request this is
-        told = Attempt(self._worker.target, self._worker.name, result, seconds, response.status, key)
-        self._exchange.attempts += (told,)
-        if not good:
-            raise self._leg.dialect.decode_error(response.status, response.headers, await self._rest())
+        request = structs.replace(self._reply.outgoing.request, body=body)
+        self._response = await ask_again(self._runtime, self._exchange, self._leg, self._worker, request)
         return True
 
     async def _whole(self) -> Response:
         """The round that was asked for last, in whichever form it comes."""
         restore, dialect = self._reply.outgoing.restore, self._leg.dialect
-        streams = _streams(self._response)
-        body = await self._rest()
-        if streams:
+        streaming = streams(self._response)
+        body = await read_rest(self._response, self._limit - self._kept)
+        self._kept += len(body)
+        if streaming:
             decoder = dialect.stream_decoder(restore)
             try:
                 whole = fold([*decoder.feed(body), *decoder.end()])
@@ -157,17 +150,3 @@ class Rounds:
         else:
             whole = dialect.decode_response(body, restore)
         return cut(whole, restore.stops) if restore.stops else whole
-
-    async def _rest(self) -> bytes:
-        pieces: list[bytes] = []
-        while data := await self._response.read():
-            pieces.append(data)
-            self._kept += len(data)
-            if self._kept > self._limit:
-                raise UpstreamError(f"the upstream's answer is larger than {self._limit} bytes", cause=Cause.CONTENT)
-        return b"".join(pieces)
-
-
-def _streams(response: UpstreamResponse) -> bool:
-    kind = next((value for name, value in response.headers if name == b"content-type"), b"")
-    return kind[:17].lower() == b"text/event-stream"

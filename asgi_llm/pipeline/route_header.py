@@ -30,4 +30,5 @@ def tell_route(exchange: Exchange) -> bytes:
 def _told(attempt: Attempt) -> str:
     status = f" {attempt.status}" if attempt.result == "status" else ""
     key = "" if attempt.key is None else f" key {attempt.key}"
-    return f"{attempt.worker}{key} {attempt.result}{status}"
+    resent = " resent" if attempt.resent else ""
+    return f"{attempt.worker}{key} {attempt.result}{status}{resent}"

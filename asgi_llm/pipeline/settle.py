@@ -28,6 +28,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
         exchange.worker = None
     if exchange.gates:
         give_back(exchange)
+    if exchange.hosted is not None:
+        exchange.hosted.close()
     if runtime.quotas is not None:
         charge(runtime, exchange)
     if logger.isEnabledFor(logging.INFO):

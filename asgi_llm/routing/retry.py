@@ -118,11 +118,14 @@ def blames_worker(error: UpstreamError) -> bool:
 def cooling(error: UpstreamError) -> float | None:
     """Seconds for which whoever said so wants to be left alone; None if it did not say that.
 
-    A 429 says so even without a number, for which 0 stands.
+    A 429 says so even without a number, for which 0 stands, and so does overload that is told inside an answer, where
+    there is no header for one.
     """
     if error.cause not in (Cause.STATUS, Cause.IN_BAND) or error.kind is Kind.BILLING:
         return None
     if error.upstream_status == 429 or error.kind is Kind.RATE_LIMIT:
+        return error.retry_after or 0.0
+    if error.cause is Cause.IN_BAND and error.kind is Kind.OVERLOADED:
         return error.retry_after or 0.0
     busy = error.upstream_status in (503, 529) or error.kind is Kind.OVERLOADED
     return error.retry_after if busy and error.retry_after else None

@@ -42,6 +42,7 @@ from .target import (
     wrong_workers,
 )
 from .telemetry import DashboardSettings, TelemetrySettings
+from .tools import MCPServerSettings, MCPSettings, ToolSettings
 from .tree import Settings
 from .values import Secret
 
@@ -64,6 +65,8 @@ __all__ = [
     "LedgerSettings",
     "LimitGuardSettings",
     "LimitSettings",
+    "MCPServerSettings",
+    "MCPSettings",
     "MediaSettings",
     "PatternGuardSettings",
     "PatternSettings",
@@ -87,10 +90,11 @@ __all__ = [
     "StreamSettings",
     "TLSSettings",
     "TargetSettings",
-    "TemplateGuardSettings",
     "TelemetrySettings",
+    "TemplateGuardSettings",
     "TierSettings",
     "TimeoutSettings",
+    "ToolSettings",
     "WorkerSettings",
     "literal_secrets",
     "wrong_workers",

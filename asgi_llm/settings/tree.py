@@ -26,6 +26,7 @@ from .state import StateSettings
 from .store import StoreSettings
 from .target import TargetSettings
 from .telemetry import DashboardSettings, TelemetrySettings
+from .tools import ToolSettings
 from .values import Model, Name
 
 __all__ = ["Settings"]
@@ -58,6 +59,7 @@ class Settings(Model):
     guards: tuple[GuardSettings, ...] = ()
     telemetry: TelemetrySettings = TelemetrySettings()
     dashboard: DashboardSettings = DashboardSettings()
+    tools: ToolSettings = ToolSettings()
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

@@ -26,7 +26,7 @@ logger = logging.getLogger("asgi_llm.ledger")
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0
 _LAST_WORDS = 5.0
-"""Seconds that a loop which is being closed spends on writing what is left."""
+"""Seconds that a loop which is being closed waits, at least, for a store that does not answer."""
 
 
 class Sized(Protocol):
@@ -133,17 +133,24 @@ class LedgerWriter(Generic[Draft]):
                 await self._write_batch()
 
     async def aclose(self, grace: float) -> None:
-        """Writes what waits, within ``grace`` seconds (a few at least); the log tells what could not be written."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Writes what waits, however long that takes. A store that writes nothing for ``grace`` seconds, a few at
+        least, is given up; the log tells what is lost."""
+        if self._task is not None and not self._pen.locked():
+            self._task.cancel()  # it waits for more rows, or for the store to recover
+        last = asyncio.create_task(self._flush_stubbornly())
+        tasks = (last,) if self._task is None else (last, self._task)
         try:
-            async with asyncio.timeout(max(grace, _LAST_WORDS)):
-                await self._flush_stubbornly()
-        except TimeoutError:
-            logger.error(  # noqa: TRY400  # the store's own failure was logged when it began
-                "%d rows of the ledger could not be written and are lost", len(self)
-            )
+            while self:
+                left = len(self)
+                await asyncio.wait((last,), timeout=max(grace, _LAST_WORDS))
+                if len(self) >= left:
+                    # The store's own failure was logged when it began.
+                    logger.error("%d rows of the ledger could not be written and are lost", left)
+                    break
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self.ledger.aclose()
 
     async def _flush_stubbornly(self) -> None:

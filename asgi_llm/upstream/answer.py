@@ -28,7 +28,7 @@ class Answer:
             sees this owns the connection's place in the pool.
     """
 
-    __slots__ = ("_connection", "_rest", "error", "headers", "stale", "status")
+    __slots__ = ("_connection", "_rest", "error", "headers", "resent", "stale", "status")
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
@@ -36,6 +36,7 @@ class Answer:
         self.status = 0
         self.headers: Headers = []
         self.error: UpstreamError | None = None
+        self.resent = False
         self.stale = False
 
     def __repr__(self) -> str:

@@ -83,6 +83,7 @@ class Http1Client:
         total_at = loop.time() + timeouts.total if timeouts.total else inf
         is_head = request.method == b"HEAD"
         connection = pool.take() or await self._acquire(loop, pool, timeouts, total_at)
+        again = False
         while True:
             answer, head = connection.begin(first, rest, is_head, timeouts, total_at)
             try:
@@ -96,7 +97,11 @@ class Http1Client:
                 break
             # Only a reused connection goes stale, so this happens once.
             connection = await self._redial(loop, pool, timeouts, total_at)
+            again = True
+        if again:
+            answer.resent = True
         if not answer.status and answer.error is not None:
+            answer.error.resent = again
             raise answer.error
         return answer
 
@@ -108,6 +113,7 @@ class Http1Client:
         timeouts = request.timeouts or self._timeouts
         total_at = loop.time() + timeouts.total if timeouts.total else inf
         connection = pool.take() or await self._acquire(loop, pool, timeouts, total_at)
+        again = False
         while True:
             answer, head = connection.begin(first, b"", False, timeouts, total_at)
             try:
@@ -122,7 +128,10 @@ class Http1Client:
             if not answer.stale:
                 break
             connection = await self._redial(loop, pool, timeouts, total_at)
+            again = True
+        answer.resent = again
         if not answer.status and answer.error is not None:
+            answer.error.resent = again
             raise answer.error
         return answer
 

@@ -148,9 +148,10 @@ class HttpxClient:
         except (self.module.TransportError, OSError) as error:
             failure = self.translate(error, progress)
             if again or request.source is not None or not progress.stale or failure.cause is not Cause.RESET:
+                failure.resent = again
                 raise failure from None
         else:
-            return _Answer(self, response, timeouts.idle, total_at)
+            return _Answer(self, response, timeouts.idle, total_at, resent=again)
         return await self._ask(transport, request, timeouts, total_at, again=True)
 
     def _message(self, request: UpstreamRequest, progress: "_Progress") -> Any:
@@ -206,15 +207,20 @@ class HttpxClient:
 class _Answer:
     """Implements ``UpstreamResponse``."""
 
-    __slots__ = ("_client", "_error", "_idle", "_pieces", "_total_at", "ended", "headers", "response", "status")
+    __slots__ = (
+        "_client", "_error", "_idle", "_pieces", "_total_at", "ended", "headers", "resent", "response", "status",
+    )  # fmt: skip
 
-    def __init__(self, client: HttpxClient, response: Any, idle: float, total_at: float) -> None:
+    def __init__(
+        self, client: HttpxClient, response: Any, idle: float, total_at: float, *, resent: bool = False
+    ) -> None:
         self._client = client
         self._idle = idle
         self._total_at = total_at
         self._pieces: AsyncIterator[bytes] = aiter(response.stream)
         self._error: UpstreamError | None = None
         self.ended = False
+        self.resent = resent
         self.response = response
         self.status: int = response.status_code
         self.headers: Headers = [(name.lower(), value) for name, value in response.headers.raw]

@@ -103,6 +103,8 @@ class UpstreamResponse(Protocol):
 
     status: int
     headers: Headers
+    resent: bool
+    """Whether the request was sent twice: the connection that it went out on had been idle and ended without a word."""
 
     @property
     def ended(self) -> bool:

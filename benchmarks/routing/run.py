@@ -95,10 +95,10 @@ def line(name: str, outcome: Outcome, best: float) -> str:
 
 
 def judge(place: int, name: str, runs: list[tuple[float, list[Outcome]]], say: Callable[[str], None]) -> bool:
-    """Whether the means over all seeds meet the goal; says the worst, too."""
+    """Whether every seed meets the goal."""
     hits = [outcomes[place].hit_rate / best for best, outcomes in runs]
     imbalances = [outcomes[place].imbalance for _, outcomes in runs]
-    good = fmean(hits) >= HIT_GOAL and fmean(imbalances) < IMBALANCE_GOAL
+    good = min(hits) >= HIT_GOAL and max(imbalances) < IMBALANCE_GOAL
     say(
         f"* {name}: {'met' if good else 'missed'}. Of the best {fmean(hits):.1%} (worst {min(hits):.1%}), "
         f"imbalance {fmean(imbalances):.2f} (worst {max(imbalances):.2f})."
@@ -152,8 +152,8 @@ the traffic are a model; nothing here was measured on an engine.
 * peak: the same, moment by moment. prefill: the same for the time spent on prompts.
 * first token: from the arrival of a request, the mean and the 95th percentile.
 
-Goal for {" and ".join(HELD_TO_THE_GOAL)}, as a mean over all seeds: {HIT_GOAL:.0%} of the best hit rate or more, and an
-imbalance below {IMBALANCE_GOAL}. Some conversations are sixty turns long, so one seed alone says more about luck.
+Goal for {" and ".join(HELD_TO_THE_GOAL)}, with every seed: {HIT_GOAL:.0%} of the best hit rate or more, and an
+imbalance below {IMBALANCE_GOAL}. Some conversations are sixty turns long, so that luck differs much from seed to seed.
 The defaults of the two policies were chosen while looking at seeds 1 to 4 of the first site.
 """
 

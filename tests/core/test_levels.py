@@ -42,6 +42,7 @@ LEVELS = {
     "lookout": 5,
     "exchange": 6,
     "history": 6,
+    "hosted": 6,
     "pipeline": 6,
     "runtime": 6,
     "asgi": 7,
@@ -74,6 +75,9 @@ SIBLINGS = {
     ("history", "exchange"): "what is remembered goes into a request and comes out of its answer",
     ("history", "pipeline"): "a conversation is fitted to each leg of the plan",
     ("history", "runtime"): "it belongs to the loop's runtime, and tidies up in tasks of it",
+    ("hosted", "exchange"): "what the gateway runs for a request belongs to its exchange",
+    ("hosted", "pipeline"): "looks at the plan, and fits the request to each leg of it",
+    ("hosted", "runtime"): "sessions with servers live in tasks of the loop's runtime",
     ("pipeline", "exchange"): "every step works on the exchange",
     ("pipeline", "runtime"): "every step runs within the loop's runtime",
     ("", "gateway"): "public name",
@@ -91,7 +95,10 @@ MODULE_SIBLINGS = {
 """The same for single modules, where the rest of the room may not."""
 
 FRAMEWORKS = frozenset({"django", "fastapi", "litestar", "sanic", "quart", "starlette", "uvicorn"})
-HTTPX_ROOMS = ("asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.transport", "asgi_llm.doctor.probe")
+HTTPX_ROOMS = (
+    "asgi_llm.upstream.httpx", "asgi_llm.testing", "asgi_llm.client.transport", "asgi_llm.doctor.probe",
+    "asgi_llm.upstream.mcp",  # the official client of MCP works with httpx2
+)  # fmt: skip
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {

@@ -1,7 +1,7 @@
 """A worker as a process of its own: speaks Chat Completions on a free port of the loopback interface, and misbehaves
 when it is told to. Run by ``test_fleet_faults.py``; every word that it says carries its name.
 
-    python engine.py NAME          prints its port
+    python engine.py NAME [CHAIN]      prints its port; with a file of certificate and key it speaks TLS
 
 ``POST /mode`` with a mode as the body changes what it does with the requests that follow.
 """
@@ -9,6 +9,7 @@ when it is told to. Run by ``test_fleet_faults.py``; every word that it says car
 import asyncio
 import contextlib
 import json
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -143,7 +144,11 @@ async def serve(reader: asyncio.StreamReader, writer: Writer) -> None:
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    context = None
+    if len(sys.argv) > 2:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(sys.argv[2])
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -45,9 +45,9 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine(name: str) -> AsyncIterator[Engine]:
+async def engine(name: str, *chain: str) -> AsyncIterator[Engine]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(ENGINE), name, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": ""}
+        sys.executable, str(ENGINE), name, *chain, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": ""}
     )
     try:
         assert process.stdout is not None
@@ -251,6 +251,24 @@ async def test_a_worker_that_speaks_no_tls_is_passed_over() -> None:
             assert all(map(is_whole, await one.ask_many(12)))
             causes = {entry.result for exchange in one.settled for entry in exchange.attempts}
             assert causes == {"ok", "tls"}
+            assert one.standing().workers[0].breaker != "closed"
+
+
+@pytest.mark.parametrize("why", ["unknown authority", "another host"])
+async def test_a_worker_with_a_certificate_that_is_not_its_own_is_passed_over(why: str, authority, tmp_path) -> None:  # type: ignore[no-untyped-def]  # fixtures
+    """The others show good ones, signed by whom the target trusts."""
+    bad = authority.another() if why == "unknown authority" else authority
+    host = "127.0.0.1" if why == "unknown authority" else "elsewhere.example"
+    chains = [bad.chain(tmp_path, host), authority.chain(tmp_path), authority.chain(tmp_path)]
+    async with AsyncExitStack() as stack:
+        engines = [
+            await stack.enter_async_context(engine(name, str(chain))) for name, chain in zip("abc", chains, strict=True)
+        ]
+        urls = [{"url": f"https://127.0.0.1:{one.port}/v1"} for one in engines]
+        async with site(workers=urls, tls={"ca": authority.pem}) as one:
+            assert all(map(is_whole, await one.ask_many(12)))
+            found = {(entry.worker, entry.result) for exchange in one.settled for entry in exchange.attempts}
+            assert found == {("fleet#0", "tls"), ("fleet#1", "ok"), ("fleet#2", "ok")}
             assert one.standing().workers[0].breaker != "closed"
 
 

@@ -17,6 +17,7 @@ from .losses import LOSSES
 from .own import without_own_thoughts
 from .parts import must_inline
 from .patch import patcher
+from .ran import FORMS
 from .request import decode_request
 from .response import decode_response, encode_response
 from .resume import resume
@@ -45,6 +46,7 @@ MESSAGES = Dialect(
     resume=resume,
     must_inline=must_inline,
     patcher=patcher,
+    hosted=FORMS,
 )
 MESSAGES_COUNT = replace(
     MESSAGES,

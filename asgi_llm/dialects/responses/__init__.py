@@ -17,6 +17,7 @@ from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
 from .own import without_own_proofs
 from .patch import patcher
+from .ran import FORMS
 from .request import decode_request
 from .response import decode_response, encode_response
 from .usage import decode_usage
@@ -43,6 +44,7 @@ RESPONSES = Dialect(
     clean=without_own_proofs,
     must_inline=must_inline,
     patcher=patcher,
+    hosted=FORMS,
 )
 RESPONSES_COUNT = replace(
     RESPONSES,

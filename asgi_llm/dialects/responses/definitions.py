@@ -7,6 +7,7 @@ undo it in the answer.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.examples import description_of
@@ -218,7 +219,7 @@ def echo_tools(request: Request | None) -> list[Any]:
     for tool in request.tools:
         if isinstance(tool, HostedTool | TypedTool):
             own = tool.dialect == "responses" and tool.raw is not None
-            entries.append(tool.raw if own else {"type": tool.kind})
+            entries.append(_without_secrets(tool) if own else {"type": tool.kind})
             continue
         entry = _echo(tool)
         if tool.namespace is None:
@@ -229,6 +230,17 @@ def echo_tools(request: Request | None) -> list[Any]:
             entries.append(_namespace(tool.namespace, tool, namespaces[tool.namespace]))
         namespaces[tool.namespace].append(entry)
     return entries
+
+
+def _without_secrets(tool: HostedTool | TypedTool) -> Any:
+    """The definition without what is only for the server that it names; the answer may be kept."""
+    if tool.kind != "mcp" or tool.raw is None:
+        return tool.raw
+    try:
+        said = msgspec.json.decode(tool.raw, type=dict[str, Raw])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return {"type": "mcp"}
+    return {name: value for name, value in said.items() if name not in ("authorization", "headers")}
 
 
 def _echo(tool: FunctionTool | CustomTool) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from asgi_llm.neutral.usage import Usage, merge
 from .blocks import CallBlock, Items, Ladder, MediaBlock, MessageBlock, ReasoningBlock, SearchBlock
 from .echo import ResponseObject
 from .errors import stream_error
+from .hosted_block import HostedBlock
 from .ids import legal_item_id
 from .outputs import Ids, compaction_item, is_typed, outcome, reasoning_item, text_carriers
 
@@ -62,8 +63,8 @@ class Encoder:
     """See ``StreamEncoder``."""
 
     __slots__ = (
-        "_answer", "_block", "_ended", "_ids", "_ladder", "_message", "_object", "_refused", "_signed", "_unsaid",
-        "_usage", "final",
+        "_answer", "_block", "_ended", "_hosted", "_ids", "_ladder", "_message", "_object", "_refused", "_signed",
+        "_unsaid", "_usage", "final",
     )  # fmt: skip
 
     def __init__(self, answer: Answer, ladder: Ladder | None = None) -> None:
@@ -77,6 +78,9 @@ class Encoder:
         """The message item that is open; it stays so between consecutive texts, which become its parts."""
         self._block: _Block | None = None
         """What the block that is open goes to."""
+        self._hosted: HostedBlock | None = None
+        """A tool that the provider runs and that has not ended yet: its item stays open until it is known what came of
+        it."""
         self._usage: Usage | None = None
         self._unsaid: Text | None = None
         """A text that has begun and has said nothing yet."""
@@ -164,6 +168,7 @@ class Encoder:
     def _finish(self, finish: Finish) -> None:
         response = self._begin()
         self._close_block()
+        self._close_hosted(None)
         end = outcome(finish, refused=self._refused)
         if end.refusal is not None:
             self._open(Refusal(end.refusal))
@@ -190,6 +195,8 @@ class Encoder:
 
     def _open(self, part: Part) -> None:
         self._close_block()
+        if self._hosted is not None and self._close_hosted(part):
+            return
         if isinstance(part, Text) and not (part.text or part.citations):
             # It may stay empty, and be there for its signature alone.
             self._unsaid, self._signed = part, part.carriers
@@ -236,9 +243,21 @@ class Encoder:
     def _server(self, part: ServerCall | ServerResult | Opaque) -> None:
         raw = part.raw
         if part.dialect == "responses" and raw is not None:
-            self._ladder.whole(raw)
+            if isinstance(part, ServerCall) and part.status == "in_progress":
+                self._hosted = HostedBlock(self._ladder, part, raw)
+            else:
+                self._ladder.whole(raw)
         elif isinstance(part, ServerCall):
             self._block = SearchBlock(self._ladder, part, self._ids)
+
+    def _close_hosted(self, part: Part | None) -> bool:
+        """Whether ``part`` is what came of the tool that ran; if not, nobody knows what did."""
+        hosted, self._hosted = self._hosted, None
+        ended = isinstance(part, ServerResult) and part.dialect == "responses"
+        if hosted is not None:
+            ended = ended and part.call_id == hosted.id  # type: ignore[union-attr]  # a ServerResult
+            hosted.close(part.raw if ended else None)  # type: ignore[union-attr]
+        return hosted is not None and ended
 
     def _close_block(self) -> None:
         if self._unsaid is not None and not self._signed:

@@ -34,11 +34,12 @@ _COUNTED: dict[bytes, DialectName] = {b"/messages/count_tokens": "messages", b"/
 class EchoResponse:
     """An answer whose pieces are made as they are read."""
 
-    __slots__ = ("_pieces", "headers", "status")
+    __slots__ = ("_pieces", "headers", "resent", "status")
 
     def __init__(self, status: int, headers: Headers, pieces: AsyncIterator[bytes]) -> None:
         self.status = status
         self.headers = headers
+        self.resent = False
         self._pieces = pieces
 
     @property

@@ -12,13 +12,14 @@ Three questions, in this order:
    load. Other processes of the gateway, which see other turns of the same conversation, come to the same answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .consistent_hash import check_bound
 from .fingerprints import PRINT, characters, fingerprints, opening_prints
 from .interface import Candidate, Clock, Facts, Policy
+from .lineup import Lineup
 from .radix import Radix
 from .rendezvous import Rendezvous, opening_key, within_bound
 
@@ -72,12 +73,13 @@ class CacheAwareOptions:
 
 
 class CacheAware(Policy):
-    __slots__ = ("_clock", "_joined", "_options", "_owners", "tree")
+    __slots__ = ("_clock", "_joined", "_lineup", "_options", "_owners", "tree")
 
     def __init__(self, options: CacheAwareOptions | None = None, *, clock: Clock) -> None:
         self._options = options = options or CacheAwareOptions()
         self._clock = clock
         self._owners = Rendezvous()
+        self._lineup: Lineup[Any] = Lineup()
         self._joined: dict[str, float] = {}
         self.tree = Radix(max_prints=options.max_prints, max_nodes=options.max_nodes, max_holders=options.max_holders)
 
@@ -86,38 +88,73 @@ class CacheAware(Policy):
             return candidates[0]
         row = self._row(facts)
         matched = self.tree.match(row, self._clock() - self._options.idle, self._joined)
+        length = max(characters(len(row) // PRINT, facts.text().opening), 1)
+        if self._lineup.knows(candidates):
+            known: dict[str, C] = self._lineup.by_key
+            seen = {known[key]: prints for key, prints in matched.items() if key in known}
+            if not self._counts(seen.values(), length, facts):
+                return self._owner(candidates, facts, counted=True)
+            best = self._best(list(seen), self._shares(seen.values(), length, facts), self._lineup.least(), facts)
+            if best is not None:
+                return best
+        all_seen = [matched.get(candidate.key, 0) for candidate in candidates]
+        if not self._counts(all_seen, length, facts):
+            return self._owner(candidates, facts)
+        least = min(candidate.load / candidate.weight for candidate in candidates)
+        best = self._best(candidates, self._shares(all_seen, length, facts), least, facts, worthless=True)
+        assert best is not None  # noqa: S101  # among all of them one is the best, whatever it is worth
+        return best
+
+    def _owner(self, candidates: Sequence[C], facts: Facts, *, counted: bool = False) -> C:
+        """Whose the conversation is, within the bound."""
+        options, key = self._options, opening_key(facts)
+        if counted:
+            owners: list[C] = self._lineup.owners(key, self._owners.draw, options.load_factor, options.spare)
+            if owners:
+                return owners[0]
+        return self._owners.pick(within_bound(candidates, options.load_factor, options.spare), key)
+
+    def _counts(self, seen: Collection[int], length: int, facts: Facts) -> bool:
+        """Whether anybody has seen so much that it matters; ``seen`` in fingerprints, ``length`` in characters."""
+        opening, most = facts.text().opening, max(seen, default=0)
+        share = characters(most, opening) / length
+        return share > self._options.threshold and (share >= NEARLY_ALL or most >= opening_prints(opening))
+
+    def _shares(self, seen: Collection[int], length: int, facts: Facts) -> list[float]:
         opening = facts.text().opening
-        length = max(characters(len(row) // PRINT, opening), 1)
-        seen = [matched.get(candidate.key, 0) for candidate in candidates]
-        shares = [characters(prints, opening) / length for prints in seen]
-        share = max(shares)
-        if share > self._options.threshold and (share >= NEARLY_ALL or max(seen) >= opening_prints(opening)):
-            return self._best(candidates, shares, facts)
-        fit = within_bound(candidates, self._options.load_factor, self._options.spare)
-        return self._owners.pick(fit, opening_key(facts))
+        return [characters(prints, opening) / length for prints in seen]
 
     def _row(self, facts: Facts) -> bytes:
         if not facts.prints:
             facts.prints = fingerprints(facts.model, facts.text())
         return facts.prints
 
-    def _best(self, candidates: Sequence[C], shares: Sequence[float], facts: Facts) -> C:
+    def _best(
+        self, candidates: Sequence[C], shares: Sequence[float], least: float, facts: Facts, *, worthless: bool = False
+    ) -> C | None:
+        """Who of ``candidates`` is worth most, with ``least`` being the least load of all that there are. None, unless
+        ``worthless`` will do, where that is no more than those are worth that have seen nothing."""
         options = self._options
         loads = [candidate.load / candidate.weight for candidate in candidates]
-        least = min(loads)
         limit = max(least + options.imbalance_requests, least * options.imbalance_ratio)
         worths = [
             (0.0 if load > limit else share) - (load - least) / options.patience
             for share, load in zip(shares, loads, strict=True)
         ]
         most = max(worths)
+        if most <= 0 and not worthless:
+            return None
         equals = [candidate for candidate, worth in zip(candidates, worths, strict=True) if worth == most]
         return equals[0] if len(equals) == 1 else self._owners.pick(equals, opening_key(facts))
 
     def sent(self, candidate: Candidate, facts: Facts) -> None:
         facts.had = self.tree.insert(self._row(facts), candidate.key, self._clock())
+        if self._lineup.kept:
+            self._lineup.changed(candidate, 1)
 
     def ended(self, candidate: Candidate, facts: Facts, *, served: bool = True) -> None:
+        if self._lineup.kept:
+            self._lineup.changed(candidate, -1)
         if not served:
             self.tree.release(self._row(facts), candidate.key, facts.had)
 

@@ -91,8 +91,8 @@ class Policy(Protocol):
     def pick(self, candidates: Sequence[C], facts: Facts) -> C:
         """One of ``candidates``: the workers that may serve the request now, at least one, each of them once.
 
-        A worker that was tried already, or whose breaker is open, is not among them. Nothing is remembered of a pick
-        until ``sent`` follows.
+        A worker that was tried already, or whose breaker is open, is not among them. The same sequence, given again,
+        holds the same workers. Nothing is remembered of a pick until ``sent`` follows.
         """
 
     def sent(self, candidate: Candidate, facts: Facts) -> None:

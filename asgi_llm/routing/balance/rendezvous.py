@@ -7,6 +7,7 @@ would differ from process to process and is not used.
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from heapq import nsmallest
 from math import ceil, log
 from typing import TypeVar
 
@@ -82,6 +83,10 @@ class Rendezvous:
             if drawn < least:
                 best, least = candidate, drawn
         return best
+
+    def two(self, candidates: Sequence[C], key: int) -> list[C]:
+        """The owner of ``key``, and who would be if that one were not there."""
+        return nsmallest(2, candidates, key=lambda candidate: self.draw(candidate, key))
 
     def draw(self, candidate: Candidate, key: int) -> float:
         """The worker's number for ``key``: exponentially distributed with its weight as the rate, so that the least

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 from asgi_llm.errors import StoreError
 
 from .address import driver_url
+from .connection import Threads, WholeConnection, Works
 from .schema import Schema, migrate
 
 __all__ = ["Database"]
@@ -34,13 +35,19 @@ class Database:
 
     Attributes:
         kind: what it is.
+        works: what is under way in it.
     """
 
-    __slots__ = ("_engine", "_migrating", "_ready", "kind")
+    __slots__ = ("_engine", "_migrating", "_ready", "_threads", "_timeout", "kind", "works")
 
     def __init__(self, address: str, *, connections: int = 5, timeout: float = 5) -> None:
         url, arguments = driver_url(address, timeout)
         self.kind: Literal["sqlite", "postgresql"] = "sqlite" if url.drivername.startswith("sqlite") else "postgresql"
+        self.works = Works()
+        self._timeout = timeout
+        self._threads = Threads()
+        if self.kind == "sqlite":
+            arguments["async_creator_fn"] = self._threads.connect
         self._engine: AsyncEngine = create_async_engine(
             url,
             connect_args=arguments,
@@ -74,8 +81,10 @@ class Database:
         return Session(self, self._engine, schema, writes=True)
 
     async def aclose(self) -> None:
-        """Closes every connection. It can be used again."""
+        """Closes every connection, when what is under way has ended. It can be used again."""
+        await self.works.ended(self._timeout)
         await self._engine.dispose()
+        await self._threads.ended(self._timeout)
 
     async def ensure(self, schema: Schema) -> None:
         """Makes the tables, or brings them up to date, where that was not yet done.
@@ -109,20 +118,26 @@ class Session:
         self._connection: AsyncConnection | None = None
         self._transaction: AsyncTransaction | None = None
 
-    async def __aenter__(self) -> AsyncConnection:
+    async def __aenter__(self) -> WholeConnection:
         if self._schema is not None:
             await self._database.ensure(self._schema)
+        works = self._database.works
+        works.begin()
+        try:
+            connection = await works.whole(self._open())
+        except BaseException as error:
+            await self._close(error)
+            raise
+        return WholeConnection(connection, works)
+
+    async def _open(self) -> AsyncConnection:
         try:
             self._connection = connection = await self._engine.connect()
         except Exception as error:  # a driver that cannot connect raises whatever it likes
             raise StoreError from error
         if self._writes:
-            try:
-                await connection.execution_options(**{_WRITES: True})
-                self._transaction = await connection.begin()
-            except BaseException as error:
-                await self._close(error)
-                raise
+            await connection.execution_options(**{_WRITES: True})
+            self._transaction = await connection.begin()
         return connection
 
     async def __aexit__(
@@ -130,7 +145,7 @@ class Session:
     ) -> None:
         if self._transaction is not None and error is None:
             try:
-                await self._transaction.commit()
+                await self._database.works.whole(self._transaction.commit())
             except BaseException as failure:
                 await self._close(failure)
                 raise
@@ -142,12 +157,14 @@ class Session:
         Raises:
             StoreError: ``error`` says that the database does not work.
         """
-        assert self._connection is not None  # noqa: S101  # it was entered
+        works = self._database.works
         try:
-            # Not to be broken off: a connection that is not given back is lost to the pool.
-            await asyncio.shield(self._connection.close())
+            if self._connection is not None:
+                await works.whole(self._connection.close())
         except (DBAPIError, OSError) as failure:
             error = error or failure
+        finally:
+            works.end()
         if isinstance(error, PoolTimeoutError | OSError) or (isinstance(error, DBAPIError) and not _is_mistake(error)):
             raise StoreError from error
 

@@ -19,10 +19,10 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from asgi_llm.stores.keys import IssuedKey
 
+from .connection import WholeConnection
 from .database import Database
 from .schema import Schema
 
@@ -102,7 +102,7 @@ class SQLKeys:
             await connection.execute(statement, [{"of": name, "at": at} for name, at in sorted(used.items())])
 
 
-async def _change(connection: AsyncConnection, tenant: str, name: str, values: Mapping[str, Any]) -> bool:
+async def _change(connection: WholeConnection, tenant: str, name: str, values: Mapping[str, Any]) -> bool:
     mine = (_keys.c.id == name, _keys.c.tenant == tenant, _keys.c.revoked.is_(None))
     done = await connection.execute(update(_keys).where(*mine).values(**values))
     return bool(done.rowcount)

@@ -27,10 +27,10 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from asgi_llm.stores.quotas import GRACE, Balance, Charge, Demand, Verdict
 
+from .connection import WholeConnection
 from .database import Database
 from .schema import Schema
 
@@ -121,14 +121,14 @@ class SQLQuotas:
     async def aclose(self) -> None:
         pass
 
-    async def _lock(self, connection: AsyncConnection, names: Iterable[str]) -> None:
+    async def _lock(self, connection: WholeConnection, names: Iterable[str]) -> None:
         if self._database.kind == "sqlite":
             return
         numbers = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
         for number in sorted({int.from_bytes(digest, signed=True) for digest in numbers}):
             await connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
-    async def _write(self, connection: AsyncConnection, hold: str, demands: Sequence[Demand], lease: float) -> None:
+    async def _write(self, connection: WholeConnection, hold: str, demands: Sequence[Demand], lease: float) -> None:
         rows = [
             {"hold": hold, "account": item.account, "amount": item.amount, "lease": lease}
             for item in demands
@@ -139,7 +139,7 @@ class SQLQuotas:
         at_once = (item for item in demands if not item.held)
         await self._spend(connection, (Charge(item.account, item.amount, item.slot, item.keep) for item in at_once))
 
-    async def _spend(self, connection: AsyncConnection, charges: Iterable[Charge]) -> None:
+    async def _spend(self, connection: WholeConnection, charges: Iterable[Charge]) -> None:
         rows = [
             {"account": item.account, "slot": item.slot, "amount": item.amount, "keep": item.keep}
             # In one order everywhere, so that no two transactions wait for each other's rows.
@@ -151,7 +151,7 @@ class SQLQuotas:
             await connection.execute(insert.on_conflict_do_update(index_elements=["account", "slot"], set_=more), rows)
 
 
-async def _slots(connection: AsyncConnection, names: Sequence[str]) -> defaultdict[str, dict[int, int]]:
+async def _slots(connection: WholeConnection, names: Sequence[str]) -> defaultdict[str, dict[int, int]]:
     found: defaultdict[str, dict[int, int]] = defaultdict(dict)
     rows = await connection.execute(
         select(_spent.c.account, _spent.c.slot, _spent.c.amount).where(_spent.c.account.in_(names))
@@ -161,7 +161,7 @@ async def _slots(connection: AsyncConnection, names: Sequence[str]) -> defaultdi
     return found
 
 
-async def _sums(connection: AsyncConnection, names: Sequence[str], now: float) -> dict[str, int]:
+async def _sums(connection: WholeConnection, names: Sequence[str], now: float) -> dict[str, int]:
     """What is held in each account."""
     statement = (
         select(_held.c.account, func.sum(_held.c.amount))

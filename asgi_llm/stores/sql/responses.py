@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Table, and_, delete, exists, func, insert, literal, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from asgi_llm.stores.responses import ConversationRow, EventRow, ItemRow, ResponseRow, Status
 from asgi_llm.stores.scope import Scope
 
+from .connection import WholeConnection
 from .database import Database
 from .responses_tables import SCHEMA, conversation_items, conversations, events, held, responses
 
@@ -215,20 +215,20 @@ class SQLResponses:
         return bool(done.rowcount)
 
 
-async def _add(connection: AsyncConnection, scope: Scope, row: ResponseRow) -> None:
+async def _add(connection: WholeConnection, scope: Scope, row: ResponseRow) -> None:
     values = {name: getattr(row, name) for name in _COLUMNS}
     await connection.execute(insert(responses).values(**_named(scope), **values))
     await _hold(connection, scope, row)
 
 
-async def _hold(connection: AsyncConnection, scope: Scope, row: ResponseRow) -> None:
+async def _hold(connection: WholeConnection, scope: Scope, row: ResponseRow) -> None:
     if row.items:
         names = dict.fromkeys(row.items)
         await connection.execute(insert(held), [{**_named(scope), "item": name, "owner": row.id} for name in names])
 
 
 async def _append(
-    connection: AsyncConnection, scope: Scope, name: str, items: Sequence[ItemRow], now: float, expires: float
+    connection: WholeConnection, scope: Scope, name: str, items: Sequence[ItemRow], now: float, expires: float
 ) -> bool:
     """Adds to the conversation, whose row is locked by the update: two that add at once do it one after the other."""
     table = conversations
@@ -254,7 +254,7 @@ async def _append(
     return True
 
 
-async def _alive(connection: AsyncConnection, scope: Scope, name: str, now: float) -> bool:
+async def _alive(connection: WholeConnection, scope: Scope, name: str, now: float) -> bool:
     there = exists().where(_is(conversations, scope, name), conversations.c.expires > now)
     return bool(await connection.scalar(select(there)))
 

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from asgi_llm.testing import chat_error
+
 KEYS = {
     "keys": [
         {"key": "k-admin", "subject": "root", "roles": ["admin"]},
@@ -125,3 +127,22 @@ async def test_a_duplicate_is_a_conflict(desk) -> None:  # type: ignore[no-untyp
     ask, one, _ = desk
     status, body, _ = await ask("POST", "/workers", {"target": "fleet", "url": one.url + "/v1/"})
     assert (status, body["error"]["code"]) == (409, "worker_exists")
+
+
+async def test_what_is_held_against_whom_is_seen(engines, gateway_of, request_of, chat) -> None:  # type: ignore[no-untyped-def]  # fixtures
+    one, two = await engines("one", "two")
+    one.says = lambda _request: chat_error(429, headers={"retry-after": "30"})
+    two.says = lambda _request: chat_error(500)
+    own = {"api_keys": ["k1", "k2"], "concurrency": 4, "breaker": {"failures": 1}}
+    workers = [{"api_key": "own"}, {}]  # so that the limit is the worker's own, and no key's of the target
+    gateway = gateway_of([one, two], auth=KEYS, admin={"enabled": True}, workers=workers, **own)
+    async with gateway.running():
+        await chat(gateway)
+        _, value, _ = await request_of(gateway, "GET", "/workers", None, ADMIN)
+    first, second = (item["ranks"][0] for item in value["data"])
+    assert (first["breaker"], second["breaker"]) == ("closed", "open")
+    assert 25 < first["cooling"]["m"] <= 30
+    target = value["targets"]["fleet"]
+    assert target["keys"] == [{"number": 0, "out": {}}, {"number": 1, "out": {}}]
+    assert [request.header("authorization") for request in (*one.chats, *two.chats)] == ["Bearer own", "Bearer k1"]
+    assert (target["retries"], target["inside"], target["waiting"]) == (99, 0, 0)

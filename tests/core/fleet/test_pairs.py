@@ -56,6 +56,35 @@ async def test_sglang_workers_get_the_same_request_and_a_room(engines, gateway_o
     assert all(0 <= room < 2**63 for room in rooms)
 
 
+BATCHES: list[tuple[str, dict[str, Any], int | None]] = [
+    ("/v1/completions", {"prompt": "one"}, None),
+    ("/v1/completions", {"prompt": [17, 4, 2]}, None),
+    ("/v1/completions", {"prompt": ["one", "two", "three"]}, 3),
+    ("/v1/completions", {"prompt": [[17], [4, 2]]}, 2),
+    ("/generate", {"text": ["one"]}, 1),
+    ("/generate", {"input_ids": [1, 2, 3]}, None),
+    ("/generate", {"input_ids": [[1], [2], [3]]}, 3),
+]
+
+
+@pytest.mark.parametrize(("path", "asked", "number"), BATCHES)
+async def test_several_prompts_have_a_room_each(  # type: ignore[no-untyped-def]  # fixtures
+    engines, gateway_of, request_of, path: str, asked: dict[str, Any], number: int | None
+) -> None:
+    prefill, decode = await engines("prefill", "decode")
+    async with no_leaks(), gateway_of([prefill, decode], provider="sglang", workers=ROLES["sglang"]).running() as gate:
+        assert (await request_of(gate, "POST", path, {"model": "m", **asked}))[0] == 200
+    assert prefill.chats[0].body == decode.chats[0].body
+    sent = decode.chats[0].json
+    assert {name: sent[name] for name in asked} == asked
+    if number is None:
+        assert (sent["bootstrap_host"], sent["bootstrap_port"]) == ("127.0.0.1", 8998)
+        assert isinstance(sent["bootstrap_room"], int)
+    else:
+        assert (sent["bootstrap_host"], sent["bootstrap_port"]) == (["127.0.0.1"] * number, [8998] * number)
+        assert len(set(sent["bootstrap_room"])) == number
+
+
 async def test_sglang_ranks_are_named_to_both(engines, gateway_of, chat) -> None:  # type: ignore[no-untyped-def]  # fixtures
     prefill, decode = await engines("prefill", "decode")
     ranks = [item | {"dp_size": 2} for item in ROLES["sglang"]]

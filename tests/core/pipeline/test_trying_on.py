@@ -18,8 +18,10 @@ from asgi_llm.testing import (
     ScriptedUpstream,
     Wait,
     chat_error,
+    chat_events,
     chat_text,
     messages_error,
+    messages_events,
     messages_text,
     no_leaks,
 )
@@ -59,10 +61,16 @@ class Desk:
         tree = {"targets": targets, "auth": {"anonymous": True}, **settings}
         self.gateway = Gateway(tree, on_settled=self.settled.append)
 
-    async def ask(self, model: str = "m", caller: str = "chat", **more: Any) -> tuple[int, dict[str, str], Any]:
+    async def ask(
+        self, model: str = "m", caller: str = "chat", *, begun: asyncio.Event | None = None, **more: Any
+    ) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and body. ``begun`` is set when the head has come."""
         body = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], **more}
         exchange = await ASGIDriver(self.gateway.asgi).request("POST", PATHS[caller], json=body)
-        head, data = await exchange.start(), await exchange.body()
+        head = await exchange.start()
+        if begun is not None:
+            begun.set()
+        data = await exchange.body()
         await exchange.finished()
         return head.status, {name.decode(): value.decode() for name, value in head.headers}, data
 
@@ -124,6 +132,22 @@ async def test_the_upstreams_own_word_counts_and_is_passed_on(serve: Serve, said
     async with desk.gateway.running():
         got, headers, _ = await desk.ask()
     assert (got, headers["x-should-retry"], len(upstream.requests)) == (status, said, times)
+
+
+@pytest.mark.parametrize("more", [{}, {"pool": {"http2": True}}], ids=["http1", "httpx"])
+async def test_what_had_to_be_sent_twice_is_told(serve: Serve, more: dict[str, Any]) -> None:
+    """The worker gave the idle connection up as the second request came."""
+    upstream = await serve(chat_text("Hello!"), Answer.hang_up(), chat_text("Hello!"), Answer.hang_up(), Answer.reset())
+    desk = Desk({"up": target(upstream, retry={"attempts": 1}, **more)}, routing={"header": True})
+    async with desk.gateway.running():
+        assert 'attempts="up#0 ok"' in (await desk.ask())[1]["x-llm-route"]
+        status, headers, _ = await desk.ask()
+        assert (status, desk.tried) == (200, ["up#0 200"])
+        assert 'attempts="up#0 ok resent"' in headers["x-llm-route"]
+        status, headers, _ = await desk.ask()
+        assert status == 502
+        assert 'attempts="up#0 reset resent"' in headers["x-llm-route"]
+    assert len(upstream.requests) == 5
 
 
 async def test_without_a_budget_there_is_no_second_attempt(serve: Serve) -> None:
@@ -284,6 +308,63 @@ async def test_an_overloaded_worker_is_left_alone_if_it_says_for_how_long(serve:
         for _ in range(4):
             assert (await desk.ask(caller="messages"))[0] == 200
     assert len(busy.requests) == 1
+
+
+async def test_where_all_are_overloaded_the_caller_is_at_no_limit(serve: Serve) -> None:
+    upstreams = [await serve(chat_error(503, headers={"retry-after": str(seconds)})) for seconds in (30, 20, 40)]
+    desk = Desk({"up": target(*upstreams)})
+    async with desk.gateway.running():
+        first, headers, _ = await desk.ask()
+        assert first == 503
+        status, headers, _ = await desk.ask()
+        assert (status, headers["x-llm-error-code"], seconds(headers)) == (503, "all_workers_overloaded", 20)
+    assert sum(len(upstream.requests) for upstream in upstreams) == 3
+    # One that is at its limit makes it a limit: whoever keeps to that is served.
+    upstreams = [await serve(chat_error(status, headers={"retry-after": "30"})) for status in (503, 429)]
+    desk = Desk({"up": target(*upstreams)})
+    async with desk.gateway.running():
+        await desk.ask()
+        status, headers, _ = await desk.ask()
+    assert (status, headers["x-llm-error-code"]) == (429, "all_workers_cooling_down")
+
+
+IN_BAND = [
+    ("openai_compatible", "chat", chat_events, {"code": 429, "type": "rate_limit_exceeded", "message": "slow down"}),
+    ("anthropic", "messages", messages_events, {"type": "overloaded_error", "message": "Overloaded"}),
+]
+
+
+@pytest.mark.parametrize(("provider", "caller", "events", "said"), IN_BAND)
+async def test_a_limit_told_in_the_middle_of_an_answer_counts_as_well(
+    serve: Serve, provider: str, caller: str, events: Callable[[], list[Any]], said: dict[str, Any]
+) -> None:
+    go_on = asyncio.Event()
+    busy = await serve(Answer.sse([*events()[:2], Wait(go_on), {"type": "error", "error": said}]))
+    well = await serve(Answer.sse(events()))
+    desk = Desk({"up": target(busy, well, provider=provider)})
+    async with desk.gateway.running():
+        assert (await desk.ask(caller=caller, begun=go_on, stream=True))[0] == 200
+        assert (desk.settled[-1].outcome, desk.tried) == ("interrupted", ["up#0 200"])
+        runtime = desk.gateway.runtime()
+        found = standing(runtime.fleet.crews["up"], runtime.loop.time()).workers
+        assert 0 < found[0].cooling["m"] <= 1
+        await desk.ask(caller=caller, stream=True)
+        assert (desk.settled[-1].outcome, desk.tried) == ("ok", ["up#1 200"])
+        assert desk.at_rest()
+
+
+async def test_a_limit_told_in_the_middle_of_an_answer_is_that_of_its_key(serve: Serve) -> None:
+    said = {"code": 429, "type": "rate_limit_exceeded", "message": "slow down"}
+    go_on = asyncio.Event()
+    broken = Answer.sse([*chat_events()[:2], Wait(go_on), {"error": said}])
+    upstream = await serve(by_key({"sk-one": broken, "sk-two": Answer.sse(chat_events())}))
+    desk = Desk({"up": keyed(upstream, "sk-one", "sk-two")})
+    async with desk.gateway.running():
+        outcomes = []
+        for _ in range(3):
+            await desk.ask(begun=go_on, stream=True)
+            outcomes.append((desk.settled[-1].outcome, desk.settled[-1].attempts[0].key))
+    assert outcomes == [("interrupted", 0), ("ok", 1), ("ok", 1)]
 
 
 # keys

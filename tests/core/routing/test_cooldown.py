@@ -33,6 +33,21 @@ def test_the_later_end_stands() -> None:
     assert cooldown.until("a", "m", 6) == 10
 
 
+def test_a_limit_stands_above_overload() -> None:
+    cooldown = Cooldown()
+    cooldown.begin("a", "m", 10, 0, overloaded=True)
+    assert cooldown.overloaded("a", "m")
+    assert not cooldown.overloaded("a", "other")
+    cooldown.begin("a", "m", 20, 1)
+    assert not cooldown.overloaded("a", "m")
+    cooldown.begin("a", "m", 15, 2, overloaded=True)
+    assert not cooldown.overloaded("a", "m")
+    cooldown.begin("a", "m", 40, 30, overloaded=True)
+    assert cooldown.overloaded("a", "m")
+    assert cooldown.until("a", "m", 40) == 0
+    assert not cooldown.overloaded("a", "m")
+
+
 def test_it_does_not_grow_without_bounds() -> None:
     cooldown = Cooldown()
     for number in range(10_000):

@@ -1,11 +1,11 @@
 """What every store of quotas does: memory, SQLite, PostgreSQL, Redis. The clock is the test's."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import uuid
 from collections.abc import AsyncIterator
+from multiprocessing.context import SpawnContext
 from typing import Any
 
 import pytest
@@ -181,20 +181,21 @@ def _hold_and_hang(kind: str, place: str, told: Any) -> None:
     async def run() -> None:
         await open_store(kind, place).reserve("dying", [demand(amount=100)], NOW, LEASE)
         told.send(os.getpid())
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
     asyncio.run(run())
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
-async def test_a_killed_process_holds_nothing_after_its_lease(kind: str, request: pytest.FixtureRequest) -> None:
+async def test_a_killed_process_holds_nothing_after_its_lease(
+    kind: str, request: pytest.FixtureRequest, children: SpawnContext
+) -> None:
     place = place_of(kind, request)
-    context = multiprocessing.get_context("spawn")
-    hear, tell = context.Pipe(duplex=False)
-    process = context.Process(target=_hold_and_hang, args=(kind, place, tell))
+    hear, tell = children.Pipe(duplex=False)
+    process = children.Process(target=_hold_and_hang, args=(kind, place, tell))
     process.start()
     try:
-        assert await asyncio.to_thread(hear.poll, 60)
+        assert await asyncio.to_thread(hear.poll, 180)
         os.kill(hear.recv(), signal.SIGKILL)
         await asyncio.to_thread(process.join, 20)
         store = open_store(kind, place)

@@ -169,7 +169,7 @@ async def test_a_row_that_cannot_be_written_takes_no_other_with_it() -> None:
     assert rows.dropped == 2
 
 
-async def test_a_write_that_is_broken_off_is_made_again() -> None:
+async def test_a_write_that_is_under_way_at_the_end_is_not_broken_off() -> None:
     store = Store()
     store.hang = asyncio.Event()
     rows = writer(store, batch=2)
@@ -182,6 +182,29 @@ async def test_a_write_that_is_broken_off_is_made_again() -> None:
     store.hang.set()
     await closing
     assert await store.numbers() == [1, 2]
+    assert store.batches == [2]
+
+
+async def test_a_store_that_is_slow_but_works_is_given_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, passed = asyncio.get_running_loop(), 0.0
+
+    class Slow(Store):
+        __slots__ = ()
+
+        async def add(self, rows: Sequence[Row]) -> None:
+            nonlocal passed
+            passed += 3
+            await asyncio.sleep(0)
+            await super().add(rows)
+
+    now = loop.time
+    monkeypatch.setattr(loop, "time", lambda: now() + passed)
+    store = Slow()
+    rows = writer(store, batch=2)
+    for number in range(40):
+        rows.add(Draft(number))
+    await rows.aclose(0)
+    assert (passed, await store.numbers()) == (60, list(range(40)))
 
 
 async def test_rows_that_cannot_be_worked_out_are_counted_as_lost() -> None:

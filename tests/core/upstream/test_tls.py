@@ -1,15 +1,6 @@
 """TLS and mTLS against a real handshake, with certificates made here."""
 
-import datetime as dt
-import inspect
-import ipaddress
-import ssl
-
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from asgi_llm.errors import Cause, Kind, UpstreamError
 from asgi_llm.upstream.tls import client_context
@@ -17,72 +8,11 @@ from asgi_llm.upstream.tls import client_context
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
-class Authority:
-    """Issues certificates as PEM text."""
-
-    def __init__(self):
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        self.certificate = self._sign(self.name, self.key, ca=True)
-        self.pem = _pem(self.certificate)
-
-    def issue(self, host):
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        return _pem(self._sign(name, key, host=host)), _key_pem(key)
-
-    def _sign(self, subject, key, *, ca=False, host=None):
-        now = dt.datetime.now(dt.UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
-        )
-        if ca:
-            usage = dict.fromkeys(inspect.signature(x509.KeyUsage).parameters, False)
-            builder = builder.add_extension(x509.KeyUsage(**{**usage, "key_cert_sign": True}), critical=True)
-        if host is not None:
-            try:
-                alternative = x509.IPAddress(ipaddress.ip_address(host))
-            except ValueError:
-                alternative = x509.DNSName(host)
-            builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
-        return builder.sign(self.key, hashes.SHA256())
-
-
-def _pem(certificate):
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _key_pem(key, password=None):
-    encryption = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption).decode()
-
-
-@pytest.fixture(scope="module")
-def authority():
-    return Authority()
-
-
 @pytest.fixture
 def server_context(authority, tmp_path):
     def make(host="127.0.0.1", clients=None):
-        cert, key = authority.issue(host)
-        chain = tmp_path / "server.pem"
-        chain.write_text(cert + key)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
+        context = authority.serving(tmp_path, host, clients)
         context.set_alpn_protocols(["h2", "http/1.1"])
-        if clients is not None:
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.load_verify_locations(cadata=clients)
         return context
 
     return make
@@ -132,7 +62,7 @@ async def test_a_large_answer_survives_tls(backend, serve, ask, whole, authority
 @pytest.mark.parametrize("why", ["unknown authority", "another host", "no TLS at all"])
 async def test_a_failed_handshake_is_a_tls_failure(backend, serve, ask, leakless, authority, server_context, why):
     host = "elsewhere.example" if why == "another host" else "127.0.0.1"
-    trusted = Authority().pem if why == "unknown authority" else authority.pem
+    trusted = authority.another().pem if why == "unknown authority" else authority.pem
     options = {} if why == "no TLS at all" else {"ssl": server_context(host)}
 
     async def script(peer):
@@ -207,7 +137,7 @@ async def test_a_missing_client_certificate_is_a_failure(backend, serve, ask, le
 def test_certificates_that_cannot_work_are_named(authority, tmp_path):
     cert, key = authority.issue("client.example")
     other = authority.issue("other.example")[1]
-    locked = _key_pem(ec.generate_private_key(ec.SECP256R1()), b"secret")
+    locked = authority.issue("client.example", password=b"secret")[1]
     wrong = [
         ({"ca": str(tmp_path / "missing.pem")}, "tls.ca"),
         ({"ca": key}, "tls.ca"),

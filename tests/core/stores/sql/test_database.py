@@ -1,9 +1,11 @@
 """Databases: tables made once however many begin at once, transactions, failures as one error."""
 
 import asyncio
-import multiprocessing
 import sqlite3
+import threading
+from collections.abc import AsyncIterator
 from contextlib import suppress
+from multiprocessing.context import SpawnContext
 from typing import Any
 
 import pytest
@@ -65,7 +67,7 @@ async def test_a_later_version_adds_to_what_is_there(sql_url: str) -> None:
 def begin(url: str, barrier: Any) -> None:
     async def main() -> None:
         database = Database(url)
-        barrier.wait(30)
+        barrier.wait(120)
         async with database.write(SECOND) as connection:
             await connection.execute(things.insert(), [{"name": "x"}])
         await database.aclose()
@@ -73,14 +75,13 @@ def begin(url: str, barrier: Any) -> None:
     asyncio.run(main())
 
 
-async def test_many_processes_may_begin_at_once(sql_url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(6)
-    processes = [context.Process(target=begin, args=(sql_url, barrier)) for _ in range(6)]
+async def test_many_processes_may_begin_at_once(sql_url: str, children: SpawnContext) -> None:
+    barrier = children.Barrier(6)
+    processes = [children.Process(target=begin, args=(sql_url, barrier)) for _ in range(6)]
     for process in processes:
         process.start()
     for process in processes:
-        await asyncio.to_thread(process.join, 60)
+        await asyncio.to_thread(process.join, 180)
     assert [process.exitcode for process in processes] == [0] * 6
     database = Database(sql_url)
     assert await count(database) == 6
@@ -119,6 +120,55 @@ async def test_a_lock_that_is_not_given_up_is_a_store_error(sqlite_url: str) -> 
     other.close()
     assert "llm.db" not in raised.value.message
     await database.aclose()
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 4, 8, 50])
+def test_what_is_cut_off_leaves_no_lock_and_no_thread(sqlite_url: str, turns: int) -> None:
+    """A thread that is left answers to a loop that is closed, and fails in the middle of whatever comes next."""
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+    kept: list[Any] = []
+
+    async def add(database: Database) -> None:
+        async with database.write(FIRST) as connection:
+            await connection.execute(things.insert(), [{"name": "x"}])
+
+    async def cut_off(*, twice: bool) -> None:
+        database = Database(sqlite_url)
+        await count(database)
+        other.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(add(database))
+        await turn()
+        asyncio.get_running_loop().call_later(0.01, other.rollback)
+        task.cancel()
+        if twice:
+            await asyncio.sleep(0)
+            task.cancel()
+        await database.aclose()
+
+    async def cut_off_by_the_end() -> None:
+        database = Database(sqlite_url)
+        kept.append(close_with_loop(database))
+        await anext(kept[0])
+        kept.append(asyncio.create_task(add(database)))
+        await turn()
+
+    async def close_with_loop(database: Database) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await database.aclose()
+
+    async def turn() -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    for main in (cut_off(twice=False), cut_off(twice=True), cut_off_by_the_end()):
+        asyncio.run(main)
+        other.rollback()
+        assert not [thread for thread in threading.enumerate() if "connection_worker" in thread.name]
+        other.execute("BEGIN IMMEDIATE")
+        other.rollback()
+    other.close()
 
 
 async def test_a_folder_that_is_not_there_is_a_store_error() -> None:
