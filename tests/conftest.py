@@ -26,8 +26,28 @@ import pytest
 from hypothesis import settings
 
 # Time limits on single examples say more about the machine than about the code. CI repeats itself, a laptop explores.
-settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ)
+BRIEF = "ASGI_LLM_BRIEF" in os.environ
+settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ, max_examples=15 if BRIEF else 100)
 settings.load_profile("asgi-llm")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where ``ASGI_LLM_BRIEF`` is set, leaves out what another environment tries and no version of Python changes: what
+    is marked ``once``, and what needs a server of its own."""
+    if BRIEF:
+        left_out = [item for item in items if _is_repetition(item)]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_repetition(item: pytest.Item) -> bool:
+    if item.get_closest_marker("once") is not None:
+        return True
+    servers = {"postgres_server", "postgres_url", "redis_server", "redis_url"}
+    given: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    return not servers.isdisjoint(getattr(item, "fixturenames", ())) or any(
+        kind in ("postgresql", "redis") for kind in given.values() if isinstance(kind, str)
+    )
 
 
 def program(name: str, *folders: str) -> str:

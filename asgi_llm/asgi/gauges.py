@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from asgi_llm.fleet.crew import Crew
 from asgi_llm.fleet.standing import Standing, standing
+from asgi_llm.routing.balance.cache_aware import CacheAware
 from asgi_llm.runtime import Runtime
 from asgi_llm.telemetry.family import Family
 
@@ -22,6 +24,7 @@ def families(runtimes: Iterable[Runtime]) -> list[Family]:
         Family.gauge("asgi_llm_requests_in_flight", "Requests that are served now.", (), [((), active)]),
         *_of_workers(standings),
         *_of_targets(standings),
+        *_of_caches([crew for one in open_ones for crew in list(one.fleet.crews.values())]),
         *_of_stores(open_ones),
     ]
 
@@ -77,6 +80,31 @@ def _of_targets(standings: list[Standing]) -> Iterator[Family]:
     )
 
 
+def _of_caches(crews: list[Crew]) -> Iterator[Family]:
+    """How the choice by what workers have in their caches goes."""
+    choices: dict[Labels, float] = {}
+    shares: dict[Labels, float] = {}
+    for crew in crews:
+        if isinstance(policy := crew.policy, CacheAware):
+            name = crew.target.name
+            shares[name,] = shares.get((name,), 0) + policy.shares
+            for way, count in zip(("cache", "owner"), policy.followed, strict=True):
+                choices[name, way] = choices.get((name, way), 0) + count
+    if choices:
+        yield Family.total(
+            "asgi_llm_cache_aware_choices",
+            "Workers chosen by what they have seen of the text (cache), or whose it is (owner).",
+            ("target", "by"),
+            choices.items(),
+        )
+        yield Family.total(
+            "asgi_llm_cache_aware_share",
+            "The share of each text that a worker had seen, added up.",
+            ("target",),
+            shares.items(),
+        )
+
+
 def _of_stores(runtimes: list[Runtime]) -> Iterator[Family]:
     gates = [one.gate for one in runtimes if one.gate is not None]
     if gates:
@@ -89,4 +117,4 @@ def _of_stores(runtimes: list[Runtime]) -> Iterator[Family]:
         dropped: dict[Labels, float] = {(): float(sum(ledger.dropped for ledger in ledgers))}
         yield Family.gauge("asgi_llm_ledger_queue", "Rows that wait to be written.", (), [((), rows)])
         yield Family.gauge("asgi_llm_ledger_failing", "Whether they cannot be.", (), [((), failing)])
-        yield Family.counter("asgi_llm_ledger_dropped_rows", "Rows that were lost.", (), dropped)
+        yield Family.total("asgi_llm_ledger_dropped_rows", "Rows that were lost.", (), dropped.items())

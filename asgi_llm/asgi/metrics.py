@@ -24,12 +24,12 @@ async def answer_metrics(runtime: Runtime, caller: ASGICaller) -> tuple[int, Any
     settings = runtime.blueprint.settings.telemetry
     if settings.key is None or not _shows(caller, settings.key.get_secret_value()):
         await check_roles(runtime, caller, settings.roles)
-    from asgi_llm.telemetry.prometheus import exposed
-
     telemetry = runtime.telemetry
-    found = families([runtime]) if telemetry is None else [*telemetry.meters.families(), *families([runtime])]
+    assert telemetry is not None  # noqa: S101  # the endpoint would not be there
+    assert telemetry.expose is not None  # noqa: S101
+    found = [*telemetry.meters.families(), *families([runtime])]
     accept = caller.fields.get(b"accept", b"").decode("latin-1")
-    body, content_type = await asyncio.to_thread(exposed, found, accept)
+    body, content_type = await asyncio.to_thread(telemetry.expose, found, accept)
     headers: Headers = [
         (b"content-type", content_type.encode("ascii")),
         (b"content-length", b"%d" % len(body)),

@@ -20,14 +20,14 @@ async def state(runtime: Runtime, *, days: bool) -> dict[str, Any]:
     """``days``: what was used on each of the last days as well, which takes a look into the ledger."""
     telemetry = runtime.telemetry
     requests, failed, tokens_in, tokens_out = telemetry.meters.totals if telemetry is not None else (0, 0, 0, 0)
-    errors = reversed(telemetry.meters.recent) if telemetry is not None else ()
+    errors = list(telemetry.meters.recent) if telemetry is not None else []
     found: dict[str, Any] = {
         "version": scope_version(),
         "now": time.time(),
         "active": runtime.active,
         "totals": {"requests": requests, "failed": failed, "input": tokens_in, "output": tokens_out},
         "targets": _targets(runtime),
-        "errors": [_error(record) for record in list(errors)],
+        "errors": [_error(record) for record in reversed(errors)],
         "ledger": _ledger(runtime),
     }
     if days:
@@ -60,7 +60,7 @@ def _error(record: ExchangeRecord) -> dict[str, Any]:
         "id": record.id,
         "at": record.at,
         "endpoint": record.endpoint,
-        "model": record.model[:200],
+        "model": record.model,
         "target": record.target,
         "status": record.status,
         "outcome": record.outcome,

@@ -42,8 +42,9 @@ class Onset:
 
     def feed(self, data: bytes) -> bool:
         """The next bytes of the stream; whether it has begun, so that no more need be shown."""
-        if self._first.search(self._tail + data) is None:
-            self._tail = data[-_SPLIT:]
+        seen = self._tail + data
+        if self._first.search(seen) is None:
+            self._tail = seen[-_SPLIT:]
             return False
         self.at = self._clock()
         self._tail = b""

@@ -8,7 +8,7 @@ looked at in a thread.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -29,7 +29,7 @@ from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.runtime import Runtime
 
-__all__ = ["Accounts", "Draft", "account"]
+__all__ = ["Accounts", "Billed", "Draft", "account"]
 
 logger = logging.getLogger("asgi_llm.ledger")
 
@@ -37,6 +37,9 @@ _HELD = 64 * 1024 * 1024
 """Bytes of requests and answers that wait with their rows, at most; rows beyond that go without."""
 _INLINE = 64 * 1024
 """Bytes that are looked at on the event loop: about a millisecond."""
+
+
+Billed = Callable[[str, str, int | None], None]
 
 
 class Draft(Struct):
@@ -61,11 +64,13 @@ def account(runtime: Runtime, exchange: Exchange) -> None:
 
 
 class Accounts:
-    """Makes rows of drafts. ``tools`` says whether to look which tools there were."""
+    """Makes rows of drafts. ``tools`` says whether to look which tools there were; ``billed`` is told what each cost:
+    target, model, micro-dollars."""
 
-    __slots__ = ("_prices", "_tools")
+    __slots__ = ("_billed", "_prices", "_tools")
 
-    def __init__(self, prices: Prices, *, tools: bool) -> None:
+    def __init__(self, prices: Prices, *, tools: bool, billed: Billed | None = None) -> None:
+        self._billed = billed
         self._prices = prices
         self._tools = tools
 
@@ -84,6 +89,10 @@ class Accounts:
             else:
                 rows.append(self._row(draft))
                 await asyncio.sleep(0)
+        if self._billed is not None:
+            for row in rows:
+                if row.target is not None and row.outcome != "denied":
+                    self._billed(row.target, row.model or "", row.cost)
         return rows
 
     def _row(self, draft: Draft) -> Row:
@@ -102,6 +111,8 @@ class Accounts:
         bill = self._bill(exchange, usage, draft.at / 1000)
         if bill.mismatch:
             flags = (*flags, "cost_mismatch")
+        if _is_cached(exchange):
+            flags = (*flags, "cached")
         counts = {} if usage is None else {name: getattr(usage, name) for name in TOKENS}
         return Row(
             **_facts(exchange, draft.at),
@@ -156,6 +167,8 @@ class Accounts:
         return told
 
     def _bill(self, exchange: Exchange, usage: Usage | None, at: float) -> Bill:
+        if _is_cached(exchange):
+            return Bill(0, 0, "cached")
         if not exchange.attempts or _is_count(exchange):
             return Bill(0, 0, "unsent") if not exchange.attempts else Bill(0, 0)
         leg = exchange.leg
@@ -201,6 +214,11 @@ def _unmetered(exchange: Exchange) -> bool:
     """Whether an upstream worked on it and nobody said what that took."""
     worked = any(attempt.result in ("ok", "abandoned") for attempt in exchange.attempts)
     return worked and not _says(exchange.usage) and exchange.forward is None and not _is_count(exchange)
+
+
+def _is_cached(exchange: Exchange) -> bool:
+    """Whether the answer had been given before."""
+    return exchange.recall is not None and exchange.recall.state == "hit"
 
 
 def _says(usage: Usage | None) -> bool:

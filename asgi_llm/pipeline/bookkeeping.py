@@ -13,7 +13,7 @@ from asgi_llm.stores.ledger import Ledger
 from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.writer import LedgerWriter
 
-from .account import Accounts, Draft
+from .account import Accounts, Billed, Draft
 
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
@@ -47,9 +47,14 @@ def _listings(targets: Mapping[str, Target]) -> dict[str, Listing]:
 
 
 def ledger_opener(
-    settings: Settings, prices: Prices, memory: MemoryLedger, host: HostStores | None = None
+    settings: Settings,
+    prices: Prices,
+    memory: MemoryLedger,
+    host: HostStores | None = None,
+    billed: Billed | None = None,
 ) -> "Callable[[Database | None], LedgerWriter[Draft]] | None":
-    """What opens the ledger of an event loop; None where none is kept. One in ``memory`` is shared by all loops."""
+    """What opens the ledger of an event loop; None where none is kept. One in ``memory`` is shared by all loops.
+    ``billed`` is told what requests cost."""
     ledger = settings.ledger
     if ledger is None and settings.store.durable:
         ledger = LedgerSettings()
@@ -59,7 +64,7 @@ def ledger_opener(
     kept = ledger
 
     def open_writer(database: "Database | None") -> LedgerWriter[Draft]:
-        accounts = Accounts(prices, tools=kept.tools)
+        accounts = Accounts(prices, tools=kept.tools, billed=billed)
         found = open_ledger(database, memory) if host is None else host.ledger()
         return LedgerWriter(found, kept, accounts.rows)
 

@@ -13,6 +13,7 @@ from asgi_llm.dialects.onset import Onset
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.runtime import Runtime
+from asgi_llm.telemetry.access_log import as_json, as_text, fields
 from asgi_llm.telemetry.record import AttemptRecord, ExchangeRecord, operation_of, provider_of
 from asgi_llm.upstream.interface import UpstreamRequest
 
@@ -22,9 +23,13 @@ from .transcript import transcript
 if TYPE_CHECKING:
     from asgi_llm.telemetry.tracing import Trace, Tracing
 
-__all__ = ["begin_trace", "begin_watch", "note_answer", "observe", "record_of", "traced"]
+__all__ = ["access", "begin_trace", "begin_watch", "note_answer", "observe", "record_of", "traced"]
 
 logger = logging.getLogger("asgi_llm")
+access = logging.getLogger("asgi_llm.access")
+
+_LONGEST = 200
+"""Characters of a model's name that are told."""
 
 Attributes = dict[str, str | int | float | bool | list[str]]
 
@@ -64,12 +69,14 @@ def begin_watch(
 def observe(runtime: Runtime, exchange: Exchange) -> None:
     """Tells of ``exchange``, which is over. Synchronous, never waits, never raises: libraries of others are called."""
     telemetry = runtime.telemetry
-    assert telemetry is not None  # noqa: S101  # settle() asked
     try:
         record = record_of(exchange)
-        telemetry.meters.settled(record)
-        if telemetry.tracing is not None:
-            _end_trace(telemetry.tracing, exchange, record)
+        if telemetry is not None:
+            telemetry.meters.settled(record)
+            if telemetry.tracing is not None:
+                _end_trace(telemetry.tracing, exchange, record)
+        if access.isEnabledFor(logging.INFO):
+            _log(record, as_object=runtime.blueprint.settings.telemetry.log == "json")
     except Exception:
         logger.exception("telemetry failed for request %s", exchange.id)
 
@@ -80,29 +87,40 @@ def note_answer(runtime: Runtime, endpoint: str, status: int) -> None:
         runtime.telemetry.meters.answered(endpoint, status)
 
 
+def _log(record: ExchangeRecord, *, as_object: bool) -> None:
+    known = fields(record)
+    access.info("%s", as_json(known) if as_object else as_text(known), extra={"exchange": known})
+
+
 def record_of(exchange: Exchange) -> ExchangeRecord:
-    leg, usage, onset, ended = exchange.leg, exchange.usage, exchange.onset, exchange.ended
+    leg, onset, ended = exchange.leg, exchange.onset, exchange.ended
+    cache = exchange.recall.state if exchange.recall is not None else ""
+    # What is given again was used before.
+    usage = None if cache == "hit" else exchange.usage
     assert ended is not None  # noqa: S101  # settle() filled it in
     began = onset.at if onset is not None else None
-    identity, envelope = exchange.identity, exchange.envelope
+    identity = exchange.identity
     return ExchangeRecord(
         id=exchange.id,
         at=time.time(),
         endpoint=exchange.endpoint,
         dialect=exchange.dialect.name,
-        model=envelope.model if envelope is not None else exchange.named,
+        model=_model(exchange),
         outcome=exchange.outcome or "internal_error",
         status=exchange.status,
         seconds=ended - exchange.started,
         stream=exchange.stream,
         tenant=identity.tenant,
         subject=identity.subject,
+        key_id=identity.key_id,
         target=leg.crew.target.name if leg is not None else "",
         provider=leg.crew.target.provider.name if leg is not None else "",
-        served=leg.model if leg is not None else "",
+        served=leg.model[:_LONGEST] if leg is not None else "",
+        worker=exchange.attempts[-1].worker if exchange.attempts else "",
         mode=leg.mode if leg is not None else "",
         rung=exchange.plan.resolution.rung if exchange.plan is not None else "",
         why=exchange.why,
+        cache=cache,
         error=exchange.error_code,
         first_token=began - exchange.started if began is not None else None,
         input=usage.input if usage is not None else None,
@@ -111,6 +129,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         cache_write=usage.written if usage is not None else 0,
         reasoning=(usage.reasoning or 0) if usage is not None else 0,
         attempts=tuple(AttemptRecord(one.target, one.result, one.seconds) for one in exchange.attempts),
+        trace_id=exchange.trace.id if exchange.trace is not None else None,
     )
 
 
@@ -124,24 +143,30 @@ def _end_trace(tracing: "Tracing", exchange: Exchange, record: ExchangeRecord) -
         attributes |= transcript(exchange, trace.said)
     error = record.error if record.outcome != "ok" else None
     trace.end(_span_name(exchange), attributes, error or (None if record.outcome == "ok" else record.outcome))
+    exchange.trace = None  # others may keep the exchange for a while
 
 
 def _span_name(exchange: Exchange) -> str:
     operation = operation_of(exchange.endpoint)
-    model = exchange.envelope.model if exchange.envelope is not None else exchange.named
+    model = _model(exchange)
     return f"{operation} {model}" if model else operation
+
+
+def _model(exchange: Exchange) -> str:
+    """As the caller named it, who may have done so at any length."""
+    return (exchange.envelope.model if exchange.envelope is not None else exchange.named)[:_LONGEST]
 
 
 def _asked(exchange: Exchange) -> Attributes:
     """What is known when it begins, so that samplers can go by it."""
-    plan, envelope = exchange.plan, exchange.envelope
+    plan, model = exchange.plan, _model(exchange)
     found: Attributes = {
         "gen_ai.operation.name": operation_of(exchange.endpoint),
         "asgi_llm.request.id": exchange.id,
         "asgi_llm.endpoint": exchange.endpoint,
     }
-    if envelope is not None and envelope.model:
-        found["gen_ai.request.model"] = envelope.model
+    if model:
+        found["gen_ai.request.model"] = model
     if plan is not None and plan.legs:
         found["gen_ai.provider.name"] = provider_of(plan.legs[0].crew.target.provider.name)
     return found

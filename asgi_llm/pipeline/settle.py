@@ -9,12 +9,12 @@ from asgi_llm.runtime import Runtime
 
 from .account import account
 from .admission import give_back
-from .observe import observe
+from .observe import access, observe
 from .reserve import charge
 
 __all__ = ["settle"]
 
-logger = logging.getLogger("asgi_llm.access")
+logger = logging.getLogger("asgi_llm")
 
 
 def settle(runtime: Runtime, exchange: Exchange) -> None:
@@ -32,9 +32,7 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
         exchange.hosted.close()
     if runtime.quotas is not None:
         charge(runtime, exchange)
-    if logger.isEnabledFor(logging.INFO):
-        _log(exchange)
-    if runtime.telemetry is not None:
+    if runtime.telemetry is not None or access.isEnabledFor(logging.INFO):
         observe(runtime, exchange)
     if runtime.ledger is not None:
         account(runtime, exchange)
@@ -46,22 +44,3 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
             continue
         if inspect.iscoroutine(waiting):
             runtime.spawn(waiting, "settlement")
-
-
-def _log(exchange: Exchange) -> None:
-    usage = exchange.usage
-    leg = exchange.leg
-    logger.info(
-        "%s %s %s model=%s target=%s status=%d outcome=%s attempts=%d input=%s output=%s ms=%d",
-        exchange.id,
-        exchange.identity.subject,
-        exchange.endpoint,
-        exchange.envelope.model if exchange.envelope else "-",
-        leg.crew.target.name if leg else "-",
-        exchange.status,
-        exchange.outcome,
-        len(exchange.attempts),
-        usage.input if usage else "-",
-        usage.output if usage else "-",
-        1000 * ((exchange.ended or exchange.started) - exchange.started),
-    )

@@ -1,15 +1,14 @@
 """Metrics as they are told to whoever asks: families of samples, in nobody's format."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 from .histogram import Histogram
+from .series import Counts, Histograms, Labels
 
 __all__ = ["Family", "Sample"]
-
-Labels = tuple[str, ...]
 
 
 class Sample(Struct, frozen=True):
@@ -23,7 +22,7 @@ class Sample(Struct, frozen=True):
 
 
 class Family(Struct, frozen=True):
-    """``name`` as Prometheus has it, of a counter without its ``_total``."""
+    """``name`` as Prometheus has it, of a counter without its ``_total``; ``help`` is its own word for what it is."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -32,16 +31,21 @@ class Family(Struct, frozen=True):
     samples: Sequence[Sample]
 
     @classmethod
-    def counter(cls, name: str, help: str, labels: Labels, values: Mapping[Labels, float]) -> "Family":  # noqa: A002  # Prometheus' own word
-        return cls(name, "counter", help, labels, [Sample(key, value) for key, value in values.items()])
+    def counter(cls, name: str, help: str, labels: Labels, values: Counts) -> "Family":  # noqa: A002
+        return cls(name, "counter", help, labels, [Sample(key, count.value) for key, count in values.all.items()])
+
+    @classmethod
+    def total(cls, name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, float]]) -> "Family":  # noqa: A002
+        """A counter that is kept elsewhere."""
+        return cls(name, "counter", help, labels, [Sample(key, value) for key, value in values])
 
     @classmethod
     def gauge(cls, name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, float]]) -> "Family":  # noqa: A002
         return cls(name, "gauge", help, labels, [Sample(key, value) for key, value in values])
 
     @classmethod
-    def histogram(cls, name: str, help: str, labels: Labels, values: Mapping[Labels, Histogram]) -> "Family":  # noqa: A002
-        return cls(name, "histogram", help, labels, [_told(key, value) for key, value in values.items()])
+    def histogram(cls, name: str, help: str, labels: Labels, values: Histograms) -> "Family":  # noqa: A002
+        return cls(name, "histogram", help, labels, [_told(key, value) for key, value in values.all.items()])
 
 
 def _told(labels: Labels, histogram: Histogram) -> Sample:

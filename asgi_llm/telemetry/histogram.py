@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 
-__all__ = ["DURATION", "FIRST_TOKEN", "PER_TOKEN", "TOKENS", "Bounds", "Histogram"]
+__all__ = ["DURATION", "FIRST_TOKEN", "PER_TOKEN", "TOKENS", "Bounds", "Count", "Histogram"]
 
 Bounds = tuple[float, ...]
 """Upper limits in ascending order; each counts itself."""
@@ -17,6 +17,15 @@ FIRST_TOKEN: Bounds = (
 PER_TOKEN: Bounds = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 """Seconds."""
 TOKENS: Bounds = tuple(float(4**step) for step in range(14))
+
+
+class Count:
+    """A number that grows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
 
 
 class Histogram:

@@ -9,17 +9,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from .family import Family
-from .histogram import DURATION, FIRST_TOKEN, PER_TOKEN, TOKENS, Bounds, Histogram
-from .names import Names
+from .histogram import DURATION, FIRST_TOKEN, PER_TOKEN, TOKENS
+from .names import OTHER, Names
 from .record import ExchangeRecord, operation_of, provider_of
+from .series import Counts, Histograms, Labels, Line
 
-__all__ = ["Meters"]
+__all__ = ["Meters", "Sink"]
 
-Labels = tuple[str, ...]
 _CODES = 100
 """Error codes that are told apart: some are an upstream's own."""
-_SERIES = 5000
-"""Combinations of labels in one family; what comes later is counted under ``other``."""
+_LINES = 5000
+"""Kinds of exchanges that are found at once."""
 _RECENT = 50
 """Failed exchanges that are remembered."""
 
@@ -40,25 +40,32 @@ class Meters:
 
     Attributes:
         recent: the last failed exchanges, the latest at the end.
-        counts: whether time series are kept, not only what is recent.
+        totals: exchanges, those of them that did not end well, tokens of input, tokens of output.
     """
 
     def __init__(self, models: int = 100, users: int = 0, known: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
         self._codes = Names(_CODES)
-        self._requests: dict[Labels, float] = {}
-        self._errors: dict[Labels, float] = {}
-        self._attempts: dict[Labels, float] = {}
-        self._rungs: dict[Labels, float] = {}
-        self._whys: dict[Labels, float] = {}
-        self._user_requests: dict[Labels, float] = {}
-        self._user_tokens: dict[Labels, float] = {}
-        self._parts: dict[Labels, float] = {}
-        self._tokens: dict[Labels, Histogram] = {}
-        self._durations: dict[Labels, Histogram] = {}
-        self._first: dict[Labels, Histogram] = {}
-        self._each: dict[Labels, Histogram] = {}
-        self._begins: dict[Labels, Histogram] = {}
+        self._models = Names(models)
+        self._users = Names(users)
+        self._by_users = False
+        self._lines: dict[tuple[str | bool | int | None, ...], Line] = {}
+        self._requests = Counts()
+        self._errors = Counts()
+        self._attempts = Counts()
+        self._rungs = Counts()
+        self._cache = Counts()
+        self._whys = Counts()
+        self._user_requests = Counts()
+        self._user_tokens = Counts()
+        self._costs = Counts()
+        self._unpriced = Counts()
+        self._parts = Counts()
+        self._tokens = Histograms(TOKENS)
+        self._durations = Histograms(DURATION)
+        self._first = Histograms(FIRST_TOKEN)
+        self._each = Histograms(PER_TOKEN)
+        self._begins = Histograms(FIRST_TOKEN)
         self._sinks: tuple[Sink, ...] = ()
         self.recent: deque[ExchangeRecord] = deque(maxlen=_RECENT)
         self.totals = [0, 0, 0, 0]
@@ -66,8 +73,9 @@ class Meters:
 
     def limit(self, models: int, users: int, known: Iterable[str]) -> None:
         """Goes by other settings from now on. What was counted stays."""
-        self._models = Names(models, known)
-        self._users = Names(users) if users else None
+        self._models.limit(models, known)
+        self._users.limit(users)
+        self._by_users = users > 0
 
     def pass_on(self, *sinks: Sink) -> None:
         """Who else is told of every exchange, with its labels; in place of those before."""
@@ -76,66 +84,99 @@ class Meters:
     def settled(self, record: ExchangeRecord) -> None:
         """One exchange is over."""
         with self._lock:
-            labels = self._count(record)
-        for sink in self._sinks:
-            sink(record, labels)
+            line = self._count(record)
+        if self._sinks:
+            labels = (*line.call, line.error)
+            for sink in self._sinks:
+                sink(record, labels)
 
     def answered(self, endpoint: str, status: int) -> None:
         """An answer that took no exchange: the list of models, a path that is not there."""
         outcome = "ok" if status < 400 else "client_error" if status < 500 else "internal_error"
         with self._lock:
-            _add(self._requests, (endpoint, "", "", "", "false", outcome, str(status)))
+            self._requests.at(endpoint, "", "", "", "false", outcome, str(status)).value += 1
 
-    def _count(self, record: ExchangeRecord) -> Labels:
+    def billed(self, target: str, model: str, cost: int | None) -> None:
+        """What a request cost, in micro-dollars; None where nobody knows. Told when the ledger has worked it out."""
+        with self._lock:
+            label = self._models.label(model, proven=False)
+            if cost is None:
+                self._unpriced.at(target, label).value += 1
+            else:
+                self._costs.at(target, label).value += cost / 1e6
+
+    def _count(self, record: ExchangeRecord) -> Line:
         ok = record.outcome == "ok"
         model = self._models.label(record.model, proven=ok)
-        call = (operation_of(record.endpoint), provider_of(record.provider), model, record.endpoint, record.target)
-        stream = "true" if record.stream else "false"
         error = "" if record.error is None else self._codes.label(record.error, proven=True)
-        if error == "" and not ok:
-            error = record.outcome
-        key = (record.endpoint, record.target, model, record.mode, stream, record.outcome, str(record.status))
-        _add(self._requests, key)
-        _observe(self._durations, (*call, error), DURATION, record.seconds)
-        if error:
-            _add(self._errors, (record.endpoint, record.target, error))
-        if record.target:
-            self._count_way(record)
-        self._count_tokens(record, call, model)
+        key = (
+            record.endpoint, record.target, model, record.mode, record.stream, record.outcome, record.status, error,
+            record.rung, record.why if record.attempts else "", record.cache,
+        )  # fmt: skip
+        line = self._lines.get(key)
+        if line is None:
+            if len(self._lines) >= _LINES:
+                self._lines.clear()
+            line = self._lines[key] = self._line(record, model, error or ("" if ok else record.outcome))
+        for count in line.counts:
+            count.value += 1
+        line.durations.observe(record.seconds)
+        for attempt in record.attempts:
+            self._attempts.at(attempt.target, attempt.result).value += 1
+            if attempt.result == "ok":
+                self._begins.at(attempt.target).observe(attempt.seconds)
+        self._count_tokens(record, line)
+        if self._by_users:
+            self._count_user(record, model)
         self._total(record)
         if not ok and record.outcome != "disconnected":
             self.recent.append(record)
-        return (*call, error)
+        return line
 
-    def _count_way(self, record: ExchangeRecord) -> None:
+    def _line(self, record: ExchangeRecord, model: str, error: str) -> Line:
+        call = (operation_of(record.endpoint), provider_of(record.provider), model, record.endpoint, record.target)
+        stream, status = "true" if record.stream else "false", str(record.status)
+        counts = [self._requests.at(record.endpoint, record.target, model, record.mode, stream, record.outcome, status)]
+        if error:
+            counts.append(self._errors.at(record.endpoint, record.target, error))
+        if record.cache:
+            counts.append(self._cache.at(record.endpoint, record.cache))
         if record.rung:
-            _add(self._rungs, (record.rung,))
-        for attempt in record.attempts:
-            _add(self._attempts, (attempt.target, attempt.result))
-            if attempt.result == "ok":
-                _observe(self._begins, (attempt.target,), FIRST_TOKEN, attempt.seconds)
-        if record.attempts and record.why:
-            _add(self._whys, (record.target, record.why))
+            counts.append(self._rungs.at(record.rung))
+        if record.attempts:
+            counts.append(self._whys.at(record.target, record.why))
+        return Line(call, error, tuple(counts), self._durations.at(*call, error))
 
-    def _count_tokens(self, record: ExchangeRecord, call: Labels, model: str) -> None:
-        for kind, amount in record.tokens():
-            _observe(self._tokens, (*call, kind), TOKENS, amount)
-        for part, amount in (
-            ("cache_read", record.cache_read),
-            ("cache_write", record.cache_write),
-            ("reasoning", record.reasoning),
-        ):
-            if amount:
-                _add(self._parts, (*call, part), amount)
+    def _count_tokens(self, record: ExchangeRecord, line: Line) -> None:
+        if record.input is not None:
+            if line.input is None:
+                line.input = self._tokens.at(*line.call, "input")
+            line.input.observe(record.input)
+        if record.output is not None:
+            if line.output is None:
+                line.output = self._tokens.at(*line.call, "output")
+            line.output.observe(record.output)
         if record.first_token is not None:
-            _observe(self._first, call, FIRST_TOKEN, record.first_token)
-        if (each := record.per_token) is not None:
-            _observe(self._each, call, PER_TOKEN, each)
-        if self._users is not None:
-            user = self._users.label(f"{record.tenant}/{record.subject}", proven=record.outcome == "ok")
-            _add(self._user_requests, (user, record.outcome))
-            for kind, amount in record.tokens():
-                _add(self._user_tokens, (user, model, kind), amount)
+            if line.first is None:
+                line.first = self._first.at(*line.call)
+            line.first.observe(record.first_token)
+            if (each := record.per_token) is not None:
+                if line.each is None:
+                    line.each = self._each.at(*line.call)
+                line.each.observe(each)
+        if record.cache_read:
+            self._parts.at(*line.call, "cache_read").value += record.cache_read
+        if record.cache_write:
+            self._parts.at(*line.call, "cache_write").value += record.cache_write
+        if record.reasoning:
+            self._parts.at(*line.call, "reasoning").value += record.reasoning
+
+    def _count_user(self, record: ExchangeRecord, model: str) -> None:
+        name = self._users.label(f"{record.tenant}\n{record.subject}", proven=record.outcome == "ok")
+        tenant, _, user = (OTHER, "", OTHER) if name == OTHER else name.partition("\n")
+        self._user_requests.at(tenant, user, record.outcome).value += 1
+        for kind, amount in record.tokens():
+            self._user_tokens.at(tenant, user, model, kind).value += amount
 
     def _total(self, record: ExchangeRecord) -> None:
         totals = self.totals
@@ -161,13 +202,28 @@ class Meters:
                     ("target",),
                     self._begins,
                 ),
+                Family.counter(
+                    "asgi_llm_cache",
+                    "Requests that the cache of answers was asked about.",
+                    ("endpoint", "result"),
+                    self._cache,
+                ),
                 Family.counter("asgi_llm_resolutions", "What led to the target.", ("rung",), self._rungs),
                 Family.counter(
                     "asgi_llm_choices", "Why the worker was asked that served.", ("target", "why"), self._whys
                 ),
+                Family.counter(
+                    "asgi_llm_cost_dollars", "What requests cost, by the ledger.", ("target", "model"), self._costs
+                ),
+                Family.counter(
+                    "asgi_llm_unpriced_requests",
+                    "Requests whose price it does not know.",
+                    ("target", "model"),
+                    self._unpriced,
+                ),
                 *self._conventional(),
             ]
-            if self._users is not None:
+            if self._by_users:
                 found += self._by_user()
         return found
 
@@ -201,29 +257,13 @@ class Meters:
 
     def _by_user(self) -> list[Family]:
         return [
-            Family.counter("asgi_llm_user_requests", "Requests by user.", ("user", "outcome"), self._user_requests),
+            Family.counter(
+                "asgi_llm_user_requests", "Requests by user.", ("tenant", "user", "outcome"), self._user_requests
+            ),
             Family.counter(
                 "asgi_llm_user_tokens",
                 "Tokens by user.",
-                ("user", "model", "gen_ai_token_type"),
+                ("tenant", "user", "model", "gen_ai_token_type"),
                 self._user_tokens,
             ),
         ]
-
-
-def _add(counts: dict[Labels, float], key: Labels, amount: float = 1) -> None:
-    if key in counts:
-        counts[key] += amount
-        return
-    if len(counts) >= _SERIES:
-        key = ("other",) * len(key)
-    counts[key] = counts.get(key, 0) + amount
-
-
-def _observe(histograms: dict[Labels, Histogram], key: Labels, bounds: Bounds, value: float) -> None:
-    histogram = histograms.get(key)
-    if histogram is None:
-        if len(histograms) >= _SERIES:
-            key = ("other",) * len(key)
-        histogram = histograms.setdefault(key, Histogram(bounds))
-    histogram.observe(value)

@@ -19,8 +19,13 @@ class Names:
     __slots__ = ("_known", "_most")
 
     def __init__(self, most: int, known: Iterable[str] = ()) -> None:
+        self._known: set[str] = set()
+        self.limit(most, known)
+
+    def limit(self, most: int, known: Iterable[str] = ()) -> None:
+        """From now on. What was taken up before stays."""
         self._most = most
-        self._known = set(sorted(known)[:most])
+        self._known |= set(sorted(known)[: max(0, most - len(self._known))])
 
     def label(self, name: str, *, proven: bool) -> str:
         """What ``name`` is called. ``proven``: from now on it may have a label of its own."""

@@ -1,13 +1,14 @@
 """All that is told of exchanges, put together from the settings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from asgi_llm.errors import ConfigError, Problem
-from asgi_llm.settings import Settings
+from asgi_llm.settings import Settings, TelemetrySettings
 
-from .meters import Meters
+from .family import Family
+from .meters import Meters, Sink
 
 if TYPE_CHECKING:
     from .tracing import Tracing
@@ -15,14 +16,35 @@ if TYPE_CHECKING:
 __all__ = ["Telemetry", "open_telemetry"]
 
 
+Expose = Callable[[Iterable[Family], str], tuple[bytes, str]]
+"""Families and what the reader accepts -> text and its content type."""
+
+
 class Telemetry:
-    """What a runtime tells. ``meters`` outlive a change of settings; ``tracing`` is None where there are no traces."""
+    """What a runtime tells. ``meters`` outlive a change of settings; ``tracing`` is None where there are no traces, and
+    ``expose``, which writes metrics as Prometheus reads them, where it does not."""
 
-    __slots__ = ("meters", "tracing")
+    __slots__ = ("_settings", "_sinks", "expose", "meters", "tracing")
 
-    def __init__(self, meters: Meters, tracing: "Tracing | None" = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        meters: Meters,
+        tracing: "Tracing | None" = None,
+        expose: Expose | None = None,
+        sinks: tuple[Sink, ...] = (),
+    ) -> None:
+        self.expose = expose
+        self._settings = settings
+        self._sinks = sinks
         self.meters = meters
         self.tracing = tracing
+
+    def take_effect(self) -> None:
+        """The settings are in force: what the meters go by are theirs."""
+        wanted = self._settings.telemetry
+        self.meters.limit(wanted.models, wanted.users, _known_models(self._settings))
+        self.meters.pass_on(*self._sinks)
 
 
 def open_telemetry(settings: Settings, meters: Meters) -> Telemetry | None:
@@ -36,18 +58,25 @@ def open_telemetry(settings: Settings, meters: Meters) -> Telemetry | None:
         raise ConfigError(problems)
     if not (wanted.metrics or wanted.otel or wanted.traces or settings.dashboard.enabled):
         return None
-    meters.limit(wanted.models, wanted.users, _known_models(settings))
-    tracing = None
-    meters.pass_on()
+    sinks: tuple[Sink, ...] = ()
     if wanted.otel:
         from .instruments import Instruments
 
-        meters.pass_on(Instruments().record)
-    if wanted.traces:
-        from .tracing import Tracing
+        sinks = (Instruments().record,)
+    tracing = _tracing(wanted) if wanted.traces else None
+    return Telemetry(settings, meters, tracing, _expose() if wanted.metrics else None, sinks)
 
-        tracing = Tracing(content=wanted.content)
-    return Telemetry(meters, tracing)
+
+def _expose() -> Expose:
+    from .prometheus import exposed
+
+    return exposed
+
+
+def _tracing(wanted: TelemetrySettings) -> "Tracing":
+    from .tracing import Tracing
+
+    return Tracing(content=wanted.content)
 
 
 def _missing(settings: Settings) -> Iterator[Problem]:

@@ -36,8 +36,10 @@ _CARRIED = frozenset({b"traceparent", b"tracestate", b"baggage"})
 
 
 class Tracing:
-    """Attributes:
-    content: whether spans are to hold what was said.
+    """Makes the spans of a gateway.
+
+    Attributes:
+        content: whether spans are to hold what was said.
     """
 
     __slots__ = ("_propagator", "_tracer", "content")
@@ -84,6 +86,12 @@ class Trace:
         self._attempts: list[tuple[str, Span, dict[str, str | int]]] = []
         self.recorded = span.is_recording()
         self.said: bytes | None = b"" if content and self.recorded else None
+
+    @property
+    def id(self) -> str | None:
+        """The trace's, in hexadecimal; None where there is none."""
+        context = self._span.get_span_context()
+        return f"{context.trace_id:032x}" if context.is_valid else None
 
     def keep(self, data: bytes) -> None:
         """More of the stream; what is too much is let go."""

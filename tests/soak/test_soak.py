@@ -20,6 +20,7 @@ def load() -> Any:
     return module
 
 
+@pytest.mark.once
 async def test_the_ledger_and_the_upstreams_agree(sql_url: str) -> None:
     count = int(os.environ.get("ASGI_LLM_SOAK", "2000"))
     books = await load().soak(count, sql_url)

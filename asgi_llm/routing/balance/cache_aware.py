@@ -73,11 +73,20 @@ class CacheAwareOptions:
 
 
 class CacheAware(Policy):
-    __slots__ = ("_clock", "_joined", "_lineup", "_options", "_owners", "tree")
+    """The policy, and how it went.
+
+    Attributes:
+        followed: how many choices went by what a worker has seen, and how many did not.
+        shares: the sum of the largest shares that any worker had seen, over all choices.
+    """
+
+    __slots__ = ("_clock", "_joined", "_lineup", "_options", "_owners", "_share", "followed", "shares", "tree")
 
     def __init__(self, options: CacheAwareOptions | None = None, *, clock: Clock) -> None:
         self._options = options = options or CacheAwareOptions()
         self._clock = clock
+        self.followed = [0, 0]
+        self.shares = self._share = 0.0
         self._owners = Rendezvous()
         self._lineup: Lineup[Any] = Lineup()
         self._joined: dict[str, float] = {}
@@ -96,14 +105,20 @@ class CacheAware(Policy):
                 return self._owner(candidates, facts, counted=True)
             best = self._best(list(seen), self._shares(seen.values(), length, facts), self._lineup.least(), facts)
             if best is not None:
-                return best
+                return self._told(best, 0)
         all_seen = [matched.get(candidate.key, 0) for candidate in candidates]
         if not self._counts(all_seen, length, facts):
             return self._owner(candidates, facts)
         least = min(candidate.load / candidate.weight for candidate in candidates)
         best = self._best(candidates, self._shares(all_seen, length, facts), least, facts, worthless=True)
         assert best is not None  # noqa: S101  # among all of them one is the best, whatever it is worth
-        return best
+        return self._told(best, 0)
+
+    def _told(self, chosen: C, way: int) -> C:
+        """Counts the choice."""
+        self.followed[way] += 1
+        self.shares += self._share
+        return chosen
 
     def _owner(self, candidates: Sequence[C], facts: Facts, *, counted: bool = False) -> C:
         """Whose the conversation is, within the bound."""
@@ -111,13 +126,13 @@ class CacheAware(Policy):
         if counted:
             owners: list[C] = self._lineup.owners(key, self._owners.draw, options.load_factor, options.spare)
             if owners:
-                return owners[0]
-        return self._owners.pick(within_bound(candidates, options.load_factor, options.spare), key)
+                return self._told(owners[0], 1)
+        return self._told(self._owners.pick(within_bound(candidates, options.load_factor, options.spare), key), 1)
 
     def _counts(self, seen: Collection[int], length: int, facts: Facts) -> bool:
         """Whether anybody has seen so much that it matters; ``seen`` in fingerprints, ``length`` in characters."""
         opening, most = facts.text().opening, max(seen, default=0)
-        share = characters(most, opening) / length
+        self._share = share = characters(most, opening) / length
         return share > self._options.threshold and (share >= NEARLY_ALL or most >= opening_prints(opening))
 
     def _shares(self, seen: Collection[int], length: int, facts: Facts) -> list[float]:

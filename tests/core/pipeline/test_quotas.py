@@ -393,6 +393,7 @@ async def test_a_settlement_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
         assert failures == []
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["memory", "sqlite", "postgresql", "redis"])
 async def test_five_hundred_at_once_never_spend_more_than_the_budget(kind: str, request: pytest.FixtureRequest) -> None:
     """Each reserves 31 tokens and spends 30; while they run, there is room for 100 of them."""

@@ -145,6 +145,7 @@ async def test_large_amounts_stay_exact(store: QuotaStore) -> None:
     assert await store.balance("a", 0, NOW) == Balance(large, 0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("charged", [0, 1])
 async def test_five_hundred_at_once_never_get_above_the_limit(store: QuotaStore, charged: int) -> None:
     """A hundred fit; none more is let in while they run, whatever comes in between."""
@@ -186,6 +187,7 @@ def _hold_and_hang(kind: str, place: str, told: Any) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", KINDS[1:])
 async def test_a_killed_process_holds_nothing_after_its_lease(
     kind: str, request: pytest.FixtureRequest, children: SpawnContext

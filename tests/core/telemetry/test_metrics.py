@@ -8,7 +8,7 @@ import pytest
 
 from asgi_llm import ConfigError, Gateway, Identity
 from asgi_llm.identity import IDENTITY_KEY
-from asgi_llm.testing import Answer, ASGIDriver, Reset, ScriptedUpstream, Wait, chat_events, chat_text
+from asgi_llm.testing import Answer, ASGIDriver, Reset, ScriptedUpstream, Tokens, Wait, chat_events, chat_text
 
 prometheus = pytest.importorskip("prometheus_client")
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes  # noqa: E402
@@ -183,7 +183,7 @@ async def test_callers_cannot_make_labels_without_end() -> None:
     assert models == {"other", *(f"junk-{number}" for number in range(20, 25))}
     assert found.value("asgi_llm_requests_total") == 50
     users = {sample.labels["user"] for sample in found.samples("asgi_llm_user_tokens_total")}
-    assert users == {"other", "default/user-20", "default/user-21", "default/user-22"}
+    assert users == {"other", "user-20", "user-21", "user-22"}
 
 
 async def test_labels_with_odd_characters_are_told_as_they_are() -> None:
@@ -250,4 +250,61 @@ async def test_counts_outlive_other_settings() -> None:
             await ask(gateway)
             gateway.reload()
             await ask(gateway)
-            assert (await scrape(gateway)).value("asgi_llm_requests_total") == 2
+            assert (await scrape(gateway)).value("asgi_llm_requests_total", model="m") == 2
+
+
+async def test_what_the_ledger_works_out() -> None:
+    prices = {"own": [{"model": "m", "input": 1, "output": 2}], "library": False}
+    async with ScriptedUpstream([chat_text("hi", tokens=Tokens(input=1000, output=500))] * 2) as upstream:
+        gateway = Gateway({**settings(upstream.url), "ledger": {}, "prices": prices})
+        async with gateway.running():
+            await ask(gateway)
+            await ask(gateway, model="free")
+            ledger = gateway.runtime().ledger
+            assert ledger is not None
+            await ledger.flush()
+            found = await scrape(gateway)
+    assert found.value("asgi_llm_cost_dollars_total", target="up", model="m") == pytest.approx(0.002)
+    assert found.value("asgi_llm_unpriced_requests_total", model="free") == 1
+    assert found.value("asgi_llm_ledger_queue") == 0
+    assert found.value("asgi_llm_ledger_dropped_rows_total") == 0
+
+
+async def test_how_a_fleet_stands() -> None:
+    busy = Answer.json({"error": {"message": "slow down"}}, status=429, headers=[("retry-after", "30")])
+    broken = Answer.json({"error": {"message": "oh"}}, status=500)
+    async with ScriptedUpstream([busy, broken, chat_text("hi")]) as upstream:
+        url = f"{upstream.url}/v1"
+        once = {"provider": "openai_compatible", "base_url": url, "retry": {"attempts": 1}, "breaker": {"failures": 1}}
+        workers = [{"url": url}, {"url": url.replace("127.0.0.1", "localhost")}]
+        tree = settings(upstream.url)
+        tree["targets"] = {
+            "busy": once,
+            "broken": once,
+            "fleet": {"provider": "openai_compatible", "balance": "cache_aware", "workers": workers},
+        }
+        tree["routes"] = [{"model": name, "target": name} for name in ("busy", "broken", "fleet")]
+        gateway = Gateway(tree)
+        async with gateway.running():
+            for model in ("busy", "broken", "fleet"):
+                await ask(gateway, model=model)
+            found = await scrape(gateway)
+    assert 20 < found.value("asgi_llm_worker_cooldown_seconds", target="busy") <= 30
+    for target, state in (("busy", "closed"), ("broken", "open"), ("fleet", "closed")):
+        told = found.samples("asgi_llm_worker_breaker", worker=f"{target}#0")
+        assert {sample.labels["state"]: sample.value for sample in told if sample.value} == {state: 1}
+    assert found.value("asgi_llm_attempts_total", target="broken", result="status") == 1
+    assert found.value("asgi_llm_worker_load") == 0
+    assert found.value("asgi_llm_cache_aware_choices_total", target="fleet", by="owner") == 1
+
+
+async def test_answers_that_were_given_before() -> None:
+    async with ScriptedUpstream([chat_text("hi")]) as upstream:
+        gateway = Gateway({**settings(upstream.url), "cache": {"sampling": "any"}})
+        async with gateway.running():
+            for _ in range(2):
+                assert (await ask(gateway)).status == 200
+            found = await scrape(gateway)
+    for result in ("hit", "miss"):
+        assert found.value("asgi_llm_cache_total", endpoint="chat_completions", result=result) == 1
+    assert found.value("gen_ai_client_token_usage_count", gen_ai_token_type="output") == 1

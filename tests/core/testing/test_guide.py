@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import asgi_llm
 
 GUIDE = Path(__file__).parents[3] / "docs" / "testing.md"
 
 
+@pytest.mark.once
 def test_the_examples_of_the_guide_pass(tmp_path: Path) -> None:
     """Each code block is a test file of its own, run by pytest as a reader would run it."""
     examples = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)

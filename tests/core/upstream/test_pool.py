@@ -23,6 +23,7 @@ async def answer_all(peer):
         await peer.say(OK)
 
 
+@pytest.mark.once
 async def test_ten_thousand_requests_in_a_row_use_one_connection(http1, serve, ask, whole):
     async with serve(answer_all) as server, http1.client(server.url) as client:
         request = ask()

@@ -197,6 +197,7 @@ def test_models_do_not_share_a_cache() -> None:
     assert policy.tree.match(row, 0, {}) == {}
 
 
+@pytest.mark.once
 def test_a_million_prompts_leave_no_more_than_the_bound() -> None:
     """All different, some of them with a beginning that others have, too."""
     tree = Radix(max_nodes=5000, max_prints=12_000, max_holders=2)

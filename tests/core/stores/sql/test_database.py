@@ -75,6 +75,7 @@ def begin(url: str, barrier: Any) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.once
 async def test_many_processes_may_begin_at_once(sql_url: str, children: SpawnContext) -> None:
     barrier = children.Barrier(6)
     processes = [children.Process(target=begin, args=(sql_url, barrier)) for _ in range(6)]

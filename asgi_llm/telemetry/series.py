@@ -1,0 +1,73 @@
+"""Time series by their labels, so many and no more; and what is counted of one kind of exchange, found at once."""
+
+from typing import Generic, TypeVar
+
+from .histogram import Bounds, Count, Histogram
+
+__all__ = ["Counts", "Histograms", "Labels", "Line"]
+
+Labels = tuple[str, ...]
+_MOST = 5000
+"""Combinations of labels in one family; what comes later is counted under ``other``."""
+
+T = TypeVar("T")
+
+
+class _Series(Generic[T]):
+    __slots__ = ("all",)
+
+    def __init__(self) -> None:
+        self.all: dict[Labels, T] = {}
+
+    def new(self) -> T:
+        raise NotImplementedError
+
+    def at(self, *labels: str) -> T:
+        """The one with these labels."""
+        found = self.all.get(labels)
+        if found is None:
+            if len(self.all) >= _MOST:
+                labels = ("other",) * len(labels)
+            found = self.all.setdefault(labels, self.new())
+        return found
+
+
+class Counts(_Series[Count]):
+    __slots__ = ()
+
+    def new(self) -> Count:
+        return Count()
+
+
+class Histograms(_Series[Histogram]):
+    __slots__ = ("_bounds",)
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__()
+        self._bounds = bounds
+
+    def new(self) -> Histogram:
+        return Histogram(self._bounds)
+
+
+class Line:
+    """What is counted of exchanges that are alike in all that labels tell.
+
+    Attributes:
+        call: labels of what the conventions name.
+        error: what went wrong, or "".
+        counts: each grows by one.
+        durations, input, output, first, each: histograms; those that nothing was told of yet are None.
+    """
+
+    __slots__ = ("call", "counts", "durations", "each", "error", "first", "input", "output")
+
+    def __init__(self, call: Labels, error: str, counts: tuple[Count, ...], durations: Histogram) -> None:
+        self.call = call
+        self.error = error
+        self.counts = counts
+        self.durations = durations
+        self.input: Histogram | None = None
+        self.output: Histogram | None = None
+        self.first: Histogram | None = None
+        self.each: Histogram | None = None
