@@ -159,11 +159,12 @@ async def test_missing_tables_are_told_of(
         assert "asgi_llm.W006" in await check()
         with caplog.at_level(logging.ERROR, logger="asgi_llm"):
             await check_at_start()
-            assert caplog.messages == [
-                "tables of the gateway are missing (0001_initial): run manage.py migrate asgi_llm"
-            ]
             await AsyncClient().post("/llm/v1/responses", HELLO, content_type="application/json")
-        assert "run manage.py migrate asgi_llm" in " ".join(caplog.messages[1:])
+        # Gateways of other tests may still be settling, and say so as well.
+        assert {
+            "tables of the gateway are missing (0001_initial): run manage.py migrate asgi_llm",
+            "tables of the gateway are missing or of another version: run manage.py migrate asgi_llm",
+        } <= set(caplog.messages)
         await get_gateway().aclose()
     finally:
         await migrate()
