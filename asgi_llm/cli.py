@@ -28,19 +28,18 @@ from asgi_llm.gateway import Gateway
 from asgi_llm.keys_command import add_keys
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
-from asgi_llm.report import read_report, rendered
 from asgi_llm.serving import bind, installed, missing, on_hangup, run
 from asgi_llm.settings import FallbackSettings, Settings, literal_secrets
-from asgi_llm.stores.ledger import DIMENSIONS, Dimension, Query, milliseconds
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
+from asgi_llm.usage_command import add_usage
 
-__all__ = ["main", "outline", "reachable", "told"]
+__all__ = ["CommandProblem", "add_doctor", "main", "outline", "reachable", "told"]
 
 _INSTALL_SERVER = 'this needs a server: pip install "asgi-llm[server]"'
 _INSTALL_DEMO = 'the demo needs FastAPI and a server: pip install "asgi-llm[demo]"'
 
 
-class _Problem(Exception):  # noqa: N818  # said to the user in one line, never shown as an exception
+class CommandProblem(Exception):  # noqa: N818  # said to the user in one line, never shown as an exception
     """Ends the command with exit code 1."""
 
 
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StoreError as error:
         _say(error.message)
         return 1
-    except _Problem as problem:
+    except CommandProblem as problem:
         _say(str(problem))
         return 1
     except BrokenPipeError:
@@ -100,23 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--target", help="the target that the host application names for the request")
     explain.add_argument("--json", action="store_true", help="for programs")
-    doctor = commands.add_parser("doctor", help="say whether streams stream through all that is in front")
-    doctor.set_defaults(run=_doctor)
-    doctor.add_argument("url", metavar="URL", help="of the gateway, with its prefix")
-    doctor.add_argument("--key", help="that it knows, or env://NAME (default: the variable GATEWAY_KEY)")
-    doctor.add_argument("--json", action="store_true", help="for programs")
+    add_doctor(commands)
 
-    usage = commands.add_parser("usage", help="say what was used and what it cost")
-    usage.set_defaults(run=_usage)
-    usage.add_argument("file", metavar="FILE.toml", type=Path)
-    usage.add_argument("--by", default="", type=_dimensions, help=f"grouped by: {','.join(DIMENSIONS)}")
-    usage.add_argument("--rows", action="store_true", help="single requests, the latest first")
-    for name in ("since", "until"):
-        usage.add_argument(f"--{name}", type=_time, metavar="TIME", help="a day or a time, as 2026-11-21")
-    for name in ("tenant", "subject", "model", "target", "key-id", "outcome"):
-        usage.add_argument(f"--{name}", help=f"of this {name} only")
-    usage.add_argument("--limit", default=1000, type=int, help="most lines (default: %(default)s)")
-    usage.add_argument("--format", choices=("table", "json", "csv"), default="table")
+    add_usage(commands)
     return parser
 
 
@@ -151,12 +136,12 @@ def reachable(environ: Mapping[str, str]) -> dict[str, Provider]:
 
 def _demo(options: argparse.Namespace) -> int:
     if importlib.util.find_spec("fastapi") is None or not installed():
-        raise _Problem(_INSTALL_DEMO)
+        raise CommandProblem(_INSTALL_DEMO)
     demo: Any = importlib.import_module("asgi_llm_fastapi.demo")
     settings = Settings.load(demo.settings(os.environ))
     local = is_loopback(options.host)
     if not local and len(settings.targets) > 1:
-        raise _Problem(
+        raise CommandProblem(
             f"the demo asks nobody for a key and would spend yours: unset {' and '.join(demo.keys(os.environ))} "
             f"to show it on {options.host}"
         )
@@ -176,7 +161,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     settings, undecided = _served(options)
     if not installed():
-        raise _Problem(_INSTALL_SERVER)
+        raise CommandProblem(_INSTALL_SERVER)
     if undecided:
         _say("warning: no keys are configured, so every program on this machine may call it")
     gateway = Gateway(settings)
@@ -203,7 +188,7 @@ def _served(options: argparse.Namespace) -> tuple[Settings, bool]:
     undecided = not (settings.auth.keys or settings.auth.issued or settings.auth.anonymous)
     if undecided:
         if not is_loopback(options.host):
-            raise _Problem(
+            raise CommandProblem(
                 f"nobody could call it on {options.host}: add [[auth.keys]] to {options.file}, "
                 "or set auth.anonymous = true to let everybody in who can reach it"
             )
@@ -221,7 +206,7 @@ def _reload(gateway: Gateway, options: argparse.Namespace, undecided: bool) -> N
             return
         # Nothing would keep the web pages out that a browser on this machine shows.
         _say("there are no keys any more, which takes a restart")
-    except (ConfigError, _Problem) as error:
+    except (ConfigError, CommandProblem) as error:
         for problem in error.problems if isinstance(error, ConfigError) else [error]:
             _say(str(problem))
     _say("the settings stay as they were")
@@ -240,7 +225,7 @@ def _listen(host: str, port: int, *, search: bool = False) -> Any:
     except OSError as error:
         # Names that do not resolve have a number of another kind, and words of their own.
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
-        raise _Problem(f"{host}:{port} cannot be listened on: {reason}") from None
+        raise CommandProblem(f"{host}:{port} cannot be listened on: {reason}") from None
 
 
 def _address(host: str, port: int) -> str:
@@ -287,47 +272,26 @@ def _count(number: int, noun: str) -> str:
 # doctor
 
 
+def add_doctor(commands: Any) -> None:
+    """Adds the command to a parser's ``commands``."""
+    doctor = commands.add_parser("doctor", help="say whether streams stream through all that is in front")
+    doctor.set_defaults(run=_doctor)
+    doctor.add_argument("url", metavar="URL", help="of the gateway, with its prefix")
+    doctor.add_argument("--key", help="that it knows, or env://NAME (default: the variable GATEWAY_KEY)")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+
+
 def _doctor(options: argparse.Namespace) -> int:
     probe, words = (importlib.import_module(f"asgi_llm.doctor.{name}") for name in ("probe", "words"))
     key = options.key or os.environ.get("GATEWAY_KEY")
     if key and key.startswith("env://"):
         key = os.environ.get(key.removeprefix("env://"))
         if key is None:
-            raise _Problem(f"--key: the environment variable {options.key.removeprefix('env://')} is not set")
+            raise CommandProblem(f"--key: the environment variable {options.key.removeprefix('env://')} is not set")
     found = asyncio.run(probe.examine(options.url, key))
     told = list(words.findings(found))
     print(words.as_json(found, told) if options.json else words.as_text(told))
     return 1 if any(finding.sound is False for finding in told) else 0
-
-
-# usage
-
-
-def _dimensions(text: str) -> tuple[Dimension, ...]:
-    names = [name for name in text.split(",") if name]
-    found = tuple(known for name in names for known in DIMENSIONS if known == name)
-    if len(found) == len(names) == len(set(names)):
-        return found
-    raise argparse.ArgumentTypeError(f"must be different ones of {', '.join(DIMENSIONS)}")
-
-
-def _time(text: str) -> int:
-    try:
-        return milliseconds(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("must be a day or a time, as 2026-11-21 or 2026-11-21T08:30:00Z") from None
-
-
-def _usage(options: argparse.Namespace) -> int:
-    names = ("since", "until", "tenant", "subject", "model", "target", "key_id", "outcome")
-    query = Query(**{name: getattr(options, name) for name in names})
-    try:
-        report = read_report(Settings.load(options.file), options.by, query, limit=options.limit, rows=options.rows)
-        data = asyncio.run(report)
-    except StoreError as error:
-        raise _Problem(f"the ledger cannot be read: {error.__cause__ or error}") from None
-    print(rendered(data, options.format, options.by, rows=options.rows))
-    return 0
 
 
 # explain

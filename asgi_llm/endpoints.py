@@ -185,6 +185,7 @@ class Table:
         if stored and "responses" not in disabled:
             below = [prefix + version for prefix in prefixes for version in ("", "/v1")]
             self._stored = {_shape(start + item.path[3:]): item for start in below for item in STORED}
+            self.served += STORED
 
     def find(self, path: str) -> tuple[Endpoint, str] | None:
         """The endpoint at ``path`` and the name of the model, or the id, in it; empty where there is none."""

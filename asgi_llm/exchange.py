@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from asgi_llm.fleet.worker import Worker
     from asgi_llm.pipeline.inspection import Inspection
     from asgi_llm.pipeline.plan import Leg, Plan
+    from asgi_llm.pipeline.recall import Recall
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
     from asgi_llm.telemetry.tracing import Trace
@@ -198,7 +199,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     ``answered`` is the upstream's whole answer, or a tally of its stream where a ledger is kept.
     ``fetched``: ``request`` holds the content of media that the body gives by URL.
     ``hosted`` runs the tools that the upstream lacks, where there are such.
-    ``inspection`` is what shows the answer to hooks, where there are such.
+    ``inspection`` is what shows the answer to hooks, where there are such; ``recall`` what the cache of answers knows.
     ``gates`` are those of which it holds a place. ``why`` the leg and worker were chosen that serve it.
     ``onset`` knows when its stream began to speak, ``trace`` its spans; None where nobody asks for them.
     """
@@ -216,6 +217,7 @@ class Exchange(Struct, kw_only=True, eq=False):
     continuation: Fitting | None = None
     hosted: Hosted | None = None
     inspection: "Inspection | None" = None
+    recall: "Recall | None" = None
     fetched: bool = False
     forward: Forward | None = None
     plan: "Plan | None" = None

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import ModuleType
@@ -27,19 +27,21 @@ from asgi_llm.identity import Identity
 from asgi_llm.keys.desk import KeyDesk
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.pipeline.bookkeeping import compile_prices, ledger_opener
+from asgi_llm.pipeline.recall import Cache
 from asgi_llm.quotas.rules import compile_rules
 from asgi_llm.routing.resolve import Ladder, Route, Way
 from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.host import host_stores
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.memory.answers import MemoryAnswers
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.memory.keys import MemoryKeys
 from asgi_llm.stores.memory.ledger import MemoryLedger
 from asgi_llm.stores.memory.quotas import MemoryQuotas
 from asgi_llm.stores.memory.responses import MemoryResponses
 from asgi_llm.stores.memory.signatures import MemorySignatures
-from asgi_llm.stores.opening import database_opener, keys_opener, quotas_opener
+from asgi_llm.stores.opening import answers_opener, database_opener, keys_opener, quotas_opener
 from asgi_llm.stores.scope import Scope
 from asgi_llm.telemetry.meters import Meters
 from asgi_llm.telemetry.telemetry import open_telemetry
@@ -95,6 +97,7 @@ class Gateway:
         self._ledger = MemoryLedger()
         self._counted = MemoryQuotas()
         self._issued = MemoryKeys()
+        self._answers = MemoryAnswers()
         self.keys = KeyDesk(lambda: self.runtime().keyring)
         self._kept = Memories(MemoryResponses(), MemorySignatures())
         self._blueprint = self._compile(self.settings)
@@ -129,6 +132,7 @@ class Gateway:
             open_quotas=quotas_opener(settings, self._counted, host),
             open_keys=keys_opener(settings, self._issued, host),
             open_history=history_opener(settings, self._kept, host),
+            open_cache=_cache_opener(settings, self._answers),
             open_workshop=house_opener(settings),
             hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
             telemetry=telemetry,
@@ -317,6 +321,13 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"
+
+
+def _cache_opener(settings: Settings, memory: MemoryAnswers) -> Callable[[], Cache] | None:
+    open_store, kept = answers_opener(settings, memory), settings.cache
+    if open_store is None or kept is None:
+        return None
+    return lambda: Cache(kept, open_store())
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -142,6 +142,10 @@ class Hook:
     hold: int = 0
     unseen: Literal["pass", "refuse"] = "pass"
 
+    def concerns(self, ask: Ask) -> bool:
+        """Whether ``unseen`` is about this request; all of them by default."""
+        return True
+
     async def on_request(self, ask: Ask) -> Ask | None:
         """Before anything else is decided. Returns ``ask.change(...)`` to change something.
 

@@ -15,7 +15,7 @@ import msgspec
 
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.gateway import Gateway
-from asgi_llm.keys.desk import NewKey
+from asgi_llm.keys.issue import NewKey
 from asgi_llm.stores.keys import IssuedKey
 
 __all__ = ["add_keys"]
@@ -24,10 +24,11 @@ Say = Callable[[str], None]
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def add_keys(commands: Any, say: Say) -> None:
-    """Adds the command to a parser's ``commands``; ``say`` tells people what is not the answer itself."""
+def add_keys(commands: Any, say: Say, gateway: Callable[[], Gateway] | None = None) -> None:
+    """Adds the command to a parser's ``commands``; ``say`` tells people what is not the answer itself. ``gateway`` is a
+    host's; without it the command asks for a file."""
     keys = commands.add_parser("keys", help="issue API keys, list, revoke and rotate them")
-    keys.set_defaults(run=lambda options: _run(options, say))
+    keys.set_defaults(run=lambda options: _run(options, say, gateway() if gateway else Gateway(options.file)))
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     create = actions.add_parser("create", help="make a key and show it, once")
@@ -44,7 +45,8 @@ def add_keys(commands: Any, say: Say) -> None:
     rotate = actions.add_parser("rotate", help="make a key in place of another, which works a while longer")
     rotate.add_argument("--overlap", type=_seconds, default=86400.0, metavar="TIME", help="default: 1d")
     for action in (create, listing, revoke, rotate):
-        action.add_argument("file", metavar="FILE.toml", type=Path)
+        if gateway is None:
+            action.add_argument("file", metavar="FILE.toml", type=Path)
         action.add_argument("--tenant", default="default")
     for action in (revoke, rotate):
         action.add_argument("id", metavar="ID", help="as list shows it")
@@ -57,8 +59,7 @@ def _seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-def _run(options: argparse.Namespace, say: Say) -> int:
-    gateway = Gateway(options.file)
+def _run(options: argparse.Namespace, say: Say, gateway: Gateway) -> int:
     settings = gateway.settings
     if settings.auth.issued is None:
         raise ConfigError([Problem("auth.issued", "is not set, so that no keys are issued: add a table [auth.issued]")])

@@ -41,7 +41,7 @@ def _responses(endpoint: Endpoint) -> dict[str, Any]:
             {"503": {"description": "It is shutting down", "content": _json({"type": "object"})}}
             if endpoint.kind == "ready"
             else {"4XX": _error(endpoint)}
-            if endpoint.kind in ("models", "usage", "diagnose")
+            if endpoint.kind in ("models", "usage", "diagnose", "stored")
             else {}
         )
     whole = _json({"type": "object", "description": f"The {endpoint.dialect} dialect's whole answer"})
@@ -200,6 +200,24 @@ def _responses_request() -> Schema:
     return _object(fields, ["model", "input"]) | {"examples": [{"model": "echo", "input": "Hello"}]}
 
 
+def _compact_request() -> Schema:
+    fields = {
+        "model": _text("Sums the conversation up"),
+        "input": {"anyOf": [_text(), _array({"type": "object", "additionalProperties": True})]},
+        "previous_response_id": {"type": ["string", "null"]},
+        "instructions": {"type": ["string", "null"]},
+    }
+    return _object(fields, ["model"]) | {"examples": [{"model": "echo", "input": "Hello"}]}
+
+
+def _conversation_request() -> Schema:
+    fields = {
+        "items": _array({"type": "object", "additionalProperties": True}),
+        "metadata": {"type": "object", "additionalProperties": _text()},
+    }
+    return _object(fields, []) | {"examples": [{"metadata": {"topic": "demo"}}]}
+
+
 def _contents() -> Schema:
     parts = _array(_object({"text": _text()}, []))
     turn = _object({"role": {"type": "string", "enum": ["user", "model"]}, "parts": parts}, ["parts"])
@@ -252,6 +270,8 @@ _REQUESTS = {
     "messages_count_tokens": _messages_count,
     "responses_input_tokens": _responses_count,
     "count_tokens": _contents_count,
+    "response_compact": _compact_request,
+    "conversations": _conversation_request,
 }
 _ABOUT = {
     "usage": "Sums of the caller's own requests, tokens and cost (microdollars); `by` groups them by day, model and "
@@ -265,6 +285,13 @@ _ABOUT = {
     "responses_input_tokens": "By the upstream where it counts, else an estimate, marked in `x-llm-warnings`.",
     "count_tokens": "Takes `contents`, or a whole request under `generateContentRequest`. By the upstream where it "
     "counts, else an estimate, marked in `x-llm-warnings`.",
+    "response": "`stream=true` tells its stream again; where it runs in the background, `starting_after` takes it up "
+    "behind that event.",
+    "response_cancel": "Only of one that runs in the background.",
+    "response_input_items": "Those of earlier responses that it builds upon come first; `limit`, `order` and `after` "
+    "say which.",
+    "conversation": "`POST` takes `metadata`, in place of what there was.",
+    "conversation_items": "`GET` takes `limit`, `order` and `after`; `POST` takes up to 20 `items`.",
     "models": "In Anthropic's shape where the request has an `anthropic-version` header, in Gemini's where it has an "
     "`x-goog-api-key` header or the path is Gemini's, else in OpenAI's.",
 }

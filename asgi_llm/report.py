@@ -10,6 +10,7 @@ from msgspec import structs
 
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.settings import Settings
+from asgi_llm.stores.host import host_stores
 from asgi_llm.stores.ledger import Dimension, Ledger, Query, Sum
 from asgi_llm.stores.opening import database_opener
 from asgi_llm.stores.owner import ANYBODY
@@ -31,19 +32,26 @@ async def read_report(
         ConfigError: nothing is kept where another process could read it.
         StoreError: it cannot be read.
     """
-    opener = database_opener(settings.store)
+    host, opener = host_stores(settings.store), database_opener(settings.store)
+    if host is not None:
+        return await _read(host.ledger(), by, query, limit, rows=rows)
     if opener is None:
         raise ConfigError([Problem("store.url", "names no database, so there is nothing to be read from outside")])
     from asgi_llm.stores.sql.ledger import SQLLedger
 
     database = opener()
     try:
-        ledger: Ledger = SQLLedger(database)
-        if rows:
-            return [row.told() for row in await ledger.rows(ANYBODY, query, limit=limit)]
-        return [_told(item) for item in await ledger.sums(ANYBODY, by, query, limit=limit)]
+        return await _read(SQLLedger(database), by, query, limit, rows=rows)
     finally:
         await database.aclose()
+
+
+async def _read(
+    ledger: Ledger, by: Sequence[Dimension], query: Query, limit: int, *, rows: bool
+) -> list[dict[str, Any]]:
+    if rows:
+        return [row.told() for row in await ledger.rows(ANYBODY, query, limit=limit)]
+    return [_told(item) for item in await ledger.sums(ANYBODY, by, query, limit=limit)]
 
 
 def _told(item: Sum) -> dict[str, Any]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from asgi_llm.history.history import Historian
     from asgi_llm.pipeline.account import Draft
     from asgi_llm.pipeline.plan import Plan
+    from asgi_llm.pipeline.recall import Cache
     from asgi_llm.stores.opening import KeysOpener, QuotasOpener
     from asgi_llm.stores.sql.database import Database
     from asgi_llm.stores.writer import LedgerWriter
@@ -66,9 +67,9 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "access", "hooks", "keyed", "keys", "ladder", "open_boards", "open_database", "open_history", "open_keys",
-        "open_ledger", "open_quotas", "open_workshop", "pins", "prices", "roster", "rules", "settings", "sinks",
-        "targets", "telemetry",
+        "access", "hooks", "keyed", "keys", "ladder", "open_boards", "open_cache", "open_database", "open_history",
+        "open_keys", "open_ledger", "open_quotas", "open_workshop", "pins", "prices", "roster", "rules", "settings",
+        "sinks", "targets", "telemetry",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +90,7 @@ class Blueprint:
         open_history: "Callable[[Runtime], Historian] | None" = None,
         open_workshop: "Callable[[Runtime], Workshop] | None" = None,
         hooks: tuple[Hook, ...] = (),
+        open_cache: "Callable[[], Cache] | None" = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         """``boards`` are those in memory, which outlive a change of settings; used where no others are configured."""
@@ -99,6 +101,7 @@ class Blueprint:
         self.keyed = len(keys) > 0
         self.sinks = sinks
         self.hooks = hooks
+        self.open_cache = open_cache
         self.prices = prices
         self.open_database = open_database
         self.open_ledger = open_ledger
@@ -130,6 +133,7 @@ class Runtime:
 
     Attributes:
         active: exchanges in flight.
+        cache: answers that may be given again; None where none may.
         gate: keeps to ``limits.concurrency``, or None.
         governed: there is something to see to between plan and attempt, whoever calls.
         database: where the stores of the settings are, where that is a SQL database; nothing is connected before it
@@ -155,6 +159,7 @@ class Runtime:
         "_tasks",
         "active",
         "blueprint",
+        "cache",
         "database",
         "fleet",
         "gate",
@@ -197,9 +202,11 @@ class Runtime:
         self.ledger = blueprint.open_ledger(self.database) if blueprint.open_ledger is not None else None
         self.history = blueprint.open_history(self) if blueprint.open_history is not None else None
         self.workshop = blueprint.open_workshop(self) if blueprint.open_workshop is not None else None
-        seen_to = (blueprint.access, self.history, self.workshop, self.ledger, self.gate)
+        self.cache = blueprint.open_cache() if blueprint.open_cache is not None else None
+        seen_to = (blueprint.access, self.cache, self.history, self.workshop, self.ledger, self.gate)
         traces = self.telemetry is not None and self.telemetry.tracing is not None
-        self.governed = traces or any(one is not None for one in seen_to)
+        file_ids = blueprint.settings.endpoints.file_ids
+        self.governed = traces or file_ids or any(one is not None for one in seen_to)
         self.active = 0
         self.stopping = False
         self.users = 0
@@ -270,6 +277,8 @@ class Runtime:
             await self.workshop.aclose()
         if self.keyring is not None:
             await self.keyring.aclose()
+        if self.cache is not None:
+            await self.cache.store.aclose()
         if self.quotas is not None:
             await self.quotas.aclose()
         if self.ledger is not None:

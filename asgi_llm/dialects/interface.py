@@ -82,15 +82,17 @@ class Report:
 
     def lose(self, field: str, param: str | None = None) -> None:
         """The request has ``field`` (a key of the dialect's declared losses) and the target cannot say it.
+        ``param`` is what the caller is told instead of ``field``.
 
         Raises:
-            TranslationError: the declaration says ``refuse``; it names ``param`` (default: ``field``).
+            TranslationError: the declaration says ``refuse``.
         """
         loss = self._losses[field]
         if loss.action == "refuse":
             raise TranslationError(loss.note, param=param or field)
         if loss.action != "drop":
-            self._warned.setdefault(field, Warned(_plain(field), loss.action, loss.note))
+            named = param or field
+            self._warned.setdefault(named, Warned(_plain(named), loss.action, loss.note))
 
     @property
     def warnings(self) -> tuple[Warned, ...]:

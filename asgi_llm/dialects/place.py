@@ -2,7 +2,7 @@
 
 from asgi_llm.neutral.request import DialectName
 
-__all__ = ["conversation_field", "place"]
+__all__ = ["conversation_field", "member", "place"]
 
 _FIELDS: dict[DialectName, str] = {
     "chat": "messages",
@@ -10,6 +10,17 @@ _FIELDS: dict[DialectName, str] = {
     "responses": "input",
     "gemini": "contents",
 }
+
+
+_MEMBERS: dict[tuple[DialectName, str], str] = {
+    ("gemini", "n"): "generationConfig.candidateCount",
+    ("gemini", "modalities"): "generationConfig.responseModalities",
+}
+
+
+def member(dialect: DialectName, name: str) -> str:
+    """What a knob of the neutral request that an upstream may refuse is called by the caller's dialect."""
+    return _MEMBERS.get((dialect, name), name)
 
 
 def conversation_field(dialect: DialectName) -> str:

@@ -15,7 +15,7 @@ from .interface import Dialect
 from .profile import Profile
 from .spans import AmbiguousError, Edits, members
 
-__all__ = ["restate"]
+__all__ = ["SPELLINGS", "restate", "spoken"]
 
 _PROFILES: dict[str, Profile] = {
     name: Profile(provider=provider, engine_sampling=True, cache_marks=True, max_stop=None)
@@ -32,6 +32,7 @@ _SAME = {
     "tool_choice": ("function_call",),
 }
 """Members that are another spelling of one."""
+SPELLINGS = {other: name for name, others in _SAME.items() for other in others}
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -41,8 +42,8 @@ def restate(dialect: Dialect, body: bytes, before: Request, after: Request) -> b
     Raises:
         ClientError: the dialect cannot say it, or the body names a member twice.
     """
-    old = _told(dialect, before)
-    new = _told(dialect, structs.replace(after, model=before.model))
+    old = spoken(dialect, before)
+    new = spoken(dialect, structs.replace(after, model=before.model))
     values = {name: raw for name, raw in new.items() if name not in old or bytes(old[name]) != bytes(raw)}
     gone = {name for name in old if name not in new}
     for name in (*values, *gone):
@@ -50,7 +51,12 @@ def restate(dialect: Dialect, body: bytes, before: Request, after: Request) -> b
     return _edited(body, values, gone - values.keys())
 
 
-def _told(dialect: Dialect, request: Request) -> dict[str, Raw]:
+def spoken(dialect: Dialect, request: Request) -> dict[str, Raw]:
+    """The members of the body that says ``request`` to a server that takes all there is.
+
+    Raises:
+        ClientError: the dialect cannot say it.
+    """
     return _members.decode(dialect.encode_request(request, _PROFILES[dialect.name]).body)
 
 

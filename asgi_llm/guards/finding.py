@@ -55,11 +55,13 @@ class Window:
         changed: something was replaced.
     """
 
-    __slots__ = ("_at", "_find", "_last", "_text", "_width", "changed")
+    __slots__ = ("_at", "_enough", "_find", "_last", "_text", "_width", "changed")
 
     def __init__(self, find: Find, width: int) -> None:
         self._find = find
         self._width = width
+        # Pieces are a few characters each; what waits is looked at once for several of them.
+        self._enough = width + width // 4
         self._text = ""
         """What is not out yet, behind some of what is: matches look at what stands before them."""
         self._at = 0
@@ -75,6 +77,8 @@ class Window:
             Forbidden: something was found that may not be replaced.
         """
         self._text += piece
+        if len(self._text) - self._at < self._enough:
+            return ""
         return self._advance(len(self._text) - self._width)
 
     def end(self) -> str:

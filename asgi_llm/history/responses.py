@@ -8,11 +8,12 @@ from msgspec import Struct
 
 from asgi_llm.dialects.interface import Answer, Restore
 from asgi_llm.dialects.registry import DIALECTS
-from asgi_llm.errors import AsgiLLMError, ClientError
+from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.fold import unfold
 from asgi_llm.pipeline.handle import handle
 from asgi_llm.runtime import Runtime
+from asgi_llm.stores.responses import ResponseRow
 from asgi_llm.stores.scope import Scope
 
 from .asked import read_asked
@@ -54,11 +55,14 @@ async def load(history: History, scope: Scope, response_id: str) -> Kept:
         ClientError: it is not there.
         StoreError: the store failed.
     """
+    return unseal(history.vault, (await _row(history, scope, response_id)).data, Kept)
+
+
+async def _row(history: History, scope: Scope, response_id: str) -> ResponseRow:
     row = await history.store.get(scope, response_id, history.now())
     if row is None:
         raise missing("Response", response_id, "response_not_found", "id")
-    row = await recovered(history, scope, row)
-    return unseal(history.vault, row.data, Kept)
+    return await recovered(history, scope, row)
 
 
 async def delete(history: History, scope: Scope, response_id: str) -> Mapping[str, Any]:
@@ -90,8 +94,20 @@ async def cancel(history: History, scope: Scope, response_id: str) -> Kept:
 
 
 async def input_items(history: History, scope: Scope, response_id: str, page: Page) -> Mapping[str, Any]:
-    """The items that were new in its request."""
-    items = list((await load(history, scope, response_id)).input)
+    """The items that it answered: those of the responses that it builds upon, as far as they are still there, and those
+    that were new in its request.
+
+    Raises:
+        ClientError: it is not there, or there is too much of it.
+    """
+    row = await _row(history, scope, response_id)
+    items = list(unseal(history.vault, row.data, Kept).input)
+    if row.parent is not None:
+        try:
+            items = [*(await history.expansion(scope, history.now()).response(row.parent)).items, *items]
+        except ClientError as error:
+            if error.kind is not Kind.NOT_FOUND:
+                raise
     if page.descending:
         items.reverse()
     if page.after is not None:

@@ -119,7 +119,8 @@ class Servers:
             said = _definition.decode(raw or b"{}")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             where = str(error).partition("`$.")[2].partition("`")[0]
-            raise ClientError(f"{path}: {str(error).partition(' - at')[0][:200]}", param=f"{path}.{where}") from None
+            said_wrong = f"{path}: {str(error).partition(' - at')[0][:200]}"
+            raise ClientError(said_wrong, param=f"{path}.{where}".rstrip(".")) from None
         if not _LABEL.fullmatch(said.server_label):
             place = f"{path}.server_label"
             raise ClientError(f"{place}: expected up to 64 letters, digits, - and _.", param=place)

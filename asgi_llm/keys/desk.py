@@ -2,26 +2,13 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import Struct, structs
-
 from asgi_llm.errors import ConfigError, Problem
-from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.stores.keys import IssuedKey
 
+from .issue import NewKey, new_key, successor_of
 from .ring import KeyRing
-from .token import mint
 
 __all__ = ["KeyDesk", "NewKey"]
-
-
-class NewKey(Struct, frozen=True):
-    """A key that was just made. ``text`` is what callers show: it is told here and never again."""
-
-    text: str
-    key: IssuedKey
-
-    def __repr__(self) -> str:
-        return f"<NewKey {self.key.id}>"
 
 
 class KeyDesk:
@@ -51,30 +38,22 @@ class KeyDesk:
         Raises:
             ValueError: no subject, no tenant, or one of them is too long.
         """
-        for said in (subject, tenant):
-            if not 0 < len(said) < 256:
-                raise ValueError("subject and tenant must have from 1 to 255 characters")
         ring = self._open()
-        now, (id_, text) = ring.clock(), mint(ring.settings.prefix)
-        scopes = [tuple(globs) for globs in (endpoints, models, targets)]
-        for pattern in (pattern for globs in scopes for pattern in globs):
-            compile_glob(pattern)
-        key = IssuedKey(
-            id=id_,
-            digest=ring.digest(text),
+        new = new_key(
+            ring.settings,
+            ring.clock(),
+            subject,
             tenant=tenant,
-            subject=subject,
-            name=name[:255],
-            roles=tuple(roles),
-            endpoints=scopes[0],
-            models=scopes[1],
-            targets=scopes[2],
-            created=now,
-            expires=None if lifetime is None else now + lifetime,
+            name=name,
+            roles=roles,
+            endpoints=endpoints,
+            models=models,
+            targets=targets,
+            lifetime=lifetime,
         )
-        await ring.store.add(key)
-        ring.forget(id_)
-        return NewKey(text, key)
+        await ring.store.add(new.key)
+        ring.forget(new.key.id)
+        return new
 
     async def list(self, tenant: str = "default", subject: str | None = None) -> Sequence[IssuedKey]:
         """The tenant's keys, the newest first; without their texts, which nobody knows."""
@@ -95,22 +74,12 @@ class KeyDesk:
         old = await ring.store.find(id)
         if old is None or old.tenant != tenant or not old.works(now):
             return None
-        id_, text = mint(ring.settings.prefix)
-        lifetime = None if old.expires is None else old.expires - old.created
-        key = structs.replace(
-            old,
-            id=id_,
-            digest=ring.digest(text),
-            created=now,
-            expires=None if lifetime is None else now + lifetime,
-            used=None,
-            replaces=old.id,
-        )
-        if not await ring.store.rotate(tenant, id, key, now + overlap):
+        new = successor_of(ring.settings, now, old)
+        if not await ring.store.rotate(tenant, id, new.key, now + overlap):
             return None
         ring.forget(id)
-        ring.forget(id_)
-        return NewKey(text, key)
+        ring.forget(new.key.id)
+        return new
 
     def _open(self) -> KeyRing:
         ring = self._ring()

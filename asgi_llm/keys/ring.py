@@ -82,10 +82,6 @@ class KeyRing:
         self._note(name, now)
         return known.identity
 
-    def digest(self, shown: str) -> bytes:
-        """What is kept of a key."""
-        return digest_of(shown.encode(), self._pepper)
-
     def forget(self, name: str) -> None:
         """What is known of the key with that id is asked for again."""
         self._known.pop(name, None)

@@ -30,8 +30,9 @@ __all__ = ["Bill", "CostSource", "PriceSource", "Prices"]
 
 logger = logging.getLogger("asgi_llm.prices")
 
-CostSource = Literal["own", "provider", "library", "byok", "unsent"]
-"""Where a cost comes from. ``unsent``: nothing went to any upstream, so nothing was spent."""
+CostSource = Literal["own", "provider", "library", "byok", "unsent", "cached"]
+"""Where a cost comes from. ``unsent``: nothing went to any upstream, so nothing was spent. ``cached``: nor did it,
+for the answer had been given before."""
 
 _QUARTER = 900
 """Seconds for which a price that was found holds: some change by the hour, at half past."""

@@ -111,6 +111,8 @@ class Accounts:
         bill = self._bill(exchange, usage, draft.at / 1000)
         if bill.mismatch:
             flags = (*flags, "cost_mismatch")
+        if _is_cached(exchange):
+            flags = (*flags, "cached")
         counts = {} if usage is None else {name: getattr(usage, name) for name in TOKENS}
         return Row(
             **_facts(exchange, draft.at),
@@ -165,6 +167,8 @@ class Accounts:
         return told
 
     def _bill(self, exchange: Exchange, usage: Usage | None, at: float) -> Bill:
+        if _is_cached(exchange):
+            return Bill(0, 0, "cached")
         if not exchange.attempts or _is_count(exchange):
             return Bill(0, 0, "unsent") if not exchange.attempts else Bill(0, 0)
         leg = exchange.leg
@@ -210,6 +214,11 @@ def _unmetered(exchange: Exchange) -> bool:
     """Whether an upstream worked on it and nobody said what that took."""
     worked = any(attempt.result in ("ok", "abandoned") for attempt in exchange.attempts)
     return worked and not _says(exchange.usage) and exchange.forward is None and not _is_count(exchange)
+
+
+def _is_cached(exchange: Exchange) -> bool:
+    """Whether the answer had been given before."""
+    return exchange.recall is not None and exchange.recall.state == "hit"
 
 
 def _says(usage: Usage | None) -> bool:

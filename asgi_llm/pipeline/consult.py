@@ -3,6 +3,8 @@
 Whatever is decided later (target, access, quotas, what is sent) is decided about the changed request.
 """
 
+import asyncio
+
 import msgspec
 from msgspec import structs
 
@@ -10,9 +12,9 @@ from asgi_llm.dialects.forwarded.envelope import peek_forwarded
 from asgi_llm.dialects.peek import peek
 from asgi_llm.dialects.restate import restate
 from asgi_llm.dialects.splice import set_model
-from asgi_llm.errors import ClientError, Kind, PolicyError
+from asgi_llm.errors import ClientError
 from asgi_llm.exchange import Caller, Exchange
-from asgi_llm.hooks import Ask, Hook, overrides
+from asgi_llm.hooks import Ask, overrides
 from asgi_llm.identity import TARGET_KEY
 from asgi_llm.neutral.request import Request, StreamOptions
 from asgi_llm.runtime import Runtime
@@ -22,6 +24,8 @@ from .inspection import Inspection, answer_hooks
 
 __all__ = ["consult"]
 
+_INLINE = 64 * 1024
+"""Bytes of a body that is read on the event loop: about a millisecond."""
 _CONSULTED = "asgi_llm.consulted"
 """Scope key: what came of it, for work on the same request that goes on without its caller."""
 _SECRET = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization"})
@@ -31,7 +35,7 @@ async def consult(runtime: Runtime, exchange: Exchange, caller: Caller, *, count
     """Fills in what answers are shown to, and changes the request as the hooks want it.
 
     Raises:
-        Refused: a hook says no, or failed and may not be passed over.
+        Refused: a hook says no, or failed and may not be passed over, or will not be able to see the answer.
         ClientError: the body is not what the caller's dialect says.
     """
     if asking():
@@ -39,7 +43,8 @@ async def consult(runtime: Runtime, exchange: Exchange, caller: Caller, *, count
     hooks = runtime.blueprint.hooks
     ask = caller.scope.get(_CONSULTED)
     if ask is None:
-        before, partial = _ask(exchange, caller)
+        large = len(exchange.body) > _INLINE
+        before, partial = await asyncio.to_thread(_ask, exchange, caller) if large else _ask(exchange, caller)
         ask = before
         for hook in hooks:
             if overrides(hook, "on_request"):
@@ -48,8 +53,9 @@ async def consult(runtime: Runtime, exchange: Exchange, caller: Caller, *, count
             _apply(exchange, caller, before, ask, partial=partial)
         caller.scope = {**caller.scope, _CONSULTED: ask}
     if not counting and (shown := answer_hooks(hooks, exchange.forward is not None)):
-        _refuse_unseen(exchange, shown)
         exchange.inspection = Inspection(ask, shown)
+        if exchange.forward is not None and exchange.stream:
+            exchange.inspection.refuse_unseen()
 
 
 def _ask(exchange: Exchange, caller: Caller) -> tuple[Ask, bool]:
@@ -141,13 +147,3 @@ def _apply_payload(exchange: Exchange, before: Ask, after: Ask) -> None:
         if isinstance(after.payload, dict) and "model" in after.payload:
             exchange.body = msgspec.json.encode({**after.payload, "model": after.model})
         exchange.envelope = structs.replace(exchange.envelope or envelope, model=after.model)
-
-
-def _refuse_unseen(exchange: Exchange, shown: tuple[Hook, ...]) -> None:
-    if exchange.forward is not None and exchange.stream and any(hook.unseen == "refuse" for hook in shown):
-        raise PolicyError(
-            "answers of this endpoint must be looked at here, which is not done with streams of it",
-            kind=Kind.BAD_REQUEST,
-            code="stream_not_permitted",
-            param="stream",
-        )

@@ -21,7 +21,16 @@ from asgi_llm.types import Headers
 from .plan import Leg
 from .upload import open_upload
 
-__all__ = ["may_try_again", "passes", "read_request", "read_whole", "rename_contents", "sign_ids", "use_own_ids"]
+__all__ = [
+    "may_try_again",
+    "passes",
+    "read_request",
+    "read_whole",
+    "reads_as_text",
+    "rename_contents",
+    "sign_ids",
+    "use_own_ids",
+]
 
 _IDS = ("id", "input_file_id", "output_file_id", "error_file_id")
 """Members that name what an upstream keeps."""
@@ -67,6 +76,12 @@ def _pin(pins: Pins, exchange: Exchange, in_path: bool) -> Pin:
             f'there is no "{(given or "")[:100]}" here', code="not_found", param=param, kind=Kind.NOT_FOUND
         )
     return found
+
+
+def reads_as_text(headers: Headers) -> bool:
+    """Whether an answer may be words; sound and pictures say what they are."""
+    declared = next((value for name, value in headers if name == b"content-type"), b"")
+    return not declared.lower().startswith((b"audio/", b"image/", b"video/"))
 
 
 def use_own_ids(body: bytes, pin: Pin) -> bytes:

@@ -8,7 +8,9 @@ from asgi_llm.runtime import Runtime
 
 from .admission import take_place
 from .enforce import bring_keys, enforce
+from .kept import use_kept_files
 from .observe import begin_trace
+from .recall import recall
 
 __all__ = ["govern"]
 
@@ -19,6 +21,7 @@ async def govern(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
 
     Raises:
         AsgiLLMError: it may not, or there is none.
+        CallerServed: it was answered out of the cache.
         CallerGone: it left meanwhile.
     """
     if runtime.telemetry is not None:
@@ -27,12 +30,16 @@ async def govern(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
         enforce(runtime, exchange)
     if exchange.identity.upstream_keys:
         bring_keys(exchange)
+    if runtime.blueprint.settings.endpoints.file_ids:
+        use_kept_files(runtime, exchange)
     if runtime.history is not None:
         caller = await runtime.history.open(runtime, exchange, caller, counting)
     if runtime.workshop is not None and not counting:
         await runtime.workshop.open(runtime, exchange)
     if runtime.ledger is not None and runtime.ledger.full:
         await runtime.ledger.room()
+    if runtime.cache is not None and not counting:
+        await recall(runtime.cache, exchange, caller)
     if runtime.gate is not None:
         await take_place(runtime.gate, exchange, caller)
     return caller

@@ -62,7 +62,7 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     except CallerGone:
         exchange.outcome = "disconnected"
     except CallerServed:
-        exchange.outcome = "ok"
+        exchange.outcome = exchange.outcome or "ok"
     except HostRefusal as refusal:
         exchange.outcome = "denied"
         raise refusal.raised from None

@@ -61,6 +61,8 @@ def _add_common(headers: Headers, exchange: Exchange, upstream: Headers) -> None
         headers.append((b"x-llm-route", tell_route(exchange)))
     if exchange.tab is not None:
         _add_standings(headers, exchange)
+    if exchange.recall is not None:
+        headers.append((b"x-llm-cache", exchange.recall.state.encode("ascii")))
     if exchange.warnings:
         said = ", ".join(f"{warned.field};{warned.action}" for warned in exchange.warnings)
         headers.append((b"x-llm-warnings", said.encode("ascii", "replace")))

@@ -90,6 +90,17 @@ class Inspection:
             told = told if changed is None else changed
         return body if told is payload else msgspec.json.encode(told)
 
+    def refuse_unseen(self) -> None:
+        """The answer cannot be shown to hooks: it is a stream of an endpoint that is no dialect's, or no JSON.
+
+        Raises:
+            Refused: one of them does not let such pass.
+        """
+        if any(hook.unseen == "refuse" and hook.concerns(self.ask) for hook in self._hooks):
+            raise Refused(
+                "answers must be looked at here, which is not done with this kind of answer", code="answer_not_seen"
+            )
+
     def sieve(self, decoder: StreamDecoder, read: Callable[[], Awaitable[bytes]], limit: int) -> "Sieve":
         """For a stream. ``limit`` is how many characters of it may be collected."""
         stages = [open_stage(hook, self.ask, limit) for hook in self._hooks]

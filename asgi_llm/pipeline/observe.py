@@ -93,7 +93,10 @@ def _log(record: ExchangeRecord, *, as_object: bool) -> None:
 
 
 def record_of(exchange: Exchange) -> ExchangeRecord:
-    leg, usage, onset, ended = exchange.leg, exchange.usage, exchange.onset, exchange.ended
+    leg, onset, ended = exchange.leg, exchange.onset, exchange.ended
+    cache = exchange.recall.state if exchange.recall is not None else ""
+    # What is given again was used before.
+    usage = None if cache == "hit" else exchange.usage
     assert ended is not None  # noqa: S101  # settle() filled it in
     began = onset.at if onset is not None else None
     identity = exchange.identity
@@ -117,6 +120,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         mode=leg.mode if leg is not None else "",
         rung=exchange.plan.resolution.rung if exchange.plan is not None else "",
         why=exchange.why,
+        cache=cache,
         error=exchange.error_code,
         first_token=began - exchange.started if began is not None else None,
         input=usage.input if usage is not None else None,

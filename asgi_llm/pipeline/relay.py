@@ -23,7 +23,7 @@ from asgi_llm.runtime import Runtime
 from .ask import learn
 from .attempt import Reply
 from .cancellation import forget_cancellation
-from .forward import sign_ids
+from .forward import reads_as_text, sign_ids
 from .head import passing_head, stream_head, whole_head
 from .heartbeat import Heartbeat
 from .inspection import Source, inspected, open_sieve
@@ -31,6 +31,7 @@ from .observe import begin_watch
 from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
+from .recall import copied, keep
 from .refuse import in_form
 from .rounds import open_rounds
 from .tool_rounds import AnyRounds, ToolRounds
@@ -56,6 +57,8 @@ async def relay(
         caller, watched = watch(caller)
     if exchange.inspection is not None:
         exchange.inspection.begin(exchange, leg)
+    if runtime.cache is not None and exchange.recall is not None:
+        reply = copied(runtime.cache, exchange, leg, reply)
     try:
         if exchange.hosted is not None:
             rounds = ToolRounds(runtime, exchange, reply, exchange.hosted)
@@ -90,12 +93,16 @@ async def relay(
         exchange.outcome = "disconnected" if caller.missed else "ok"
         if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
             exchange.outcome, exchange.error_code = "denied", refusal.code
+        if runtime.cache is not None and exchange.recall is not None:
+            runtime.spawn(keep(runtime.cache, exchange, leg, reply), "keeping of an answer")
 
 
 async def _relay_forwarded(
     runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat | None
 ) -> None:
     """The answer decides what it is: some endpoints stream although nobody could tell from the request."""
+    if exchange.inspection is not None and (reply.stream or (reply.passes and reads_as_text(reply.response.headers))):
+        exchange.inspection.refuse_unseen()
     if reply.stream:
         beating = heartbeat or Heartbeat(runtime, exchange, caller)
         try:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from .endpoints import AUDIO, ROOT_SGLANG, ROOT_TOKENS, paths_of
+from .endpoints import ROOT_SGLANG, ROOT_TOKENS, paths_of
 from .openai_compatible import COMPATIBLE_PATHS
 from .provider import Provider, bearer, versioned
 from .vllm import VLLM
@@ -15,7 +15,9 @@ SGLANG = Provider(
     dialects=("chat", "responses", "messages"),
     paths=COMPATIBLE_PATHS,
     count_paths={"messages": b"/messages/count_tokens"},  # newer versions have it
-    endpoints=paths_of("completions", "embeddings", "rerank", "score", "classify", "images_generations", *AUDIO[1:])
+    endpoints=paths_of(
+        "completions", "embeddings", "rerank", "score", "classify", "images_generations", "audio_transcriptions"
+    )
     | ROOT_TOKENS
     | ROOT_SGLANG,
     credentials=bearer,

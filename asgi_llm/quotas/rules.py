@@ -57,10 +57,11 @@ class Rule:
     Attributes:
         settings: as configured.
         window: None for concurrency.
+        prefix: what the names of its accounts begin with, and a slash; behind it they say whose they are.
         by_target: whether the target matters to it, so that it is asked again for each leg.
     """
 
-    __slots__ = ("_matches", "_prefix", "by_target", "settings", "window")
+    __slots__ = ("_matches", "by_target", "prefix", "settings", "window")
 
     def __init__(self, settings: QuotaSettings) -> None:
         self.settings = settings
@@ -72,9 +73,9 @@ class Rule:
         self.by_target = "target" in settings.per or "target" in self._matches
         # What was counted in other windows is of no use to this one.
         window = settings.window or "now"
-        self._prefix = f"{settings.name}/{window if isinstance(window, str) else f'{window:g}'}"
+        self.prefix = f"{settings.name}/{window if isinstance(window, str) else f'{window:g}'}"
         if isinstance(self.window, Calendar):
-            self._prefix += f"@{settings.timezone}"
+            self.prefix += f"@{settings.timezone}"
 
     def accounts(self, identity: Identity, place: Place) -> list[str]:
         """The accounts that a request lies on; none where the quota is not about it. Roles may make it several."""
@@ -130,7 +131,7 @@ class Rule:
         spelled = ",".join(f"{name}={quote(value, safe=':@+-._')}" for name, value in scope)
         if len(spelled) > _LONGEST:
             spelled = hashlib.blake2b(spelled.encode(), digest_size=20).hexdigest()
-        return f"{self._prefix}/{spelled}"
+        return f"{self.prefix}/{spelled}"
 
 
 def compile_rules(settings: Iterable[QuotaSettings]) -> tuple[Rule, ...]:

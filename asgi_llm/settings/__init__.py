@@ -8,6 +8,7 @@ references and never shown again. No I/O but reading those references and the TO
 from .access import AccessSettings, CapSettings, RuleSettings
 from .admin import AdminSettings
 from .auth import AuthSettings, IssuedSettings, KeySettings
+from .cache import CacheSettings
 from .guards import (
     ClassifierGuardSettings,
     GuardSettings,
@@ -52,6 +53,7 @@ __all__ = [
     "AdminSettings",
     "AuthSettings",
     "BreakerSettings",
+    "CacheSettings",
     "CapSettings",
     "ClassifierGuardSettings",
     "DashboardSettings",

@@ -32,7 +32,7 @@ def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for index, worker in enumerate(_maps(target.get("workers"))):
             yield f"targets.{name}.workers[{index}].api_key", worker.get("api_key")
             yield f"targets.{name}.workers[{index}].tls.key", _member(worker.get("tls"), "key")
-    for place in ("store", "state"):
+    for place in ("store", "state", "cache"):
         url = _member(tree.get(place), "url")
         if isinstance(url, str) and "@" in url:  # only with a user can there be a password
             yield f"{place}.url", url

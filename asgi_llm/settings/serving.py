@@ -50,8 +50,10 @@ def _default_prefixes() -> dict[str, str]:
 class EndpointSettings(Model):
     """``prefixes`` are accepted before every path, besides the root. ``disable`` names endpoints not to be served.
     ``id_key`` signs the ids of files and batches that upstreams keep; without it each target's ``api_key`` does, and
-    ids given out before that key is changed are not known any more."""
+    ids given out before that key is changed are not known any more. ``file_ids``: such an id names the file in a
+    conversation, too."""
 
     prefixes: dict[str, Prefix] = Field(default_factory=_default_prefixes)
     disable: tuple[str, ...] = ()
     id_key: Secret | None = None
+    file_ids: bool = False

@@ -13,6 +13,7 @@ from asgi_llm.errors import ConfigError, Problem
 from .access import AccessSettings
 from .admin import AdminSettings
 from .auth import AuthSettings
+from .cache import CacheSettings
 from .guards import GuardSettings
 from .ledger import LedgerSettings
 from .media import MediaSettings
@@ -57,6 +58,7 @@ class Settings(Model):
     access: AccessSettings = AccessSettings()
     quotas: tuple[QuotaSettings, ...] = ()
     guards: tuple[GuardSettings, ...] = ()
+    cache: CacheSettings | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
     dashboard: DashboardSettings = DashboardSettings()
     tools: ToolSettings = ToolSettings()

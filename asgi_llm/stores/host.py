@@ -10,13 +10,14 @@ from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.metering.prices import PriceSource
 from asgi_llm.settings import StoreSettings
 
+from .answers import AnswerStore
 from .keys import KeyStore
 from .ledger import Ledger
 from .quotas import QuotaStore
 from .responses import ResponseStore
 from .signatures import SignatureStore
 
-__all__ = ["HOSTS", "HostStores", "host_stores"]
+__all__ = ["HOSTS", "HOST_CACHES", "HostStores", "host_stores"]
 
 
 class HostStores(Protocol):
@@ -37,6 +38,8 @@ class HostStores(Protocol):
         ...
 
 
+HOST_CACHES: dict[str, Callable[[], AnswerStore]] = {}
+"""What opens a host's own cache for one event loop, by the URL that stands for it in ``[cache]`` (``django``)."""
 HOSTS: dict[str, Callable[[StoreSettings], HostStores]] = {}
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.settings import Settings, StateSettings, StoreSettings
 
+from .answers import AnswerStore
 from .boards import Boards
-from .host import HostStores
+from .host import HOST_CACHES, HostStores
 from .keys import KeyStore
+from .memory.answers import MemoryAnswers
 from .memory.keys import MemoryKeys
 from .memory.quotas import MemoryQuotas
 from .quotas import QuotaStore
@@ -18,7 +20,7 @@ from .quotas import QuotaStore
 if TYPE_CHECKING:
     from asgi_llm.stores.sql.database import Database
 
-__all__ = ["boards_opener", "database_opener", "keys_opener", "quotas_opener"]
+__all__ = ["answers_opener", "boards_opener", "database_opener", "keys_opener", "quotas_opener"]
 
 QuotasOpener = Callable[["Database | None"], QuotaStore]
 KeysOpener = Callable[["Database | None"], KeyStore]
@@ -58,9 +60,9 @@ def boards_opener(settings: StateSettings, memory: Boards) -> Callable[[], Board
     return partial(_redis_boards, settings.address, settings.prefix)
 
 
-def _need_redis() -> None:
+def _need_redis(path: str = "state.url") -> None:
     if find_spec("redis") is None:
-        raise ConfigError([Problem("state.url", 'a Redis needs an extra: pip install "asgi-llm[redis]"')])
+        raise ConfigError([Problem(path, 'a Redis needs an extra: pip install "asgi-llm[redis]"')])
 
 
 def _redis_boards(address: str, prefix: str) -> Boards:
@@ -99,6 +101,34 @@ def _local_quotas(memory: MemoryQuotas, host: HostStores | None, database: "Data
     from .sql.quotas import SQLQuotas
 
     return SQLQuotas(database)
+
+
+def answers_opener(settings: Settings, memory: MemoryAnswers) -> Callable[[], AnswerStore] | None:
+    """What opens the store of answers for one event loop; None where none are kept. ``memory`` outlives the settings.
+
+    Raises:
+        ConfigError: what it needs is not installed, or is no part of this application.
+    """
+    cache = settings.cache
+    if cache is None or not cache.enabled:
+        return None
+    address = settings.state.address if cache.address == "state" else cache.address
+    if address == "memory:":
+        memory.most = cache.max_size
+        return lambda: memory
+    if address == "django":
+        if address not in HOST_CACHES:
+            raise ConfigError([Problem("cache.url", "django is for gateways inside a Django site; here it is none")])
+        return HOST_CACHES[address]
+    _need_redis("cache.url" if cache.address == address else "state.url")
+    return partial(_redis_answers, address, f"{settings.state.prefix}:answers:")
+
+
+def _redis_answers(address: str, prefix: str) -> AnswerStore:
+    from .redis.answers import RedisAnswers
+    from .redis.client import open_redis
+
+    return RedisAnswers(open_redis(address), prefix)
 
 
 def keys_opener(settings: Settings, memory: MemoryKeys, host: HostStores | None = None) -> KeysOpener | None:

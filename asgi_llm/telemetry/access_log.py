@@ -31,6 +31,7 @@ def fields(record: ExchangeRecord) -> dict[str, Any]:
         "mode": record.mode,
         "rung": record.rung,
         "why": record.why if record.attempts else "",
+        "cache": record.cache,
         "stream": record.stream,
         "status": record.status,
         "outcome": record.outcome,

@@ -54,6 +54,7 @@ class Meters:
         self._errors = Counts()
         self._attempts = Counts()
         self._rungs = Counts()
+        self._cache = Counts()
         self._whys = Counts()
         self._user_requests = Counts()
         self._user_tokens = Counts()
@@ -110,7 +111,7 @@ class Meters:
         error = "" if record.error is None else self._codes.label(record.error, proven=True)
         key = (
             record.endpoint, record.target, model, record.mode, record.stream, record.outcome, record.status, error,
-            record.rung, record.why if record.attempts else "",
+            record.rung, record.why if record.attempts else "", record.cache,
         )  # fmt: skip
         line = self._lines.get(key)
         if line is None:
@@ -138,6 +139,8 @@ class Meters:
         counts = [self._requests.at(record.endpoint, record.target, model, record.mode, stream, record.outcome, status)]
         if error:
             counts.append(self._errors.at(record.endpoint, record.target, error))
+        if record.cache:
+            counts.append(self._cache.at(record.endpoint, record.cache))
         if record.rung:
             counts.append(self._rungs.at(record.rung))
         if record.attempts:
@@ -198,6 +201,12 @@ class Meters:
                     "From a request to a worker to the beginning of its answer.",
                     ("target",),
                     self._begins,
+                ),
+                Family.counter(
+                    "asgi_llm_cache",
+                    "Requests that the cache of answers was asked about.",
+                    ("endpoint", "result"),
+                    self._cache,
                 ),
                 Family.counter("asgi_llm_resolutions", "What led to the target.", ("rung",), self._rungs),
                 Family.counter(

@@ -4,10 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-__all__ = ["OPERATIONS", "PROVIDERS", "AttemptRecord", "ExchangeRecord", "Operation", "operation_of", "provider_of"]
-
-Operation = str
-"""One of the conventions' where they have one, else the endpoint's name."""
+__all__ = ["OPERATIONS", "PROVIDERS", "AttemptRecord", "ExchangeRecord", "operation_of", "provider_of"]
 
 OPERATIONS = {
     "chat_completions": "chat",
@@ -38,7 +35,8 @@ PROVIDERS = {
 """Provider in the settings -> ``gen_ai.provider.name``, where the conventions have a word of their own for it."""
 
 
-def operation_of(endpoint: str) -> Operation:
+def operation_of(endpoint: str) -> str:
+    """One of the conventions' where they have one, else the endpoint's name."""
     return OPERATIONS.get(endpoint, endpoint)
 
 
@@ -58,8 +56,9 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
     """One exchange. Times are seconds; ``first_token`` is from its arrival to the first token of its stream, where
     there was one. ``input`` and ``output`` are tokens, None where nobody said; the others are parts of them.
 
-    ``served`` is the model that was asked, ``error`` what went wrong: the code, None where nothing did. ``reasons`` is
-    why it ended. ``mode``, ``rung`` and ``why`` are empty where it did not come so far.
+    ``served`` is the model that was asked, ``error`` what went wrong: the code, None where nothing did. ``mode``,
+    ``rung`` and ``why`` are empty where it did not come so far; ``cache`` is ``hit`` or ``miss`` where the cache of
+    answers was asked.
     """
 
     id: str
@@ -81,6 +80,7 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
     mode: str = ""
     rung: str = ""
     why: str = ""
+    cache: str = ""
     error: str | None = None
     first_token: float | None = None
     input: int | None = None

@@ -36,8 +36,10 @@ _CARRIED = frozenset({b"traceparent", b"tracestate", b"baggage"})
 
 
 class Tracing:
-    """Attributes:
-    content: whether spans are to hold what was said.
+    """Makes the spans of a gateway.
+
+    Attributes:
+        content: whether spans are to hold what was said.
     """
 
     __slots__ = ("_propagator", "_tracer", "content")

@@ -1,6 +1,6 @@
 """The setting ``ASGI_LLM``, and the gateway that is made of it when it is first needed.
 
-``ASGI_LLM`` is the gateway's tree of settings, and besides it ``identity``, which is about this host.
+``ASGI_LLM`` is the gateway's tree of settings, and besides it ``identity`` and ``hooks``, which are about this host.
 """
 
 import threading
@@ -10,16 +10,19 @@ from typing import Any, NamedTuple
 from django.conf import settings
 
 from asgi_llm import ConfigError, Gateway, Problem
-from asgi_llm.stores.host import HOSTS
+from asgi_llm.stores.host import HOST_CACHES, HOSTS
 
+from .hooks import load_hooks
 from .identity import Source, load_sources
 from .signals import announce
-from .stores import ORMStores
+from .stores import CachedAnswers, ORMStores
 
 __all__ = ["Project", "forget", "get_gateway", "get_project", "make_project", "reload", "tree"]
 
 SETTING = "ASGI_LLM"
+_OWN = ("identity", "hooks")
 HOSTS["django"] = ORMStores
+HOST_CACHES["django"] = CachedAnswers
 
 _lock = threading.Lock()
 _made: list["Project"] = []
@@ -65,7 +68,7 @@ def make_project() -> Project:
     gateway: Gateway | None = None
     sources: tuple[Source, ...] = ()
     try:
-        gateway = Gateway(tree(), on_settled=announce)
+        gateway = Gateway(tree(), on_settled=announce, hooks=load_hooks(_setting().get("hooks", ())))
     except ConfigError as error:
         problems += [_below(problem) for problem in error.problems]
     try:
@@ -79,7 +82,7 @@ def make_project() -> Project:
 
 def tree() -> dict[str, Any]:
     """The gateway's part of the setting."""
-    return {name: value for name, value in _setting().items() if name != "identity"}
+    return {name: value for name, value in _setting().items() if name not in _OWN}
 
 
 def forget(*, setting: str = SETTING, **_ignored: Any) -> None:

@@ -55,7 +55,7 @@ def route_class(gateway: Gateway, tails: Mapping[Callable[..., Any], str]) -> ty
             inner["starlette.exception_handlers"] = ({}, {})
             parameters = scope["path_params"]
             tail = tails.get(self.endpoint, "/{path}")
-            for name in ("model", "id", "path"):
+            for name in ("model", "id", "item", "path"):
                 tail = tail.replace(f"{{{name}}}", parameters.get(name, ""))
             mount = scope["path"].removesuffix(tail)
             try:

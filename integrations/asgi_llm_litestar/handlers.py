@@ -69,7 +69,7 @@ def make_handlers(config: LLMPluginConfig, place: Place) -> list[HTTPRouteHandle
 
 
 def _typed(path: str) -> str:
-    return path.replace("{id}", "{llm_id:str}")
+    return path.replace("{id}", "{llm_id:str}").replace("{item}", "{llm_item:str}")
 
 
 def _parents(served: Sequence[Endpoint]) -> Iterator[str]:

@@ -60,6 +60,7 @@ LEVELS = {
     "cli": 8,
     "gateway": 8,
     "keys_command": 8,
+    "usage_command": 8,
     "testing": 8,
 }
 """Room -> level; "" is the package itself, with its public names."""
@@ -85,6 +86,7 @@ SIBLINGS = {
     ("cli", ""): "works with the public names, as a user would",
     ("cli", "gateway"): "serves a gateway",
     ("cli", "keys_command"): "one of its commands",
+    ("cli", "usage_command"): "one of its commands",
     ("keys_command", "gateway"): "issues keys through a gateway",
 }
 """Rooms on one level of which the first may import the second, and why."""
@@ -102,6 +104,12 @@ HTTPX_ROOMS = (
 DIALECTS = ("chat", "messages", "responses", "gemini")
 OPEN_TO_INTEGRATIONS = frozenset(
     {
+        # what a host's admin shows and does by itself
+        "asgi_llm.history.vault",
+        "asgi_llm.keys.issue",
+        "asgi_llm.keys_command",
+        "asgi_llm.usage_command",
+        "asgi_llm.quotas.rules",
         # what the stores of a host are made of
         "asgi_llm.metering.row",
         *(
@@ -114,6 +122,7 @@ OPEN_TO_INTEGRATIONS = frozenset(
         "asgi_llm.client.thread",
         "asgi_llm.endpoints",
         "asgi_llm.errors",
+        "asgi_llm.hooks",
         "asgi_llm.identity",
         "asgi_llm.openapi",
         "asgi_llm.settings",

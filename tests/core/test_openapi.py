@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from asgi_llm.endpoints import ENDPOINTS, Endpoint
+from asgi_llm.endpoints import ENDPOINTS, STORED, Endpoint
 from asgi_llm.openapi import operation
 
 CALLS = [endpoint for endpoint in ENDPOINTS if endpoint.kind == "call"]
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda item: item.name)
+@pytest.mark.parametrize("endpoint", [*ENDPOINTS, *STORED], ids=lambda item: item.name)
 def test_every_endpoint_has_an_operation_of_its_own(endpoint: Endpoint) -> None:
     """A new object each time: frameworks write into what they are given."""
     described = operation(endpoint)
@@ -19,7 +19,7 @@ def test_every_endpoint_has_an_operation_of_its_own(endpoint: Endpoint) -> None:
     described["responses"].clear()
     described.get("requestBody", {}).clear()
     assert operation(endpoint)["responses"]
-    takes = endpoint.kind in ("call", "count", "forward")
+    takes = endpoint.kind in ("call", "count", "forward") or endpoint.name in ("response_compact", "conversations")
     if endpoint.forwarded is not None and endpoint.forwarded.body == "none":
         takes = False
     assert ("requestBody" in operation(endpoint)) == takes

@@ -1,17 +1,18 @@
 """A neutral request -> the body of a Chat Completions request, for an upstream as its profile describes it."""
 
-import re
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 
+from asgi_llm.dialects.foreign import foreign_fields
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
+from asgi_llm.dialects.place import member
 from asgi_llm.dialects.profile import adapted
+from asgi_llm.dialects.short_ids import short_id
 from asgi_llm.neutral.request import Instruction, Request, Sampling, StateRef, Text, ToolChoice
 
 from .formats import write_format
-from .losses import report_for
+from .losses import LOSSES
 from .models import thinks
 from .order import put_in_order
 from .reasoning import effort_of, switch_off, wants_thoughts, write_reasoning
@@ -36,9 +37,7 @@ _TIERS = {
     "fast": "fast",
     "standard": "default",
     "standard_only": "default",
-    "ultrafast": "fast",
 }
-_EMAIL = re.compile(r"[^@\s]@[^@\s]")
 _ID_LIMIT = 128
 _KEY_LIMIT = 64
 
@@ -51,7 +50,9 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     """
     if profile.families:
         profile = adapted(profile, request.model)
-    report = report_for(request)
+    report = Report(LOSSES)
+    for name in foreign_fields(request, "chat"):
+        report.lose("ext", name)
     tools = ToolWriter(request, profile, report)
     written_tools = tools.write(request.tools) if request.tools and _offers(request, profile, report) else None
     instructions = request.instructions
@@ -63,6 +64,8 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     body: dict[str, Any] = {"model": request.model}
     messages = MessageWriter(request, profile, report, tools).write(instructions)
     body["messages"] = messages if profile.order is None else put_in_order(messages, profile.order, report)
+    if request.dialect in ("messages", "gemini") and messages and _prefills(messages[-1], profile):
+        report.lose("prefill")
     if written_tools:
         body["tools"] = written_tools
         _tool_knobs(body, request, profile, report, tools)
@@ -89,6 +92,13 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
         body.setdefault(name, value)
     restore = Restore(tools.shapes, stops=stops) if tools.shapes or stops else _AS_IT_IS
     return Encoded(_json(body), report.warnings, restore=restore)
+
+
+def _prefills(last: dict[str, Any], profile: Profile) -> bool:
+    """Whether a caller who wants what he ends with continued will get something else. (Callers of Chat Completions and
+    Responses only want the next message.)"""
+    continued = profile.order is not None and profile.order.prefill is not None
+    return last["role"] == "assistant" and "tool_calls" not in last and not continued
 
 
 def _offers(request: Request, profile: Profile, report: Report) -> bool:
@@ -182,7 +192,7 @@ def _limits(body: dict[str, Any], request: Request, profile: Profile, report: Re
         if "n" not in profile.lacks:
             body["n"] = request.n
         elif request.n > 1:
-            report.lose("n")
+            report.lose("n", member(request.dialect, "n"))
     if request.max_tool_calls is not None:
         report.lose("max_tool_calls")
     return stops
@@ -223,21 +233,14 @@ def _said_extras(request: Request) -> dict[str, Any]:
     if request.service_tier in _TIERS:
         said["service_tier"] = _TIERS[request.service_tier]
     if request.end_user is not None:
-        said["safety_identifier"] = _short(request.end_user, _ID_LIMIT)
+        said["safety_identifier"] = short_id(request.end_user, _ID_LIMIT)
     if request.metadata is not None:
         said["metadata"] = request.metadata
     if request.state.store is not None:
         said["store"] = request.state.store
     if request.cache.key is not None:
-        said["prompt_cache_key"] = _short(request.cache.key, _KEY_LIMIT)
+        said["prompt_cache_key"] = short_id(request.cache.key, _KEY_LIMIT)
     return said
-
-
-def _short(value: str, limit: int) -> str:
-    """Ids of people: never an e-mail address, never longer than the limit; a hash stands for what may not be sent."""
-    if len(value) <= limit and not ("@" in value and _EMAIL.search(value)):
-        return value
-    return sha256(value.encode()).hexdigest()[:limit]
 
 
 def _state(request: Request, report: Report) -> None:

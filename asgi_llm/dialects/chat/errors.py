@@ -48,6 +48,14 @@ _GENERIC_CODES = {
 }
 """The dialect's own words where the error has none but "the upstream failed"."""
 
+_CODES = {
+    Kind.BILLING: "insufficient_quota",
+    Kind.RATE_LIMIT: "rate_limit_exceeded",
+    Kind.OVERLOADED: "server_is_overloaded",
+    Kind.TIMEOUT: "upstream_timeout",
+}
+"""One code for what clients of every dialect act upon, whatever the server calls it."""
+
 _IN: dict[int, Kind] = {
     401: Kind.BAD_GATEWAY,
     403: Kind.BAD_GATEWAY,
@@ -267,7 +275,9 @@ def _code(kind: Kind, told: _Told) -> str:
         r"[a-z][a-z0-9_]{2,63}", told.code
     ):
         return told.code
-    return "model_not_found" if kind is Kind.NOT_FOUND and "model" in told.message.lower() else "upstream_error"
+    if kind is Kind.NOT_FOUND and "model" in told.message.lower():
+        return "model_not_found"
+    return _CODES.get(kind, "upstream_error")
 
 
 def _header(headers: Headers, name: bytes) -> str | None:

@@ -1,9 +1,8 @@
 """What neutral can say and Chat Completions cannot, and what happens then. The docs' table comes from here."""
 
-from asgi_llm.dialects.interface import Loss, Report
-from asgi_llm.neutral.request import Request
+from asgi_llm.dialects.interface import Loss
 
-__all__ = ["LOSSES", "report_for"]
+__all__ = ["LOSSES"]
 
 _DECLARED = (
     Loss("background", "warn", "Background runs are not available in Chat Completions; the answer comes at once."),
@@ -11,6 +10,7 @@ _DECLARED = (
     Loss("citations", "drop", "Requests cannot ask for citations into documents."),
     Loss("compaction", "refuse", "A compacted conversation can be read only by the provider that made it."),
     Loss("conversation", "refuse", "Stored conversations are not available on this upstream."),
+    Loss("ext", "warn", "Fields that only the caller's API knows are left out, each of them named."),
     Loss("frequency_penalty", "warn", "This upstream, or this model while it reasons, takes no frequency_penalty."),
     Loss("file_id", "refuse", "A file stored at another provider cannot be read by this upstream; send its content."),
     Loss("document_url", "refuse", "Chat Completions takes no document by URL; send its content."),
@@ -28,6 +28,7 @@ _DECLARED = (
     Loss("output.json", "emulate", "That the answer must be JSON is said in the instructions."),
     Loss("output.schema", "emulate", "The schema of the answer is said in the instructions."),
     Loss("parallel_tool_calls", "warn", "This upstream cannot be told whether to call tools in parallel."),
+    Loss("prefill", "warn", "This upstream does not continue an assistant message; it answers after it."),
     Loss("presence_penalty", "warn", "This upstream, or this model while it reasons, takes no presence_penalty."),
     Loss("previous_response_id", "refuse", "This upstream keeps no earlier responses."),
     Loss("prompt_cache_key", "drop", "A cache key only helps caching."),
@@ -64,6 +65,7 @@ _DECLARED = (
     Loss("tools.hosted", "refuse", "Chat Completions has no counterpart for this provider-run tool."),
     Loss("tools.offered", "warn", "A provider-run tool offered beside the caller's own is left out."),
     Loss("tools.typed", "refuse", "Chat Completions has no counterpart for this tool."),
+    Loss("tools.web_search", "warn", "The domains of a search cannot be named."),
     Loss("top_k", "warn", "This upstream takes no top_k."),
     Loss("top_logprobs", "drop", "Without logprobs there are no top_logprobs."),
     Loss("top_p", "warn", "This upstream, or this model while it reasons, takes no top_p."),
@@ -72,21 +74,3 @@ _DECLARED = (
 )
 
 LOSSES: dict[str, Loss] = {loss.field: loss for loss in _DECLARED}
-
-_UNDERSTOOD = frozenset({"include", "truncation", "client_metadata"})
-"""Fields of other dialects that mean nothing here and whose loss nobody can observe."""
-
-
-def report_for(request: Request) -> Report:
-    """A report that also knows the fields of the caller's dialect that have no neutral meaning."""
-    if not request.ext or request.dialect == "chat":
-        return Report(LOSSES)
-    foreign = {
-        name: Loss(name, "drop" if name in _UNDERSTOOD else "warn", "Chat Completions has no counterpart.")
-        for name in request.ext
-        if name not in LOSSES
-    }
-    report = Report({**LOSSES, **foreign})
-    for name in foreign:
-        report.lose(name)
-    return report

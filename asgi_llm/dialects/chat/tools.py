@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from asgi_llm.dialects.examples import description_of
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
 from asgi_llm.dialects.offered import merely_offered
+from asgi_llm.dialects.web_search import search_wish
 from asgi_llm.neutral.request import (
     CustomTool,
     FunctionTool,
@@ -73,11 +75,7 @@ class ToolWriter:
 
     def _function(self, tool: FunctionTool, name: str) -> dict[str, Any]:
         function: dict[str, Any] = {"name": name}
-        description = tool.description or ""
-        if tool.examples is not None:
-            examples = bytes(tool.examples).decode()
-            description = f"{description}\n\nExamples of arguments: {examples}".lstrip()
-        if description:
+        if description := description_of(tool):
             function["description"] = description
         if tool.schema is not None:
             function["parameters"] = tool.schema
@@ -111,11 +109,20 @@ class ToolWriter:
         elif tool.kind == "web_search" and tool.dialect == "chat":
             self.search_options = tool.raw
         elif tool.kind == "web_search" and searches(self._profile, self._request.model):
-            self.search_options = {}
+            self.search_options = self._search(tool)
         elif merely_offered(tool, self._request, self._profile):
             self._report.lose("tools.offered")
         else:
             self._report.lose("tools.hosted", f"tools[{index}].type")
+
+    def _search(self, tool: HostedTool) -> dict[str, Any]:
+        wish = search_wish(tool)
+        if wish.allowed or wish.blocked:
+            self._report.lose("tools.web_search")
+        options: dict[str, Any] = {} if wish.size is None else {"search_context_size": wish.size}
+        if wish.place:
+            options["user_location"] = {"type": "approximate", "approximate": wish.place}
+        return options
 
     def choice(self, choice: ToolChoice) -> str | dict[str, Any] | None:
         """The ``tool_choice``; None leaves it out."""

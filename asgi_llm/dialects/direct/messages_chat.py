@@ -93,6 +93,8 @@ def _write_request(body: bytes, model: str, profile: Profile) -> bytes | None:
         return None
     if not said.messages or profile.families or profile.order is not None or profile.adds:
         return None
+    if said.messages[-1].role == "assistant":  # the caller must be told that it is not continued
+        return None
     parts = [b'{"model":', _json(model), b',"messages":[']
     if said.system:
         text = _text(said.system)

@@ -48,6 +48,8 @@ def media_part(part: Media) -> dict[str, Any] | None:
 
 def blob(source: Inline, part: Media) -> dict[str, Any]:
     kind = source.media_type.partition(";")[0].strip().lower()
+    if kind == "image/jpg":  # a common slip of the pen that the API does not know
+        kind = "image/jpeg"
     data: dict[str, Any] = {"mimeType": kind, "data": standard_base64(source.data)}
     if not kind or kind == "application/octet-stream":
         data["mimeType"] = _guessed(part, "") or _DEFAULTS[type(part)]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw
 
+from asgi_llm.dialects.foreign import foreign_fields
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
 from asgi_llm.neutral.request import OutputFormat, Request
 
@@ -119,10 +120,12 @@ def _rest(request: Request, body: dict[str, Any], report: Report) -> None:
     elif tier not in (None, "auto"):
         report.lose("service_tier")
     if request.dialect != "gemini":
+        if request.state.store and request.dialect == "chat":
+            report.lose("store")
         if request.metadata:
             report.lose("metadata")
-        if request.ext:
-            report.lose("ext")
+        for name in foreign_fields(request, "gemini"):
+            report.lose("ext", name)
         return
     if request.metadata:
         body["labels"] = request.metadata

@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from asgi_llm.dialects.examples import description_of
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
 from asgi_llm.dialects.offered import merely_offered
+from asgi_llm.dialects.web_search import SearchWish, search_wish
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, Tool, ToolChoice, TypedTool
 
 from .models import Capabilities
@@ -125,11 +127,9 @@ def _function(tool: FunctionTool, report: Report) -> dict[str, Any]:
         report.lose("tools.namespace")
     if tool.defer_loading:
         report.lose("tools.defer_loading")
-    if tool.examples is not None:
-        report.lose("tools.examples")
     if tool.cache is not None:
         report.lose("cache")
-    return _declared(flat_name(tool.name, tool.namespace), tool.description, to_json_schema(tool.schema))
+    return _declared(flat_name(tool.name, tool.namespace), description_of(tool), to_json_schema(tool.schema))
 
 
 def _custom(tool: CustomTool) -> dict[str, Any]:
@@ -169,6 +169,8 @@ def _hosted(wire: WireTools, tool: HostedTool, report: Report) -> bool:
     elif tool.kind == "tool_search":
         report.lose("tools.defer_loading")
     elif tool.kind in _HOSTED:
+        if tool.kind == "web_search" and search_wish(tool) not in (SearchWish(), SearchWish(size="medium")):
+            report.lose("tools.web_search")
         wire.hosted.append({_HOSTED[tool.kind]: {}})
     else:
         return False
@@ -182,6 +184,8 @@ def tool_config(request: Request, tools: WireTools, model: Capabilities, report:
         config.update(msgspec.json.decode(kept, type=dict[str, Raw]))
     if tools.functions and (calling := _calling(request, tools, report)):
         config["functionCallingConfig"] = calling
+    if not tools.functions and request.tool_choice is not None and request.tool_choice.mode == "hosted":
+        report.lose("tool_choice.hosted")
     if tools.functions and tools.hosted and model.mixed_tools:
         config.setdefault("includeServerSideToolInvocations", True)
     if request.parallel_tools is False and tools.functions:

@@ -33,7 +33,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("tools.namespace", "drop", "Tools of a namespace get its name as a prefix; its description is left out."),
     Loss("tools.strict", "warn", "The schema of tool arguments can only be enforced for all tools at once."),
     Loss("tools.defer_loading", "drop", "Every tool is loaded at once."),
-    Loss("tools.examples", "drop", "Examples of tool arguments are left out."),
+    Loss("tools.web_search", "warn", "Where and how widely to search cannot be said."),
     Loss("custom_tool", "emulate", "Free-text tools become functions with one string argument."),
     Loss("tool_choice.hosted", "warn", "A tool that the provider runs cannot be forced."),
     Loss("parallel_tools", "warn", "Parallel tool calls cannot be switched off."),
@@ -50,8 +50,9 @@ LOSSES: dict[str, Loss] = _table(
     Loss("end_user", "drop", "The id of the end user stays at the gateway."),
     Loss("cache", "drop", "Prompts are cached without being marked."),
     # State.
+    Loss("store", "warn", "The upstream cannot be told to store the answer."),
     Loss("previous_response_id", "refuse", "The upstream keeps no earlier responses."),
     Loss("conversation", "refuse", "The upstream keeps no conversations."),
     Loss("background", "refuse", "The upstream cannot work in the background."),
-    Loss("ext", "warn", "Fields that only the caller's API knows are left out."),
+    Loss("ext", "warn", "Fields that only the caller's API knows are left out, each of them named."),
 )

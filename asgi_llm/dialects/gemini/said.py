@@ -164,14 +164,15 @@ _RESOLUTIONS = {"low": "LOW", "high": "HIGH", "original": "ULTRA_HIGH"}
 
 
 def _document(part: Document, report: Report) -> list[Any]:
-    if part.context or part.cite is not None:
+    written_out = isinstance(part.source, PlainText | Blocks)
+    if part.cite is not None or (part.context and not written_out):
         report.lose("document_flags")
-    title = part.title or part.filename
+    head = "\n\n".join(text for text in (part.title or part.filename, part.context) if text)
     match part.source:
         case PlainText(text=text):
-            return [{"text": f"{title}\n\n{text}" if title else text}] if text or title else []
+            return [{"text": f"{head}\n\n{text}" if head else text}] if text or head else []
         case Blocks(parts=parts):
-            head: list[Any] = [{"text": title}] if title else []
-            return head + [written for inner in parts for written in user_parts(inner, report)]
+            written: list[Any] = [{"text": head}] if head else []
+            return written + [entry for inner in parts for entry in user_parts(inner, report)]
         case Inline() | Url() | FileId():
             return [_media(part, report)]

@@ -45,6 +45,7 @@ class Format(Struct):
 class OutputConfig(Struct):
     effort: str | None = None
     format: Format | None = None
+    task_budget: Raw = NULL
 
 
 class _Metadata(Struct):

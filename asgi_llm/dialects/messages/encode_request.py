@@ -4,14 +4,16 @@ A pure function: the same request gives the same bytes, and a longer conversatio
 one. Spec: Anthropic Messages API, "Create a Message".
 """
 
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from asgi_llm.dialects.foreign import foreign_fields
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
-from asgi_llm.neutral.request import CacheMark, OutputFormat, Request, Sampling, StateRef
+from asgi_llm.dialects.place import conversation_field, member
+from asgi_llm.dialects.short_ids import short_id
+from asgi_llm.neutral.request import CacheMark, DialectName, OutputFormat, Request, Sampling, StateRef
 from asgi_llm.types import Headers
 
 from .encode_tools import WireTools, declare, encode_tools, wire_choice
@@ -30,9 +32,6 @@ position; nothing written here needs a later one."""
 
 _MARKS = 4
 _OUTPUT_TOOL = "json_output"
-_UNOBSERVED = frozenset({"client_metadata", "include", "truncation"})
-"""Fields of other dialects that mean nothing here and whose loss nobody can observe; agents send them always."""
-
 _NOTHING = Restore()
 _NO_SAMPLING = Sampling()
 _NO_STATE = StateRef()
@@ -116,15 +115,12 @@ class _Draft:
         elif form is not None:
             body["output_config"] = {"format": form}
         self._add_knobs(body)
-        if request.ext:
-            self._add_ext(body, request.ext)
+        if request.dialect != "messages":
+            for name in foreign_fields(request, "messages"):
+                self.report.lose("ext", name)
+        elif request.ext:
+            _add_ext(body, request.ext)
         return body
-
-    def _add_ext(self, body: dict[str, Any], ext: dict[str, Raw]) -> None:
-        if self.request.dialect == "messages":
-            body.update((name, raw) for name, raw in ext.items() if name not in body)
-        elif not ext.keys() <= _UNOBSERVED:
-            self.report.lose("ext")
 
     def _headers(self) -> Headers:
         if self.request.dialect == "messages" and self.request.betas:
@@ -188,7 +184,7 @@ class _Draft:
             # Raw blocks are the provider's own tools in mid-work: such a turn is sent back to be continued.
             return
         if not self.model.prefill:
-            self.report.lose("prefill", "messages")
+            self.report.lose("prefill", conversation_field(self.request.dialect))
         if not _trimmed(last):
             self.past.messages.pop()
 
@@ -211,14 +207,13 @@ class _Draft:
             if len(stop) != len(request.stop):
                 report.lose("stop")
         if request.end_user:
-            body["metadata"] = {"user_id": _user_id(request.end_user)}
-        if self.model.known:
-            if (tier := request.service_tier) in _TIERS:
-                body["service_tier"] = _TIERS[tier]
-            elif tier is not None:
-                report.lose("service_tier")
-            if (mark := _automatic(request)) is not None:
-                body["cache_control"] = cache_control(mark)
+            body["metadata"] = {"user_id": short_id(request.end_user, _LONGEST_USER)}
+        if request.service_tier in _TIERS and self.model.known:
+            body["service_tier"] = _TIERS[request.service_tier]
+        elif request.service_tier not in (None, "auto"):
+            report.lose("service_tier")
+        if self.model.known and (mark := _automatic(request)) is not None:
+            body["cache_control"] = cache_control(mark)
 
     def _keep_marks(self, body: dict[str, Any]) -> None:
         """At most four marks: the earliest of the messages go first, then those of the tools and of the system."""
@@ -241,14 +236,21 @@ class _Draft:
 _TIERS = {"auto": "auto", "default": "standard_only"}
 
 
+def _add_ext(body: dict[str, Any], ext: dict[str, Raw]) -> None:
+    """Fields that only this API knows; of its ``output_config`` those that have no neutral meaning."""
+    if (config := ext.get("output_config")) is not None:
+        body["output_config"] = body.get("output_config", {}) | msgspec.json.decode(config, type=dict[str, Raw])
+    body.update((name, raw) for name, raw in ext.items() if name not in body)
+
+
 def _refuse(request: Request, report: Report) -> None:
     """What cannot be had at all, and the knobs that have no counterpart."""
     if request.state != _NO_STATE:
-        _refuse_state(request.state, report)
+        _refuse_state(request.state, report, request.dialect)
     if request.n is not None and request.n > 1:
-        report.lose("n")
+        report.lose("n", member(request.dialect, "n"))
     if request.modalities and any(kind != "text" for kind in request.modalities):
-        report.lose("modalities")
+        report.lose("modalities", member(request.dialect, "modalities"))
     if request.sampling != _NO_SAMPLING:
         _lose_sampling(request.sampling, report)
     if request.verbosity is not None:
@@ -259,13 +261,15 @@ def _refuse(request: Request, report: Report) -> None:
         report.lose("max_tool_calls")
 
 
-def _refuse_state(state: StateRef, report: Report) -> None:
+def _refuse_state(state: StateRef, report: Report, dialect: DialectName) -> None:
     if state.previous_response_id is not None:
         report.lose("previous_response_id")
     if state.conversation is not None:
         report.lose("conversation")
     if state.background:
         report.lose("background")
+    if state.store and dialect != "responses":  # there it is the default, and the gateway's own matter
+        report.lose("store")
 
 
 def _lose_sampling(said: Sampling, report: Report) -> None:
@@ -309,13 +313,6 @@ def _automatic(request: Request) -> CacheMark | None:
 
 
 _LONGEST_USER = 128
-
-
-def _user_id(end_user: str) -> str:
-    """An id that is short and shows no address."""
-    if len(end_user) <= _LONGEST_USER and "@" not in end_user:
-        return end_user
-    return sha256(end_user.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _trimmed(message: Message) -> bool:

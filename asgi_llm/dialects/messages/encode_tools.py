@@ -6,11 +6,11 @@ Names are made legal by a pure function, free-text tools and tools that another 
 
 from typing import Any
 
-import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
 from asgi_llm.dialects.offered import merely_offered
+from asgi_llm.dialects.web_search import search_wish
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, Tool, ToolChoice, TypedTool
 
 from .models import Capabilities
@@ -53,24 +53,6 @@ class WireTools(Struct):
     hosted: bool = False
 
 
-class _Location(Struct):
-    city: str | None = None
-    country: str | None = None
-    region: str | None = None
-    timezone: str | None = None
-
-
-class _Filters(Struct):
-    allowed_domains: list[str] | None = None
-
-
-class _Search(Struct):
-    """What a web search of another API may say that can be said here too."""
-
-    filters: _Filters | None = None
-    user_location: _Location | None = None
-
-
 def encode_tools(request: Request, model: Capabilities, profile: Profile, report: Report) -> WireTools:
     """The tools in the caller's order.
 
@@ -101,7 +83,7 @@ def encode_tools(request: Request, model: Capabilities, profile: Profile, report
                 wire.tools.append(_typed(tool, native=native))
                 _remember(wire, tool)
             case HostedTool():
-                if (hosted := _hosted(tool, native=native)) is not None:
+                if (hosted := _hosted(tool, report, native=native)) is not None:
                     wire.tools.append(hosted)
                     wire.hosted = True
                 elif merely_offered(tool, request, profile):
@@ -169,7 +151,7 @@ def _typed(tool: TypedTool, *, native: bool) -> Block:
     return _marked({"name": tool_name(tool.name), "input_schema": schema}, tool)
 
 
-def _hosted(tool: HostedTool, *, native: bool) -> Block | None:
+def _hosted(tool: HostedTool, report: Report, *, native: bool) -> Block | None:
     """The definition; None where nobody would run it."""
     if not native:
         return None
@@ -177,7 +159,7 @@ def _hosted(tool: HostedTool, *, native: bool) -> Block | None:
         return tool.raw
     match tool.kind:
         case "web_search":
-            return _marked(_web_search(tool), tool)
+            return _marked(_web_search(tool, report), tool)
         case "web_fetch":
             return _marked({"type": "web_fetch_20250910", "name": "web_fetch"}, tool)
         case "code":
@@ -194,17 +176,17 @@ def _native(model: Capabilities, profile: Profile) -> bool:
     return model.known or profile.origin
 
 
-def _web_search(tool: HostedTool) -> dict[str, Any]:
+def _web_search(tool: HostedTool, report: Report) -> dict[str, Any]:
     wire: dict[str, Any] = {"type": "web_search_20250305", "name": "web_search"}
-    try:
-        said = msgspec.json.decode(tool.raw or b"{}", type=_Search)
-    except (msgspec.DecodeError, RecursionError):
-        return wire
-    if said.filters and said.filters.allowed_domains:
-        wire["allowed_domains"] = said.filters.allowed_domains
-    if said.user_location:
-        place = {k: v for k, v in msgspec.structs.asdict(said.user_location).items() if v}
-        wire["user_location"] = {"type": "approximate", **place}
+    wish = search_wish(tool)
+    if wish.allowed:
+        wire["allowed_domains"] = wish.allowed
+    elif wish.blocked:
+        wire["blocked_domains"] = wish.blocked
+    if wish.place:
+        wire["user_location"] = {"type": "approximate", **wish.place}
+    if wish.size not in (None, "medium"):
+        report.lose("tools.web_search")
     return wire
 
 

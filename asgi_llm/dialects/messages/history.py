@@ -103,7 +103,7 @@ class _Writer:
             elif isinstance(part, ToolCall):
                 call = self._paired().calls[index, position]
                 name = flat_name(part.name, part.namespace)
-                block = call_block(part, call.wire_id, name)
+                block = call_block(part, call.wire_id, name, self._report)
                 called[name] = None
                 self._unanswered.append(call)
             else:

@@ -23,6 +23,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("history_content", "warn", "Content of earlier answers that only another API can read is left out."),
     Loss("server_tool_history", "emulate", "Results of another provider's own tools are replaced by their text."),
     Loss("system_turn", "emulate", "System messages inside the conversation become tagged user text."),
+    Loss("tool_arguments", "emulate", "Arguments that are not a JSON object are wrapped in one."),
     Loss("tool_result_missing", "emulate", "A tool call without a result is answered by an error result."),
     Loss("tool_result_orphan", "emulate", "A tool result without a call becomes user text."),
     Loss("tool_result_duplicate", "warn", "Of several results for one call the last one is used."),
@@ -34,6 +35,7 @@ LOSSES: dict[str, Loss] = _table(
     Loss("tools.namespace", "drop", "Tools of a namespace get its name as a prefix; its description is left out."),
     Loss("custom_tool", "emulate", "Free-text tools become functions with one string argument."),
     Loss("tool_schema", "emulate", "Parameters that are not one plain object are rewritten as an object."),
+    Loss("tools.web_search", "warn", "How much context a search may use cannot be chosen."),
     Loss("tools.strict", "warn", "This model cannot enforce the schema of tool arguments."),
     Loss("tools.defer_loading", "drop", "Without a tool search tool every tool is loaded at once."),
     Loss("tool_choice.allowed", "warn", "The set of allowed tools cannot be narrowed; the others stay callable."),
@@ -63,8 +65,9 @@ LOSSES: dict[str, Loss] = _table(
     Loss("metadata", "drop", "Metadata stays at the gateway."),
     Loss("cache", "warn", "Only four cache marks are possible; the earliest ones are left out."),
     # State.
+    Loss("store", "warn", "The upstream cannot be told to store the answer."),
     Loss("previous_response_id", "refuse", "The upstream keeps no earlier responses."),
     Loss("conversation", "refuse", "The upstream keeps no conversations."),
     Loss("background", "refuse", "The upstream cannot work in the background."),
-    Loss("ext", "warn", "Fields that only the caller's API knows are left out."),
+    Loss("ext", "warn", "Fields that only the caller's API knows are left out, each of them named."),
 )

@@ -125,11 +125,16 @@ def assistant_block(part: Part, report: Report) -> Block | None:
     return None
 
 
-def call_block(call: ToolCall, wire_id: str, name: str) -> dict[str, Any]:
+def call_block(call: ToolCall, wire_id: str, name: str, report: Report) -> dict[str, Any]:
     """A tool call; free text of a custom tool goes into the one argument its stand-in has."""
     given: Raw | dict[str, str] = {"input": call.arguments} if call.kind == "text" else object_text(call.arguments)
+    if isinstance(given, Raw) and bytes(given)[:8] == _WRAPPED and call.arguments.lstrip()[:8] != _WRAPPED.decode():
+        report.lose("tool_arguments")
     block = {"type": "tool_use", "id": wire_id, "name": name, "input": given}
     return _marked(block, call.cache)
+
+
+_WRAPPED = b'{"_raw":'
 
 
 class _Input(Struct):

@@ -5,6 +5,7 @@ wrong type is a 400 that names the field. Spec: Anthropic Messages API, "Create 
 """
 
 import msgspec
+from msgspec import Raw
 
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import (
@@ -97,6 +98,9 @@ def _request(body: bytes) -> Request:
         end_user=wire.metadata.user_id if wire.metadata else None,
         stream=_STREAM if wire.stream else _NO_STREAM,
     )
+    if wire.output_config is not None and wire.output_config.task_budget != NULL:
+        kept = {"task_budget": wire.output_config.task_budget}
+        ext = {**ext, "output_config": Raw(msgspec.json.encode(kept))}
     if ext or wire.service_tier is not None or wire.thread != NULL:
         tier = None if wire.service_tier is None else _TIERS.get(wire.service_tier, wire.service_tier)
         state = StateRef(thread=given(wire.thread))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw
 
+from asgi_llm.dialects.examples import description_of
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, ToolCall, ToolChoice, TypedTool
 
@@ -116,8 +117,8 @@ def _entry(
     if isinstance(tool, CustomTool):
         return _custom(tool, form)
     entry: dict[str, Any] = {"type": "function", "name": form.name}
-    if tool.description is not None:
-        entry["description"] = tool.description
+    if (description := description_of(tool)) is not None:
+        entry["description"] = description
     entry["parameters"] = tool.schema if tool.schema is not None or own else _OPEN_SCHEMA
     if not profile.strict_tools:
         if tool.strict:

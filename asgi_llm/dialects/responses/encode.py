@@ -9,14 +9,16 @@ from typing import Any
 
 from msgspec import Raw
 
+from asgi_llm.dialects.foreign import foreign_fields
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
+from asgi_llm.dialects.place import conversation_field, member
 from asgi_llm.dialects.profile import adapted
+from asgi_llm.dialects.short_ids import short_id
 from asgi_llm.neutral.request import Instruction, OutputFormat, ReasoningConfig, Request
 
 from .definitions import write_choice, write_tools
 from .history import History
-from .ids import derived
-from .losses import report_for
+from .losses import LOSSES
 from .wire import encode
 
 __all__ = ["encode_request", "output_format", "top_instructions"]
@@ -26,6 +28,7 @@ _LOGPROBS = "message.output_text.logprobs"
 _ATTRIBUTION = "x-anthropic-billing-header:"
 _LEAST_OUTPUT = 16
 _USER_LIMIT = 128
+_KEY_LIMIT = 64
 
 # Models that reason unless told otherwise, and then refuse sampling; from gpt-5.1 on they reason only when asked to.
 _ALWAYS_REASONS = re.compile(r"(?:.*/)?(?:o\d|gpt-5(?:$|-(?!chat))|.*-codex|.*-pro(?:$|-)|.*deep-research)")
@@ -40,7 +43,9 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     """
     if profile.families:
         profile = adapted(profile, request.model)
-    report = report_for(request)
+    report = Report(LOSSES)
+    for name in foreign_fields(request, "responses"):
+        report.lose("ext", name)
     _refuse(request, report)
     tools = write_tools(request, profile, report)
     top, leading = top_instructions(request)
@@ -71,14 +76,14 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
 
 def _refuse(request: Request, report: Report) -> None:
     if request.n is not None and request.n > 1:
-        report.lose("n", "n")
+        report.lose("n", member(request.dialect, "n"))
     if any(modality not in ("text", "TEXT") for modality in request.modalities):
-        report.lose("modalities", "modalities")
+        report.lose("modalities", member(request.dialect, "modalities"))
     if request.dialect != "responses" and (request.state.previous_response_id or request.state.conversation):
         report.lose("state", "previous_response_id")
     # Where these callers end with what the assistant said, they want it continued; others only want the next message.
     if request.dialect in ("messages", "gemini") and request.turns and request.turns[-1].role == "assistant":
-        report.lose("prefill", "messages" if request.dialect == "messages" else "contents")
+        report.lose("prefill", conversation_field(request.dialect))
 
 
 def top_instructions(request: Request) -> tuple[str, list[Instruction]]:
@@ -196,7 +201,7 @@ def _text(request: Request, profile: Profile, body: dict[str, Any], report: Repo
         if profile.openai_extras:
             text["verbosity"] = request.verbosity
         else:
-            report.lose("openai_extras")
+            report.lose("verbosity")
     if text:
         body["text"] = text
 
@@ -238,26 +243,26 @@ def _state(request: Request, profile: Profile, body: dict[str, Any]) -> None:
         body.update((name, value) for name, value in said.items() if value is not None)
 
 
-def _end_user(value: str | None) -> str | None:
-    return derived("user_", value) if value is not None and len(value) > _USER_LIMIT else value
+_TIERS = {name: name for name in ("auto", "default", "flex", "scale", "priority", "fast")} | {"standard": "default"}
 
 
 def _extras(request: Request, profile: Profile, body: dict[str, Any], report: Report) -> None:
     own = request.dialect == "responses"
-    tier = request.service_tier if own or request.dialect == "chat" else None
+    tier = request.service_tier if own else _TIERS.get(request.service_tier or "")
     if request.service_tier is not None and tier is None:
         report.lose("service_tier")
     extras = {
         "service_tier": tier,
-        "metadata": request.metadata if own or request.dialect == "chat" else None,
-        "safety_identifier": _end_user(request.end_user),
-        "prompt_cache_key": request.cache.key,
+        "metadata": request.metadata,
+        "safety_identifier": None if request.end_user is None else short_id(request.end_user, _USER_LIMIT),
+        "prompt_cache_key": None if request.cache.key is None else short_id(request.cache.key, _KEY_LIMIT),
         "prompt_cache_retention": request.cache.retention if own or request.dialect == "chat" else None,
     }
     given = {name: value for name, value in extras.items() if value is not None}
     if profile.openai_extras:
         body.update(given)
-    elif given:
-        report.lose("openai_extras")
+    else:
+        for name in given:
+            report.lose(name)
     if own:
         body.update((name, raw) for name, raw in request.ext.items() if name != "include")

@@ -53,6 +53,15 @@ _GENERIC_CODES = {
 }
 """The API's own words where the error has none but "the upstream failed"."""
 
+_STABLE_CODES = {
+    Kind.CONTEXT_LENGTH: "context_length_exceeded",
+    Kind.BILLING: "insufficient_quota",
+    Kind.RATE_LIMIT: "rate_limit_exceeded",
+    Kind.OVERLOADED: "server_is_overloaded",
+    Kind.TIMEOUT: "upstream_timeout",
+}
+"""One code for what clients of every dialect act upon, whatever the engine calls it."""
+
 _STATUS_KINDS = {
     400: Kind.BAD_REQUEST,
     401: Kind.BAD_GATEWAY,
@@ -196,8 +205,7 @@ def _kind(status: int | None, code: str | None, message: str) -> Kind:
 
 
 def _stable(kind: Kind, said: str | None) -> str:
-    """One code for a full context, whatever the engine calls it; else what was said."""
-    return "context_length_exceeded" if kind is Kind.CONTEXT_LENGTH else said or "upstream_error"
+    return _STABLE_CODES.get(kind) or said or "upstream_error"
 
 
 def _read(body: bytes) -> tuple[str, str | None, str | None]:

@@ -5,22 +5,14 @@ OpenAI Responses API reference, "Built-in tools"; Anthropic Messages API, "Serve
 
 from typing import Any
 
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw
 
 from asgi_llm.dialects.interface import Profile, Report
 from asgi_llm.dialects.offered import merely_offered
+from asgi_llm.dialects.web_search import search_wish
 from asgi_llm.neutral.request import HostedTool, Request, TypedTool
 
 __all__ = ["hosted_tool", "typed_function"]
-
-
-class _Search(Struct):
-    allowed_domains: list[str] | None = None
-    user_location: Raw = Raw(b"null")
-
-
-_search = msgspec.json.Decoder(_Search)
 
 
 def hosted_tool(tool: HostedTool, request: Request, profile: Profile, report: Report) -> Any:
@@ -33,7 +25,7 @@ def hosted_tool(tool: HostedTool, request: Request, profile: Profile, report: Re
         return tool.raw if tool.raw is not None else {"type": tool.kind}
     match tool.kind:
         case "web_search":
-            return _web_search(tool)
+            return _web_search(tool, report)
         case "code":
             return {"type": "code_interpreter", "container": {"type": "auto"}}
         case "tool_search":
@@ -45,16 +37,17 @@ def hosted_tool(tool: HostedTool, request: Request, profile: Profile, report: Re
     return None
 
 
-def _web_search(tool: HostedTool) -> dict[str, Any]:
+def _web_search(tool: HostedTool, report: Report) -> dict[str, Any]:
     written: dict[str, Any] = {"type": "web_search"}
-    try:
-        wish = _search.decode(tool.raw) if tool.raw is not None else _Search()
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return written
-    if wish.allowed_domains:
-        written["filters"] = {"allowed_domains": wish.allowed_domains}
-    if bytes(wish.user_location)[:1] == b"{":
-        written["user_location"] = wish.user_location
+    wish = search_wish(tool)
+    if wish.allowed:
+        written["filters"] = {"allowed_domains": wish.allowed}
+    if wish.blocked:
+        report.lose("web_search")
+    if wish.place:
+        written["user_location"] = {"type": "approximate", **wish.place}
+    if wish.size is not None:
+        written["search_context_size"] = wish.size
     return written
 
 

@@ -1,9 +1,8 @@
 """What neutral can say and a Responses request cannot, and what happens to it."""
 
-from asgi_llm.dialects.interface import Loss, Report
-from asgi_llm.neutral.request import Request
+from asgi_llm.dialects.interface import Loss
 
-__all__ = ["LOSSES", "report_for"]
+__all__ = ["LOSSES"]
 
 _ALL = (
     Loss("stop", "emulate", "the Responses API has no stop sequences; the answer is cut at the first one"),
@@ -41,25 +40,18 @@ _ALL = (
     Loss("duplicate_result", "warn", "of several results of one call the last one counts"),
     Loss("duplicate_call", "warn", "of several calls with one id the first one counts"),
     Loss("allowed_tools", "emulate", "the set of allowed tools is not taken by this upstream"),
+    Loss("web_search", "warn", "domains that a search should not go to cannot be named"),
     Loss("strict", "warn", "strict tools are not taken by this upstream"),
     Loss("parallel_tools", "warn", "parallel_tool_calls is not taken by this upstream"),
-    Loss("openai_extras", "warn", "store, metadata, service_tier, verbosity and the like are not taken here"),
-    Loss("service_tier", "drop", "the other provider's service tiers mean nothing here"),
+    Loss("metadata", "warn", "this upstream takes no metadata"),
+    Loss("service_tier", "warn", "this upstream takes no such service tier"),
+    Loss("prompt_cache_key", "drop", "a cache key only helps caching"),
+    Loss("prompt_cache_retention", "drop", "how long a prompt is cached is up to this upstream"),
+    Loss("safety_identifier", "drop", "this upstream takes no end user id"),
+    Loss("verbosity", "drop", "this upstream takes no verbosity"),
+    Loss("ext", "warn", "fields that only the caller's API knows are left out, each of them named"),
     Loss("state", "refuse", "stored state of another upstream cannot be used"),
 )
 
 LOSSES: dict[str, Loss] = {loss.field: loss for loss in _ALL}
 """By the ``field`` that is passed to ``Report.lose``."""
-
-
-def report_for(request: Request) -> Report:
-    """A report that also names the fields which only the caller's own dialect knows."""
-    if request.dialect == "responses" or not request.ext:
-        return Report(LOSSES)
-    foreign = {
-        name: Loss(name, "warn", "the Responses API has no such field") for name in request.ext if name not in LOSSES
-    }
-    report = Report({**LOSSES, **foreign})
-    for name in foreign:
-        report.lose(name)
-    return report

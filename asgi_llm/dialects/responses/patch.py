@@ -88,8 +88,9 @@ def _patch(body: bytes, profile: Profile) -> Patched | None:
                 _remove(edits, members(body, *places[index]), {"strict"})
     except AmbiguousError:
         return None
-    if verbosity or any(bytes(getattr(look, name)) != _NULL for name in extras):
-        report.lose("openai_extras")
+    lost = [name for name in extras if name in LOSSES and bytes(getattr(look, name)) != _NULL]
+    for name in [*lost, "verbosity"] if verbosity else lost:
+        report.lose(name)
     if parallel and bytes(look.parallel_tool_calls) == b"false":
         report.lose("parallel_tools")
     if any(bytes((look.tools or [])[index].strict) == b"true" for index in strict):

@@ -73,9 +73,11 @@ class CacheAwareOptions:
 
 
 class CacheAware(Policy):
-    """Attributes:
-    followed: how many choices went by what a worker has seen, and how many did not.
-    shares: the sum of the largest shares that any worker had seen, over all choices.
+    """The policy, and how it went.
+
+    Attributes:
+        followed: how many choices went by what a worker has seen, and how many did not.
+        shares: the sum of the largest shares that any worker had seen, over all choices.
     """
 
     __slots__ = ("_clock", "_joined", "_lineup", "_options", "_owners", "_share", "followed", "shares", "tree")

@@ -4,6 +4,7 @@ Bounded: beyond ``max_prints`` fingerprints or ``max_nodes`` nodes, the beginnin
 time are forgotten, from their ends on. Every method is linear in the length of the row it is given.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 
 from .fingerprints import PRINT
@@ -36,7 +37,8 @@ class Radix:
         self._root = _Node(b"", None)
         # All nodes, those that were not used for the longest time first. Who uses a node uses those above it after it,
         # so the first one has no children.
-        self._nodes: dict[_Node, None] = {}
+        # A plain dict finds its first entry slowly where those before it were deleted.
+        self._nodes: OrderedDict[_Node, None] = OrderedDict()
         self.prints = 0
 
     def __len__(self) -> int:
@@ -80,8 +82,8 @@ class Radix:
             path.append(node)
         nodes = self._nodes
         for node in reversed(path):
-            nodes.pop(node, None)
             nodes[node] = None
+            nodes.move_to_end(node)
         while self.prints > self._max_prints or len(nodes) > self._max_nodes:
             self._drop(next(iter(nodes)))
         return had

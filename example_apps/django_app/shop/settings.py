@@ -25,9 +25,12 @@ DATABASES = {
     }
 }
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.contenttypes",
     "django.contrib.auth",
     "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
     "asgi_llm_django",
     "shop",
 ]
@@ -37,7 +40,9 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
 ]
+STATIC_URL = "static/"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -46,6 +51,7 @@ TEMPLATES = [
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
             ]
         },
     }
@@ -59,4 +65,9 @@ ASGI_LLM = {
     "default_target": "echo",
     # Programs show a token of the shop's, browsers have their session.
     "identity": ["shop.users.by_token", "session"],
+    # The shop's own database keeps who used what, and the keys that staff issue in the admin.
+    "store": {"url": "django"},
+    "auth": {"issued": {}},
+    "quotas": [{"name": "daily", "per": ["subject"], "resource": "tokens", "window": "day", "limit": 1_000_000}],
+    "prices": {"own": [{"model": "echo", "input": 1, "output": 2}]},
 }

@@ -11,7 +11,7 @@ from asgi_llm_django.signals import key_issued, key_revoked
 
 from .desk import Desk
 
-__all__ = ["ORMKeys"]
+__all__ = ["ORMKeys", "add_key", "change_key", "key_of", "rotate_key"]
 
 _LISTS = ("roles", "endpoints", "models", "targets")
 
@@ -26,20 +26,20 @@ class ORMKeys:
         return await self._desk.read(_find, id)
 
     async def add(self, key: IssuedKey) -> None:
-        await self._desk.write(_add, key)
+        await self._desk.write(add_key, key)
         await key_issued.asend_robust(sender=IssuedKey, key=key, replaced=None)
 
     async def list(self, tenant: str, subject: str | None = None) -> Sequence[IssuedKey]:
         return await self._desk.read(_list, tenant, subject)
 
     async def revoke(self, tenant: str, id: str, now: float) -> bool:  # noqa: A002
-        if not await self._desk.write(_change, tenant, id, {"revoked": now}):
+        if not await self._desk.write(change_key, tenant, id, {"revoked": now}):
             return False
         await key_revoked.asend_robust(sender=IssuedKey, key=await self.find(id))
         return True
 
     async def rotate(self, tenant: str, id: str, successor: IssuedKey, until: float) -> bool:  # noqa: A002
-        if not await self._desk.write(_rotate, tenant, id, successor, until):
+        if not await self._desk.write(rotate_key, tenant, id, successor, until):
             return False
         await key_issued.asend_robust(sender=IssuedKey, key=successor, replaced=id)
         return True
@@ -51,10 +51,10 @@ class ORMKeys:
 
 def _find(database: str, name: str) -> IssuedKey | None:
     row = APIKey.objects.using(database).filter(pk=name).first()
-    return None if row is None else _key(row)
+    return None if row is None else key_of(row)
 
 
-def _add(database: str, key: IssuedKey) -> None:
+def add_key(database: str, key: IssuedKey) -> None:
     values: dict[str, Any] = {name: getattr(key, name) for name in key.__struct_fields__}
     lists = {name: list(values[name]) for name in _LISTS}
     APIKey.objects.using(database).create(**{**values, **lists})
@@ -62,19 +62,19 @@ def _add(database: str, key: IssuedKey) -> None:
 
 def _list(database: str, tenant: str, subject: str | None) -> list[IssuedKey]:
     rows = APIKey.objects.using(database).filter(tenant=tenant).order_by("-created", "id")
-    return [_key(row) for row in (rows if subject is None else rows.filter(subject=subject))]
+    return [key_of(row) for row in (rows if subject is None else rows.filter(subject=subject))]
 
 
-def _change(database: str, tenant: str, name: str, values: Mapping[str, Any]) -> bool:
+def change_key(database: str, tenant: str, name: str, values: Mapping[str, Any]) -> bool:
     mine = APIKey.objects.using(database).filter(pk=name, tenant=tenant, revoked=None)
     return bool(mine.update(**values))
 
 
-def _rotate(database: str, tenant: str, name: str, successor: IssuedKey, until: float) -> bool:
+def rotate_key(database: str, tenant: str, name: str, successor: IssuedKey, until: float) -> bool:
     expires = APIKey.objects.using(database).filter(pk=name).values_list("expires", flat=True).first()
-    if not _change(database, tenant, name, {"expires": until if expires is None else min(expires, until)}):
+    if not change_key(database, tenant, name, {"expires": until if expires is None else min(expires, until)}):
         return False
-    _add(database, successor)
+    add_key(database, successor)
     return True
 
 
@@ -85,7 +85,7 @@ def _touch(database: str, used: Mapping[str, float]) -> None:
         APIKey.objects.using(database).filter(later, pk=name).update(used=at)
 
 
-def _key(row: APIKey) -> IssuedKey:
+def key_of(row: APIKey) -> IssuedKey:
     values = {name: getattr(row, name) for name in IssuedKey.__struct_fields__}
     lists = {name: tuple(values[name]) for name in _LISTS}
     return IssuedKey(**{**values, **lists, "digest": bytes(row.digest)})

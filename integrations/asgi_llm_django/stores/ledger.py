@@ -18,7 +18,7 @@ from asgi_llm_django.models import Usage
 
 from .desk import Desk
 
-__all__ = ["ORMLedger", "summed", "totals"]
+__all__ = ["ORMLedger", "add_rows", "summed", "totals"]
 
 _FIELDS = Row.__struct_fields__
 _JSON = ("server_tools", "flags", "tools_offered", "tools_used", "warnings")
@@ -33,7 +33,7 @@ class ORMLedger:
 
     async def add(self, rows: Sequence[Row]) -> None:
         if rows:
-            await self._desk.write(_add, rows)
+            await self._desk.write(add_rows, rows)
 
     async def rows(
         self, owner: Owner, query: Query = EVERYTHING, *, limit: int = 100, after: Cursor | None = None
@@ -55,7 +55,7 @@ class ORMLedger:
         """Its threads belong to the process."""
 
 
-def _add(database: str, rows: Sequence[Row]) -> None:
+def add_rows(database: str, rows: Sequence[Row]) -> None:
     Usage.objects.using(database).bulk_create([_usage(row) for row in rows], ignore_conflicts=True)
 
 

@@ -13,7 +13,7 @@ from . import conversations
 from .conversations import append, owned
 from .desk import Desk
 
-__all__ = ["ORMResponses"]
+__all__ = ["ORMResponses", "forget", "put"]
 
 _RUNNING = ("queued", "in_progress")
 _COLUMNS = ("created", "expires", "status", "data", "parent", "conversation", "lease")
@@ -39,7 +39,7 @@ class ORMResponses:
     async def put(
         self, scope: Scope, row: ResponseRow, *, added: Sequence[ItemRow] = (), kept: Iterable[str] = ()
     ) -> bool:
-        return await self._desk.write(_put, scope, row, added, list(kept))
+        return await self._desk.write(put, scope, row, added, list(kept))
 
     async def get(self, scope: Scope, response_id: str, now: float) -> ResponseRow | None:
         return await self._desk.read(_get, scope, response_id, now)
@@ -100,7 +100,7 @@ class ORMResponses:
         return await self._desk.write(_finish, scope, row, added)
 
     async def forget(self, scope: Scope) -> int:
-        return await self._desk.write(_forget, scope)
+        return await self._desk.write(forget, scope)
 
     async def orphans(self, now: float, limit: int) -> list[tuple[Scope, ResponseRow]]:
         return await self._desk.read(_orphans, now, limit)
@@ -113,7 +113,7 @@ def _own(database: str, scope: Scope, name: str) -> QuerySet[Response]:
     return owned(Response, database, scope).filter(name=name)
 
 
-def _put(database: str, scope: Scope, row: ResponseRow, added: Sequence[ItemRow], kept: list[str]) -> bool:
+def put(database: str, scope: Scope, row: ResponseRow, added: Sequence[ItemRow], kept: list[str]) -> bool:
     if row.conversation is not None and not append(database, scope, row.conversation, added, row.created, row.expires):
         return False
     if kept:
@@ -204,7 +204,7 @@ def _finish(database: str, scope: Scope, row: ResponseRow, added: Sequence[ItemR
     return True
 
 
-def _forget(database: str, scope: Scope) -> int:
+def forget(database: str, scope: Scope) -> int:
     return _drop(owned(Response, database, scope)) + conversations.drop(owned(Conversation, database, scope))
 
 

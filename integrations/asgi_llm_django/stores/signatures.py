@@ -7,7 +7,7 @@ from asgi_llm_django.models import Signature
 
 from .desk import Desk
 
-__all__ = ["ORMSignatures"]
+__all__ = ["ORMSignatures", "forget"]
 
 _NAME = 255
 

@@ -129,6 +129,36 @@ async def test_cancelled_by_another_process(open_client: Any, sql_url: str) -> N
             await request.disconnected.wait()
 
 
+async def test_another_process_follows_while_it_runs(open_client: Any, sql_url: str) -> None:
+    """Some take it up before there is anything to read, some in the middle, some behind what is there."""
+    go = asyncio.Event()
+    events: list[Any] = chat_events(["One ", "two ", "three."])
+    events.insert(3, Wait(go))
+    async with ScriptedUpstream(Answer.sse(events)) as upstream:
+        one = await open_client(upstream, store=sql_url)
+        two = await open_client(upstream, store=sql_url)
+        exchange = await one.driver.request(
+            "POST", "/v1/responses", json={"model": "m", "input": "x", "background": True, "stream": True}
+        )
+        await exchange.start()
+        begun = await exchange.next_chunk()
+        name = json.loads(begun.split(b"data: ")[1].split(b"\n")[0])["response"]["id"]
+        places = (0, 2, 5)
+        followers = [
+            asyncio.create_task(two("GET", f"/v1/responses/{name}?stream=true&starting_after={after}"))
+            for after in places
+        ]
+        await asyncio.sleep(0.4)  # they have read what there is
+        go.set()
+        rest = await exchange.body()
+        await exchange.finished()
+        lines = (begun + rest).decode().splitlines()
+        whole = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+        assert [event["sequence_number"] for event in whole] == list(range(len(whole)))
+        for after, follower in zip(places, followers, strict=True):
+            assert (await follower).events == whole[after + 1 :]
+
+
 async def test_a_failure_is_kept_with_its_reason(open_client: Any) -> None:
     async with ScriptedUpstream(lambda _request: chat_error(400, "no such thing")) as upstream:
         client = await open_client(upstream)

@@ -5,9 +5,12 @@ import os
 import re
 from typing import Any
 
+import anthropic
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.responses import ResponseIncompleteEvent
 
 from asgi_llm import ConfigError, Gateway, Identity, Settings
 from asgi_llm.guards.finding import Forbidden, Window, redact
@@ -148,7 +151,16 @@ async def test_endpoints_that_are_no_dialects_are_guarded_too(world: Any) -> Non
     assert (got.status, b"ab12cd" in got.data) == (200, False)
     assert b"[key]" in got.data
     streaming = await up.send("chat", "/v1/completions", {"model": "e", "prompt": "hi", "stream": True})
-    assert (streaming.status, streaming.headers["x-llm-error-code"]) == (400, "stream_not_permitted")
+    assert (streaming.status, streaming.headers["x-llm-error-code"]) == (400, "answer_not_seen")
+
+
+@pytest.mark.parametrize(("endpoints", "status"), [([], 400), (["chat*"], 200)])
+async def test_an_answer_that_cannot_be_looked_at_is_no_way_round(world: Any, endpoints: Any, status: int) -> None:
+    """Nobody asked for this stream."""
+    up = await world("chat", guards=[{**KEYS, "endpoints": endpoints}])
+    up.push(Answer.sse([{"choices": [{"text": "sk-ab12cd"}]}]))
+    got = await up.send("chat", "/v1/completions", {"model": "m", "prompt": "hi"})
+    assert (got.status, b"ab12cd" in got.data) == (status, status == 200)
 
 
 async def test_a_guard_is_about_those_it_names(world: Any) -> None:
@@ -304,3 +316,26 @@ def test_mistakes_are_told_with_their_path(guard: Any, path: str) -> None:
 def test_hooks_are_hooks() -> None:
     with pytest.raises(TypeError):
         Gateway({"targets": {"e": {"provider": "echo"}}}, hooks=[object()])  # type: ignore[list-item]  # the mistake
+
+
+async def test_the_official_sdks_read_a_blocked_stream_to_its_end(world: Any) -> None:
+    pieces = ("It is called Pro", "ject X, ", "since you ask")
+    up = await world("chat", guards=[BLOCK])
+    http = up.gateway.client()
+    up.says(*pieces, stream=True)
+    client = openai.AsyncOpenAI(base_url="http://gateway/v1", api_key="k", http_client=http)
+    said: Any = [{"role": "user", "content": "hi"}]
+    chunks = [chunk async for chunk in await client.chat.completions.create(model="m", messages=said, stream=True)]
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+    up.says(*pieces, stream=True)
+    events = [event async for event in await client.responses.create(model="m", input="hi", stream=True)]
+    assert isinstance(events[-1], ResponseIncompleteEvent)
+    assert events[-1].response.incomplete_details is not None
+    assert events[-1].response.incomplete_details.reason == "content_filter"
+    up.says(*pieces, stream=True)
+    claude = anthropic.AsyncAnthropic(base_url="http://gateway", api_key="k", http_client=http)
+    async with claude.messages.stream(model="m", max_tokens=9, messages=said) as stream:
+        message = await stream.get_final_message()
+    assert message.stop_reason == "refusal"
+    assert b"roject" not in repr((chunks, events, message)).encode()
+    await http.aclose()

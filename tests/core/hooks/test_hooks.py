@@ -352,3 +352,68 @@ async def test_the_prompt_is_the_last_that_a_person_said(world: Any, turns: Any,
     from asgi_llm.neutral.request import Request
 
     assert last_prompt(Request(model="m", dialect="chat", turns=tuple(turns))) == prompt
+
+
+async def test_conversations_that_the_gateway_keeps_are_what_hooks_made_of_them(world: Any) -> None:
+    up = await world("chat", hooks=[Preface(), Shout()], responses={"stateful": True})
+    up.says("Hello")
+    first = await up.ask("responses", "one")
+    up.says("again")
+    second = await up.ask("responses", "two", previous_response_id=first.json["id"])
+    assert (first.text, second.text) == ("HELLO", "AGAIN")
+    told = [(message["role"], message["content"]) for message in up.asked()["messages"]]
+    assert told == [("system", "Be kind."), ("user", "one"), ("assistant", "HELLO"), ("user", "two")]
+
+
+async def test_what_runs_in_the_background_is_shown_to_hooks_once(world: Any) -> None:
+    watch = Watch()
+    up = await world("chat", hooks=[Preface(), watch], responses={"stateful": True})
+    up.says("Hello")
+    queued = await up.ask("responses", "one", background=True)
+    (run,) = up.gateway.runtime().history.runs.values()
+    await asyncio.wait_for(run.task, 10)
+    assert queued.json["status"] == "queued"
+    assert [message["content"] for message in up.asked()["messages"]] == ["Be kind.", "one"]
+    assert len(watch.asked) == 1
+    assert watch.texts == ["Hello"]
+
+
+async def test_a_conversation_that_is_only_named_is_not_changed_by_halves(world: Any) -> None:
+    class Turns(Hook):
+        async def on_request(self, ask: Ask) -> Ask | None:
+            assert ask.request is not None
+            return ask.change(request=structs.replace(ask.request, turns=(*ask.request.turns, turn(Text("more")))))
+
+    up = await world("chat", hooks=[Turns()], responses={"stateful": True})
+    items = [{"type": "item_reference", "id": "msg_1"}, {"role": "user", "content": "hi"}]
+    got = await up.ask("responses", input=items)
+    assert (got.status, got.json["error"]["param"]) == (400, "input")
+
+
+@pytest.mark.parametrize(
+    ("caller", "path", "body"),
+    [
+        ("messages", "/v1/messages/count_tokens", {"model": "m", "messages": [{"role": "user", "content": "hi"}]}),
+        ("gemini", "/v1beta/models/m:countTokens", {"contents": [{"parts": [{"text": "hi"}]}]}),
+        ("gemini", "/v1beta/models/m:countTokens", {
+            "generateContentRequest": {"model": "models/m", "contents": [{"parts": [{"text": "hi"}]}]},
+        }),
+        ("responses", "/v1/responses/input_tokens", {"model": "m", "input": "hi"}),
+    ],
+)  # fmt: skip
+async def test_what_is_counted_is_what_would_be_sent(world: Any, caller: str, path: str, body: Any) -> None:
+    """The gateway estimates here: with a longer request there are more tokens."""
+    counts = []
+    for hooks in ([], [Preface()]):
+        up = await world("chat", hooks=hooks)
+        got = await up.send(caller, path, body)
+        assert got.status == 200, got.data
+        counts.append(next(value for value in got.json.values() if isinstance(value, int)))
+    assert counts[1] > counts[0]
+
+
+async def test_a_large_request_is_hooked_as_well(world: Any) -> None:
+    up = await world("chat", hooks=[Preface()])
+    up.says("ok")
+    assert (await up.ask("chat", "long " * 40_000)).text == "ok"
+    assert up.asked()["messages"][0] == {"role": "system", "content": "Be kind."}

@@ -7,7 +7,7 @@ import pytest
 
 from asgi_llm import Exchange, Gateway
 from asgi_llm.routing.pins import Pins
-from asgi_llm.testing import Answer, ASGIDriver, Recorded, ScriptedUpstream
+from asgi_llm.testing import Answer, ASGIDriver, Recorded, ScriptedUpstream, chat_text, responses_text
 
 FORM = b'--XX\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
 UPLOAD = (
@@ -55,6 +55,7 @@ KEYS = [
 
 
 def gateway(upstream: ScriptedUpstream, settled: list[Exchange] | None = None, **more: Any) -> Gateway:
+    root = {name: more.pop(name) for name in ("endpoints",) if name in more}
     own = {"provider": "openai", "base_url": f"{upstream.url}/v1", "api_key": "sk-up", **more}
     return Gateway(
         {
@@ -62,6 +63,7 @@ def gateway(upstream: ScriptedUpstream, settled: list[Exchange] | None = None, *
             "default_target": "own",
             "routes": [{"model": "claude-*", "target": "first"}],
             "auth": {"keys": KEYS},
+            **root,
         },
         on_settled=settled.append if settled is not None else (),
     )
@@ -196,3 +198,42 @@ def test_ids_say_whose_they_are_and_nothing_else() -> None:
         pins.sign("keyless", "acme", "file-1")
     for wrong in ("", "file-llm-", "file-llm-é", "file-llm-" + "A" * 5000, given + "AAAA", given.replace("-llm-", "-")):
         assert pins.read(wrong, "acme") is None
+
+
+ASKED = [
+    (
+        "/v1/chat/completions",
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "{}"}}]}]},
+    ),
+    ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "{}"}]}]}),
+]
+
+
+def naming(body: dict[str, Any], file: str, model: str = "gpt-5") -> bytes:
+    return json.dumps({"model": model, **body}).replace("{}", file).encode()
+
+
+@pytest.mark.parametrize(("path", "body"), ASKED)
+async def test_a_file_is_named_in_a_conversation_by_its_own_tenant_only(path: str, body: dict[str, Any]) -> None:
+    answer = chat_text("Read.") if "chat" in path else responses_text("Read.")
+    async with ScriptedUpstream([Answer.json(FILE), answer]) as upstream:
+        gate = gateway(upstream, endpoints={"file_ids": True})
+        file = await upload(gate)
+        json_type = [("content-type", "application/json")]
+        status, said = await ask(gate, "POST", path, naming(body, file), "key-eve", json_type)
+        assert (status, said["error"]["code"], said["error"]["param"]) == (404, "not_found", "file_id")
+        status, said = await ask(gate, "POST", path, naming(body, file, "claude-x"), headers=json_type)
+        assert (status, said["error"]["code"]) == (400, "file_elsewhere")
+        assert (await ask(gate, "POST", path, naming(body, file), headers=json_type))[0] == 200
+    assert len(upstream.requests) == 2
+    assert upstream.requests[1].body == naming(body, "file-abc")
+
+
+async def test_what_only_looks_like_a_file_is_left_alone() -> None:
+    said = 'see {"file_id": "file-llm-AAAA"}'
+    body = json.dumps({"model": "gpt-5", "messages": [{"role": "user", "content": said}], "file_id": "file-abc"})
+    async with ScriptedUpstream([chat_text("Seen.")]) as upstream:
+        gate = gateway(upstream, endpoints={"file_ids": True})
+        headers = [("content-type", "application/json")]
+        assert (await ask(gate, "POST", "/v1/chat/completions", body.encode(), headers=headers))[0] == 200
+    assert upstream.requests[0].body == body.encode()

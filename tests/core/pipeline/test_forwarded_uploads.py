@@ -270,6 +270,29 @@ async def test_a_small_form_is_sent_again_when_a_worker_fails(order: tuple[str, 
     assert len(settled[0].attempts) == 2
 
 
+@pytest.mark.parametrize("order", [MODEL_FIRST, MODEL_LAST])
+async def test_a_fallback_gets_it_with_its_own_model(order: tuple[str, ...]) -> None:
+    """Both names differ from the caller's, in length, too."""
+    data = b"x" * 10_000
+    async with ScriptedUpstream([Answer.json({}, 500)]) as bad, ScriptedUpstream(Answer.json(HEARD)) as good:
+        targets = {
+            name: {
+                "provider": "openai_compatible",
+                "base_url": f"{up.url}/v1",
+                "models": models,
+                "retry": {"attempts": 1},
+            }
+            for name, up, models in (("first", bad, {"small": "whisper-large-v3"}), ("second", good, {"tiny": "w"}))
+        }
+        routes = [{"model": "*", "target": "first", "fallback": [{"target": "second", "model": "tiny"}]}]
+        gate = Gateway({"targets": targets, "routes": routes, "auth": {"anonymous": True}})
+        whole = form(order, data, "small")
+        assert (await ask(gate, [whole], [*TYPE, ("content-length", str(len(whole)))]))[0] == 200
+    assert bad.requests[0].body == form(order, data, "whisper-large-v3")
+    assert good.requests[0].body == form(order, data, "w")
+    assert good.requests[0].header("content-length") == str(len(good.requests[0].body))
+
+
 async def test_a_large_one_is_sent_again_only_as_long_as_nothing_of_it_was_let_go() -> None:
     settled: list[Exchange] = []
     whole = form(MODEL_FIRST, b"x" * 3_000_000)

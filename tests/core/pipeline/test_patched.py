@@ -182,10 +182,15 @@ async def test_messages_that_are_about_such_a_tool_are_refused_and_others_transl
 
 RESPONSES = {
     "nothing": ('{"model":"m", "input":"hi" ,"store":false,"text":{ }}', None, ""),
+    "metadata": (
+        '{"metadata":{"a":"b"},"model":"m","input":"hi","store":false}',
+        '{"model":"m","input":"hi","store":false}',
+        "metadata;warn",
+    ),
     "extras": (
         '{"prompt_cache_key":"k","model":"m","input":"hi","store":false,"text":{"verbosity":"low","format":{"type":"text"}}}',
         '{"model":"m","input":"hi","store":false,"text":{"format":{"type":"text"}}}',
-        "openai_extras;warn",
+        "",
     ),
     "strict": (
         '{"model":"m","input":[{"role":"user","content":"hi"}],"tools":[{"type":"function","name":"f","strict":true}]}',

@@ -296,3 +296,15 @@ async def test_how_a_fleet_stands() -> None:
     assert found.value("asgi_llm_attempts_total", target="broken", result="status") == 1
     assert found.value("asgi_llm_worker_load") == 0
     assert found.value("asgi_llm_cache_aware_choices_total", target="fleet", by="owner") == 1
+
+
+async def test_answers_that_were_given_before() -> None:
+    async with ScriptedUpstream([chat_text("hi")]) as upstream:
+        gateway = Gateway({**settings(upstream.url), "cache": {"sampling": "any"}})
+        async with gateway.running():
+            for _ in range(2):
+                assert (await ask(gateway)).status == 200
+            found = await scrape(gateway)
+    for result in ("hit", "miss"):
+        assert found.value("asgi_llm_cache_total", endpoint="chat_completions", result=result) == 1
+    assert found.value("gen_ai_client_token_usage_count", gen_ai_token_type="output") == 1

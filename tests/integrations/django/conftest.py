@@ -20,6 +20,7 @@ uvicorn = pytest.importorskip("uvicorn")
 import django
 from django.apps import apps
 from django.conf import settings as project_settings
+from django.contrib import admin
 from django.http import HttpResponse
 from django.test import override_settings
 from django.urls import clear_url_caches, include, path
@@ -58,6 +59,8 @@ if not project_settings.configured:
             "django.contrib.contenttypes",
             "django.contrib.auth",
             "django.contrib.sessions",
+            "django.contrib.messages",
+            "django.contrib.admin",
             "asgi_llm_django",
         ],
         MIDDLEWARE=[
@@ -66,7 +69,22 @@ if not project_settings.configured:
             "django.middleware.common.CommonMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
         ],
+        TEMPLATES=[
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "APP_DIRS": True,
+                "OPTIONS": {
+                    "context_processors": [
+                        "django.template.context_processors.request",
+                        "django.contrib.auth.context_processors.auth",
+                        "django.contrib.messages.context_processors.messages",
+                    ]
+                },
+            }
+        ],
+        STATIC_URL="static/",
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
         # A connection that is only left alone would stay open.
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATABASE), "CONN_MAX_AGE": None}},
@@ -89,6 +107,7 @@ from asgi_llm_django.views import llm
 PATTERNS = [
     path("llm/", include("asgi_llm_django.urls")),
     path("<slug:team>/deep/llm/", include(("asgi_llm_django.urls", "asgi_llm"), namespace="deep")),
+    path("admin/", admin.site.urls),
     path("page", lambda _request: HttpResponse("a page")),
 ]
 Urls.urlpatterns = PATTERNS
@@ -105,7 +124,10 @@ def project() -> Iterator[Path]:
 
 
 def add_database(name: str, kind: str, request: pytest.FixtureRequest) -> None:
-    """Makes an empty database of that kind known as ``name``, with all tables."""
+    """Makes an empty database of that kind known as ``name``, with all tables, unless there is one already: threads
+    keep what they know of it."""
+    if name in connections.databases:
+        return
     options: dict[str, Any]
     if kind == "sqlite":
         options = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(DATABASE.with_name(f"{name}.sqlite3"))}

@@ -135,6 +135,24 @@ def test_programs_reach_it_with_a_token(shop: tuple[str, Path]) -> None:
         client.chat.completions.create(model="echo", messages=hello)
 
 
+def test_staff_see_it_all_in_the_admin_and_issue_keys(shop: tuple[str, Path]) -> None:
+    with browser(shop[0]) as ann:
+        shown = {"x-csrftoken": ann.cookies["csrftoken"]}
+        ann.post("/llm/v1/chat/completions", json=BODY, headers=shown).raise_for_status()
+        deadline = time.monotonic() + 10
+        while "asgi-llm-chart" not in (page := ann.get("/admin/asgi_llm/usage/").raise_for_status().text):
+            assert time.monotonic() < deadline
+        assert "user:1" in page
+        assert "user:1" in ann.get("/admin/asgi_llm/budget/").text
+        assert ann.get("/static/asgi_llm/admin.css").status_code == 200
+        form = {"subject": "robot", "tenant": "shop", "csrfmiddlewaretoken": ann.cookies["csrftoken"]}
+        (key,) = re.findall(r"llm_\w{12}_\w{43}", ann.post("/admin/asgi_llm/apikey/add/", data=form).text)
+    answer = httpx.post(
+        f"{shop[0]}/llm/v1/chat/completions", json=BODY, headers={"x-api-key": key}, trust_env=False, timeout=30
+    )
+    assert answer.status_code == 200, answer.text
+
+
 def test_who_has_neither_is_told_so(shop: tuple[str, Path]) -> None:
     answer = httpx.post(f"{shop[0]}/llm/v1/chat/completions", json=BODY, trust_env=False)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "missing_api_key")

@@ -23,7 +23,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     monkeypatch.setenv("GATEWAY_KEY", "k-1")
     blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     names: dict[str, Any] = {"INSTALLED_APPS": [], "urlpatterns": [], "__name__": "guide"}
     for block in blocks:
         exec(compile(block, str(GUIDE), "exec"), names)
@@ -36,6 +36,7 @@ def test_its_settings_work(names: dict[str, Any], configured: Any) -> None:
 
     configured({"auth": {}, **names["ASGI_LLM"]})
     assert get_gateway().explain("gpt-5").legs[0].target == "gpt"
+    assert get_gateway().settings.store.address == "django"
     assert names["INSTALLED_APPS"] == ["asgi_llm_django"]
     assert len(names["urlpatterns"]) == 1
 

@@ -16,8 +16,10 @@ from django.db import connection
 from django.test import AsyncClient, override_settings
 
 from asgi_llm import Exchange
+from asgi_llm.hooks import Hook
 from asgi_llm_django import exchange_settled, get_gateway
 from asgi_llm_django.checks import check_deployment, check_settings
+from asgi_llm_django.stores.answers import CachedAnswers
 
 CHAT: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
 TARGETS = {"targets": {"echo": {"provider": "echo"}}}
@@ -208,3 +210,18 @@ def test_connections_are_those_of_the_test() -> None:
     """No test here may leave one open for the next to count."""
     connection.close()
     assert connection.connection is None
+
+
+class Quiet(Hook):
+    pass
+
+
+def test_hooks_and_the_cache_are_the_projects_own() -> None:
+    with override_settings(ASGI_LLM={**TARGETS, "hooks": [Quiet, Quiet()], "cache": {"url": "django"}}):
+        blueprint = get_gateway()._blueprint
+        assert [type(hook) for hook in blueprint.hooks] == [Quiet, Quiet]
+        assert blueprint.open_cache is not None
+        assert isinstance(blueprint.open_cache().store, CachedAnswers)
+    assert [message for _, message in found(ASGI_LLM={**TARGETS, "hooks": ["django.http.Http404"]})] == [
+        "ASGI_LLM.hooks[0]: 'django.http.Http404' is no asgi_llm.hooks.Hook"
+    ]

@@ -7,7 +7,9 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 
+from asgi_llm_django.stores.answers import CachedAnswers
 from asgi_llm_django.stores.desk import Desk
 from asgi_llm_django.stores.keys import ORMKeys
 from asgi_llm_django.stores.ledger import ORMLedger
@@ -50,3 +52,16 @@ TestLedger = behaviour("ledger", "ledger", ORMLedger)
 TestQuotas = behaviour("quotas", "store", ORMQuotas)
 TestResponses = behaviour("responses", "store", ORMResponses)
 TestSignatures = behaviour("signatures", "store", ORMSignatures)
+
+
+class TestAnswers:
+    """In the project's cache."""
+
+    @pytest.fixture
+    def answers(self) -> CachedAnswers:
+        cache.clear()
+        return CachedAnswers()
+
+    for title, case in vars(suite("answers")).items():
+        if title.startswith("test_") and "answers" in inspect.signature(case).parameters:
+            vars()[title] = staticmethod(case)

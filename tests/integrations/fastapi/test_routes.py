@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from asgi_llm import Gateway
-from asgi_llm.endpoints import ENDPOINTS
+from asgi_llm.endpoints import ENDPOINTS, STORED
 from asgi_llm.testing import ASGIDriver
 from asgi_llm_fastapi import llm_router
 
@@ -133,6 +133,17 @@ async def test_the_document_describes_each_endpoint_once() -> None:
 async def test_the_document_is_valid() -> None:
     """As far as FastAPI's own model of OpenAPI 3.1 goes."""
     OpenAPI.model_validate(application().openapi())
+
+
+async def test_what_is_kept_is_documented_where_something_is() -> None:
+    app = FastAPI()
+    app.include_router(llm_router(Gateway({**ECHO, "responses": {"stateful": True}})), prefix="/llm")
+    document = app.openapi()
+    OpenAPI.model_validate(document)
+    assert {f"/llm{endpoint.path}" for endpoint in STORED} <= document["paths"].keys()
+    assert document["paths"]["/llm/v1/conversations/{id}"].keys() == {"get", "post", "delete"}
+    assert await status(app, "/llm/v1/responses/resp_x", "GET") == 404
+    assert await status(app, "/llm/v1/conversations/conv_x/items/msg_x", "DELETE") == 404
 
 
 async def test_operations_have_ids_of_their_own_even_with_two_gateways() -> None:

@@ -405,12 +405,12 @@ _EXTRA = [{"type": "extra_forbidden", "loc": ["body", "store"], "msg": "Extra in
             "content_filter",
             "Filtered.",
         ),
-        (429, {"error": {"code": "1302", "message": "Too many"}}, Kind.RATE_LIMIT, None, "Too many"),
+        (429, {"error": {"code": "1302", "message": "Too many"}}, Kind.RATE_LIMIT, "rate_limit_exceeded", "Too many"),
         (
             402,
             {"error": {"message": "Insufficient Balance", "code": "invalid_request_error"}},
             Kind.BILLING,
-            None,
+            "insufficient_quota",
             "Insufficient Balance",
         ),
         (

@@ -94,7 +94,7 @@ def test_what_cannot_be_said_is_named() -> None:
         ext={"odd": Raw(b"1")},
     )
     assert sorted(warned(encoded)) == sorted(
-        ["min_p", "logit_bias", "stop", "max_tool_calls", "parallel_tools", "tools.strict", "service_tier", "ext"]
+        ["min_p", "logit_bias", "stop", "max_tool_calls", "parallel_tools", "tools.strict", "service_tier", "odd"]
     )
 
 

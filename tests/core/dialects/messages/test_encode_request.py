@@ -642,7 +642,7 @@ class TestKnobs:
         ext = {"context_management": Raw(b'{"edits": []}')}
         assert body(dialect="messages", ext=ext)["context_management"] == {"edits": []}
         assert "context_management" not in body(ext=ext)
-        assert warned(ext=ext) == {"ext"}
+        assert warned(ext=ext) == {"context_management"}
 
     def test_foreign_fields_that_nobody_can_miss_are_not_named(self) -> None:
         assert warned(ext={"client_metadata": Raw(b'{"session":"s"}')}) == set()

@@ -280,7 +280,10 @@ def test_namespaces_and_custom_tools_elsewhere_are_flattened_wrapped_and_restore
 def test_hosted_and_typed_tools_of_others():
     tools = (
         HostedTool(
-            "messages", "web_search", "web_search", Raw(b'{"allowed_domains":["a.test"],"user_location":{"c":1}}')
+            "messages",
+            "web_search",
+            "web_search",
+            Raw(b'{"allowed_domains":["a.test"],"user_location":{"type":"approximate","city":"Bern"}}'),
         ),
         HostedTool("messages", "code", "code_execution"),
         HostedTool("messages", "tool_search"),
@@ -289,7 +292,11 @@ def test_hosted_and_typed_tools_of_others():
     )
     body, encoded = encode(request(tools=tools, dialect="messages"))
     search, code, bash, mcp = body["tools"]
-    assert search == {"type": "web_search", "filters": {"allowed_domains": ["a.test"]}, "user_location": {"c": 1}}
+    assert search == {
+        "type": "web_search",
+        "filters": {"allowed_domains": ["a.test"]},
+        "user_location": {"type": "approximate", "city": "Bern"},
+    }
     assert code["type"] == "code_interpreter"
     assert (bash["type"], bash["name"], encoded.restore.tools["bash"].typed) == ("function", "bash", "bash_20250124")
     assert mcp == {"type": "mcp", "server_label": "x"}
@@ -351,7 +358,20 @@ def test_every_loss_is_declared():
     named = {name for file in folder.glob("*.py") for name in re.findall(r'lose\("(\w+)"', file.read_text())}
     assert named
     assert named <= set(LOSSES)
-    computed = {"temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias"}
+    computed = {
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+    }
     assert set(LOSSES) == named | computed
 
 
@@ -492,7 +512,7 @@ def test_extras_only_where_they_are_taken():
     assert len(body["safety_identifier"]) <= 64
     body, encoded = encode(what, ENGINE)
     assert set(body) == {"model", "input"}
-    assert "openai_extras" in warned(encoded)
+    assert {"metadata", "service_tier"} == set(warned(encoded))
 
 
 @pytest.mark.parametrize(

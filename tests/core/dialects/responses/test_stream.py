@@ -682,3 +682,22 @@ wild_events = st.fixed_dictionaries(
 def test_no_stream_of_events_breaks_the_decoder(events):
     found = read(sse(*events))
     assert isinstance(found[-1], Failure | Finished)
+
+
+def test_an_annotation_of_a_refusal_leads_nowhere():
+    """Some servers begin a part as a refusal and go on as if it were a text."""
+    place = {"output_index": 0, "content_index": 0, "item_id": "msg_1"}
+    cited = {"type": "url_citation", "start_index": 0, "end_index": 1, "url": "https://a.example", "title": "A"}
+    whole = {"type": "output_text", "text": "No.", "annotations": [cited]}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "content": [whole]}
+    told = [
+        {"type": "response.created", "response": {"id": "resp_0"}},
+        {"type": "response.content_part.added", **place, "part": {"type": "refusal", "refusal": ""}},
+        {"type": "response.output_text.delta", **place, "delta": "No."},
+        {"type": "response.output_text.annotation.added", **place, "annotation": cited},
+        {"type": "response.content_part.done", **place, "part": whole},
+        {"type": "response.output_item.done", "output_index": 0, "item": item},
+        {"type": "response.completed", "response": {"id": "resp_0", "status": "completed", "output": [item]}},
+    ]
+    response = fold(read(b"".join(b"data: %b\n\n" % json.dumps(event).encode() for event in told)))
+    assert response.candidates[0].parts == (Refusal("No."),)

@@ -19,6 +19,7 @@ class Command(BaseCommand):
         users = get_user_model().objects
         for name in ("ann", "bob"):
             if not users.filter(username=name).exists():
-                users.create_user(name, password=f"{name}'s password", is_staff=name == "ann")
+                ann = name == "ann"
+                users.create_user(name, password=f"{name}'s password", is_staff=ann, is_superuser=ann)
         self.stdout.write("Log in as ann, whose password is: ann's password")
         uvicorn.run("shop.asgi:application", port=options["port"])
