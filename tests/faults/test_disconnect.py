@@ -185,7 +185,8 @@ async def test_draining_reads_on_for_the_usage(caller: str, upstream_dialect: st
             await exchange.wait_blocked()
         else:
             await exchange.next_chunk()
-        await asyncio.sleep(0.08)
+        while not any(task.get_name() == "asgi-llm disconnect watch" for task in asyncio.all_tasks()):
+            await asyncio.sleep(0.001)
         exchange.disconnect()
         for _ in range(50):  # that is heard before the upstream says more
             await asyncio.sleep(0)
