@@ -5,6 +5,7 @@ connection is lost. So whoever is cancelled waits until the statement has ended,
 """
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from threading import Thread
@@ -90,6 +91,14 @@ class WholeConnection:
         return await self._works.whole(self._inner.run_sync(function, *args, **named))
 
 
+class _SelfClosing(sqlite3.Connection):
+    """Where the end of the event loop cut off its opening, nobody ever had it to close it."""
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.Error):
+            self.close()
+
+
 class Threads:
     """The threads in which SQLite's driver works: one a connection, which answers to the event loop."""
 
@@ -102,7 +111,7 @@ class Threads:
         """A connection of the driver, in a thread that is known here."""
         import aiosqlite
 
-        connection: Any = aiosqlite.connect(*args, **named)
+        connection: Any = aiosqlite.connect(*args, **{"factory": _SelfClosing} | named)
         # Before 0.22 it was a thread itself.
         thread: Thread = connection if isinstance(connection, Thread) else connection._thread  # noqa: SLF001
         thread.daemon = True
