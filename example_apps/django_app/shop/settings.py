@@ -68,6 +68,6 @@ ASGI_LLM = {
     # The shop's own database keeps who used what, and the keys that staff issue in the admin.
     "store": {"url": "django"},
     "auth": {"issued": {}},
-    "quotas": [{"name": "daily", "per": ["subject"], "resource": "tokens", "window": "day", "limit": 1_000_000}],
+    "quotas": [{"name": "daily", "per": ["subject"], "resource": "tokens", "window": "day", "limit": 10_000_000}],
     "prices": {"own": [{"model": "echo", "input": 1, "output": 2}]},
 }
