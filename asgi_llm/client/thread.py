@@ -3,6 +3,7 @@ Every gateway that is used there keeps its connections from one call to the next
 
 import asyncio
 import atexit
+import concurrent.futures.thread as _pools  # noqa: F401  # its end is registered here, so it comes after ours
 import os
 import threading
 from collections.abc import Callable, Coroutine

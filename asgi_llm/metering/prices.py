@@ -9,7 +9,6 @@ A discount is taken off what is computed, never off what was reported: that is w
 somebody else pays, the cost is zero. The market cost is what anybody would have paid, by list price or report.
 """
 
-import asyncio
 import datetime as dt
 import logging
 import time
@@ -23,6 +22,7 @@ from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.settings import PriceSettings, PricesSettings
 
+from .aside import aside
 from .library import Library, Listing, installed
 from .rates import Price, micro, pico, price_of
 
@@ -104,7 +104,7 @@ class Prices:
         what its prices are: it is asked again the next time."""
         if not self._loaded:
             if self._library is not None:
-                await asyncio.to_thread(self._library.load)
+                await aside(self._library.load)
             self._loaded = True
         if self._source is not None and not self.fresh:
             # Whoever comes in the meantime goes on with what was known, if anything was.

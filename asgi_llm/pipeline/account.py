@@ -17,6 +17,7 @@ from asgi_llm.dialects.interface import Restore
 from asgi_llm.dialects.registry import COUNTS
 from asgi_llm.errors import AsgiLLMError, StoreError
 from asgi_llm.exchange import Exchange
+from asgi_llm.metering.aside import aside
 from asgi_llm.metering.checks import adds_up, sane
 from asgi_llm.metering.endings import ending
 from asgi_llm.metering.estimate import estimate
@@ -85,7 +86,7 @@ class Accounts:
         rows = []
         for draft in drafts:
             if draft.size > _INLINE and self._is_long(draft.exchange):
-                rows.append(await asyncio.to_thread(self._row, draft))
+                rows.append(await aside(self._row, draft))
             else:
                 rows.append(self._row(draft))
                 await asyncio.sleep(0)
