@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 
 async def aside(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-    """What ``work`` returns, from a thread. At the end of the process, which starts none any more, the loop does it itself:
-    the last rows of a ledger are worked out then."""
+    """What ``work`` returns, from a thread. At the end of the process, which starts none any more, the loop does it
+    itself: the last rows of a ledger are worked out then."""
     try:
         return await asyncio.to_thread(work, *arguments, **options)
     except RuntimeError as error:
