@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
 import time
 from asyncio.subprocess import Process
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ SERVERS = {
     "hypercorn": "-m hypercorn --bind 127.0.0.1:{port} mounts.served:app",
     "daphne": "-m daphne -p {port} mounts.served:app",
 }
+_FORGOTTEN = re.compile(r"Traceback \(most recent call last\):\n(?: .*\n)*django\.core\.exceptions\.RequestAborted\n?")
+"""Django 5.2 listens for the caller's leaving in a task that it forgets when the answer is out."""
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "Hello there"}]}
 PACED = {"model": "echo", "stream": True, "messages": [{"role": "user", "content": "/repeat 30\n/delay 0.2\nword"}]}
 
@@ -60,7 +64,10 @@ async def test_answers_and_streams(way: Any, server: str, tmp_path: Path) -> Non
             except TimeoutError:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
-    assert "Traceback" not in log.read_text()
+    said = log.read_text()
+    if way.__name__.startswith("Django") and version("django").startswith("5."):
+        said = _FORGOTTEN.sub("", said)
+    assert "Traceback" not in said
 
 
 async def answering(client: httpx.AsyncClient, process: Process, log: Path) -> None:
