@@ -335,8 +335,14 @@ _USES = {
 }
 
 
+_HOW = {
+    "verbatim": "the caller's bytes pass as they are",
+    "patched": "the caller's bytes pass, adapted where this server must have it so",
+}
+
+
 def _told_leg(number: int, leg: ExplainedLeg) -> list[str]:
-    how = "the caller's bytes pass as they are" if leg.mode == "verbatim" else f"translated to {leg.dialect}"
+    how = _HOW.get(leg.mode, f"translated to {leg.dialect}")
     state = _USES[leg.use]
     lines = [f"  {number}. {leg.target}{state}: {leg.provider}, as {leg.model}, {how}"]
     if leg.denied is not None:

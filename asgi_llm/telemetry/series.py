@@ -1,5 +1,7 @@
 """Time series by their labels, so many and no more; and what is counted of one kind of exchange, found at once."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from .histogram import Bounds, Count, Histogram
@@ -14,13 +16,11 @@ T = TypeVar("T")
 
 
 class _Series(Generic[T]):
-    __slots__ = ("all",)
+    __slots__ = ("_new", "all")
 
-    def __init__(self) -> None:
+    def __init__(self, new: Callable[[], T]) -> None:
+        self._new = new
         self.all: dict[Labels, T] = {}
-
-    def new(self) -> T:
-        raise NotImplementedError
 
     def at(self, *labels: str) -> T:
         """The one with these labels."""
@@ -28,26 +28,22 @@ class _Series(Generic[T]):
         if found is None:
             if len(self.all) >= _MOST:
                 labels = ("other",) * len(labels)
-            found = self.all.setdefault(labels, self.new())
+            found = self.all.setdefault(labels, self._new())
         return found
 
 
 class Counts(_Series[Count]):
     __slots__ = ()
 
-    def new(self) -> Count:
-        return Count()
+    def __init__(self) -> None:
+        super().__init__(Count)
 
 
 class Histograms(_Series[Histogram]):
-    __slots__ = ("_bounds",)
+    __slots__ = ()
 
     def __init__(self, bounds: Bounds) -> None:
-        super().__init__()
-        self._bounds = bounds
-
-    def new(self) -> Histogram:
-        return Histogram(self._bounds)
+        super().__init__(partial(Histogram, bounds))
 
 
 class Line:

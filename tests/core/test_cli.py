@@ -217,6 +217,12 @@ def test_explain_shows_the_rung_and_each_leg(toml: Any) -> None:
     ]
 
 
+def test_explain_says_where_bytes_are_adapted_and_not_that_they_are_translated(toml: Any) -> None:
+    settings = '[targets.engine]\nprovider = "openai_compatible"\nbase_url = "http://10.0.0.1/v1"\n'
+    _, said = explained(toml(settings), "--model", "m", "--dialect", "chat")
+    assert "as m, the caller's bytes pass, adapted where this server must have it so" in said
+
+
 def test_explain_shows_the_upstreams_name_and_the_host_rung(toml: Any) -> None:
     path = toml(TWO)
     code, said = explained(path, "--model", "fast", "--dialect", "messages")
