@@ -130,6 +130,7 @@ class Gateway:
             boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted, host),
+            budgets=None if host is None else host.budgets(),
             open_keys=keys_opener(settings, self._issued, host),
             open_history=history_opener(settings, self._kept, host),
             open_cache=_cache_opener(settings, self._answers),
