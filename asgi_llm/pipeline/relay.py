@@ -147,6 +147,8 @@ def _forwarded_body(runtime: Runtime, exchange: Exchange, reply: Reply) -> bytes
     assert exchange.envelope is not None  # noqa: S101
     exchange.usage = reply.usage
     body = reply.first if reply.told is None else reply.told
+    if leg.hides_cost:
+        body = without_costs(body)
     if forward.endpoint.pin is not None:
         return sign_ids(runtime.blueprint.pins, body, leg.crew.target.name, exchange.identity.tenant)
     if leg.adapter is None and leg.model != exchange.envelope.model:
