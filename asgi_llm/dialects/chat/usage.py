@@ -4,7 +4,7 @@
 servers (xAI) leave reasoning out of ``completion_tokens``: then only prompt + completion + reasoning make the total.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Raw
