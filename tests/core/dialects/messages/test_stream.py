@@ -605,7 +605,6 @@ def test_arguments_of_a_call_that_is_not_open_are_no_other_call() -> None:
     assert isinstance(events[-1], Failure)
 
 
-
 @settings(max_examples=150, deadline=None)
 @given(st.lists(PARTS, max_size=5), st.integers(1, 40))
 def test_any_legal_answer_is_written_legally_and_means_the_same(parts: list[Part], size: int) -> None:
