@@ -98,13 +98,13 @@ class Gateway:
         self._counted = MemoryQuotas()
         self._issued = MemoryKeys()
         self._answers = MemoryAnswers()
-        self.keys = KeyDesk(lambda: self.runtime().keyring)
+        self.keys = KeyDesk(lambda: self.runtime(announced=True).keyring)
         self._kept = Memories(MemoryResponses(), MemorySignatures())
         self._blueprint = self._compile(self.settings)
         if self._blueprint.telemetry is not None:
             self._blueprint.telemetry.take_effect()
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
-        self.fleet = FleetAdmin(lambda: self.runtime().fleet)
+        self.fleet = FleetAdmin(lambda: self.runtime(announced=True).fleet)
         self._retired: set[Runtime] = set()
         self.asgi = GatewayApp(open_table(self.settings), self.runtime, self.running)
 
@@ -130,6 +130,7 @@ class Gateway:
             boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted, host),
+            budgets=None if host is None else host.budgets(),
             open_keys=keys_opener(settings, self._issued, host),
             open_history=history_opener(settings, self._kept, host),
             open_cache=_cache_opener(settings, self._answers),
@@ -139,7 +140,8 @@ class Gateway:
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:
-        """The running event loop's runtime, opened if this is its first use; ``announced`` by a lifespan or not."""
+        """The running event loop's runtime, opened if this is its first use. ``announced``: by a lifespan, or by the
+        application's own code; else it is a request that opens it, and a warning says what that means."""
         loop = asyncio.get_running_loop()
         runtime = self._runtimes.get(loop)
         if runtime is None:
@@ -147,9 +149,9 @@ class Gateway:
             self._runtimes = {known: value for known, value in self._runtimes.items() if not known.is_closed()}
             runtime = self._runtimes[loop] = Runtime(self._blueprint)
             if not announced:
-                logger.info(
-                    "started without a lifespan: the end of the server breaks off what runs then; where the server has "
-                    "one, let the application run the gateway in it (gateway.running())"
+                logger.warning(
+                    "started by a request, not with the application: the end of the server breaks off what runs then; "
+                    "where the server has a lifespan, run the gateway in the application's (gateway.running())"
                 )
         return runtime
 
@@ -237,7 +239,7 @@ class Gateway:
         Raises:
             StoreError: the store failed. It may be asked again.
         """
-        history = self.runtime().history
+        history = self.runtime(announced=True).history
         return 0 if history is None else await history.forget(Scope.of(identity))
 
     @property
@@ -306,7 +308,7 @@ class Gateway:
         return Door(self.asgi, self._spawn, identity, target)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
-        return self.runtime().spawn(coroutine, name)
+        return self.runtime(announced=True).spawn(coroutine, name)
 
     def explain(
         self, model: str, dialect: DialectName = "chat", target: str | None = None, endpoint: str | None = None

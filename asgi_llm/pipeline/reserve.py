@@ -39,6 +39,10 @@ async def reserve(runtime: Runtime, exchange: Exchange) -> None:
     book, plan = runtime.quotas, exchange.plan
     assert book is not None  # noqa: S101  # asked by the caller
     assert plan is not None  # noqa: S101  # make_plan() filled it in
+    if book.stale:
+        await book.refresh()
+    if not book.rules:
+        return
     if book.priced and not runtime.blueprint.prices.fresh:
         await runtime.blueprint.prices.refresh()
     size, cap = await _size(exchange) if book.sized else (0, None)

@@ -18,6 +18,7 @@ from asgi_llm.neutral.request import DialectName
 from asgi_llm.stores.quotas import Charge, Demand, QuotaStore, Verdict
 from asgi_llm.types import Headers
 
+from .budgets import Budgets, unavailable
 from .headers import rate_headers
 from .rules import Load, Place, Rule, Used
 from .tab import Entry, Standing, Tab
@@ -72,16 +73,25 @@ class Book:
         store: where it is counted.
         spawn: runs a coroutine in a task that is waited for at shutdown.
         clock: seconds since the epoch.
+        budgets: further rules, which change.
 
     Attributes:
+        rules: what is limited now.
         priced: whether a quota is on money.
         sized: whether a quota goes by the size of a request.
     """
 
-    def __init__(self, rules: Sequence[Rule], store: QuotaStore, spawn: Spawn, clock: Clock = time.time) -> None:
-        self.rules = tuple(rules)
-        self.priced = any(rule.settings.resource == "cost" for rule in rules)
-        self.sized = any(rule.settings.resource not in ("requests", "concurrency") for rule in rules)
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        store: QuotaStore,
+        spawn: Spawn,
+        clock: Clock = time.time,
+        budgets: Budgets | None = None,
+    ) -> None:
+        self.priced = self.sized = False
+        self._follow(tuple(rules))
+        self._budgets = budgets
         self._store = store
         self._spawn = spawn
         self._clock = clock
@@ -90,6 +100,28 @@ class Book:
         self._writing = False
         self._timer: asyncio.TimerHandle | None = None
         self._complained = float("-inf")
+
+    @property
+    def stale(self) -> bool:
+        """Whether it is time to look which rules there are."""
+        return self._budgets is not None and self._budgets.stale
+
+    async def refresh(self) -> None:
+        """Looks which rules there are.
+
+        Raises:
+            PolicyError: nobody can tell.
+        """
+        if self._budgets is not None:
+            rules = await self._budgets.refresh()
+            if rules is not self.rules:
+                self._follow(rules)
+
+    def _follow(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        # Once so, always so: requests that run may still be on a quota that is gone.
+        self.priced |= any(rule.settings.resource == "cost" for rule in rules)
+        self.sized |= any(rule.settings.resource not in ("requests", "concurrency") for rule in rules)
 
     async def reserve(self, name: str, identity: Identity, place: Place, load: Load) -> Tab | None:
         """Reserves on every account at once for a request called ``name``; None where no quota is about it, or where
@@ -183,12 +215,7 @@ class Book:
     def _let_pass(self, entries: list[Entry]) -> None:
         closed = next((entry.rule for entry in entries if entry.rule.settings.on_store_failure == "closed"), None)
         if closed is not None:
-            raise PolicyError(
-                "the quotas cannot be checked now; try again",
-                kind=Kind.OVERLOADED,
-                code="quota_store_unavailable",
-                retry_after=5,
-            ) from None
+            raise unavailable() from None
 
     def _complain(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from asgi_llm.identity import Identity
 from asgi_llm.metering.windows import Calendar, Lifetime, Sliding, Window
-from asgi_llm.routing.catalog import compile_glob
+from asgi_llm.routing.access import Patterns
 from asgi_llm.settings import QuotaSettings
 
 __all__ = ["Load", "Place", "Rule", "Used", "compile_rules"]
@@ -48,9 +48,6 @@ class Used(Struct, frozen=True, gc=False):
     cost: int | None
 
 
-_Match = Callable[[str], object]
-
-
 class Rule:
     """One quota.
 
@@ -67,9 +64,7 @@ class Rule:
         self.settings = settings
         self.window = _window(settings)
         given = {name: getattr(settings.match, name) for name in type(settings.match).model_fields}
-        self._matches: dict[str, list[_Match]] = {
-            name: [compile_glob(pattern) for pattern in patterns] for name, patterns in given.items() if patterns
-        }
+        self._matches = {name: Patterns(patterns) for name, patterns in given.items() if patterns}
         self.by_target = "target" in settings.per or "target" in self._matches
         # What was counted in other windows is of no use to this one.
         window = settings.window or "now"
@@ -88,8 +83,8 @@ class Rule:
             "target": (place.target,),
             "endpoint": (place.endpoint,),
         }
-        for name, matches in self._matches.items():
-            values[name] = tuple(value for value in values[name] if any(match(value) for match in matches))
+        for name, patterns in self._matches.items():
+            values[name] = tuple(value for value in values[name] if patterns.matches(value))
             if not values[name]:
                 return []
         # The order of the dimensions in the settings must not matter to what was counted so far.

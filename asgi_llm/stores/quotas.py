@@ -11,7 +11,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-__all__ = ["GRACE", "Balance", "Charge", "Demand", "QuotaStore", "Verdict"]
+from asgi_llm.settings import QuotaSettings
+
+__all__ = ["GRACE", "Balance", "Charge", "Demand", "QuotaSource", "QuotaStore", "Verdict"]
 
 GRACE = 86400.0
 """Seconds for which a hold whose lease is over can still be settled: its request may run after all."""
@@ -56,6 +58,18 @@ class Verdict(Struct, frozen=True, gc=False):
     balances: tuple[Balance, ...]
     refused: int | None = None
     slots: tuple[tuple[int, int], ...] = ()
+
+
+class QuotaSource(Protocol):
+    """Where a host keeps quotas that are changed while the gateway runs."""
+
+    async def all(self) -> Sequence[QuotaSettings]:
+        """Those that count now.
+
+        Raises:
+            StoreError: they cannot be had.
+        """
+        ...
 
 
 class QuotaStore(Protocol):

@@ -109,17 +109,18 @@ async def test_a_caller_that_stops_reading_and_leaves(serve: Any) -> None:
         assert [item.outcome for item in await served.settled(1)] == ["disconnected"]
 
 
-@pytest.mark.parametrize("after_disconnect", ["return", "raise"])
+@pytest.mark.parametrize("server", ["returns", "raises", "cancels"])
 @pytest.mark.parametrize("moment", ["before the head", "between pieces", "while a send blocks"])
-async def test_whenever_the_caller_leaves_it_is_settled_once(way: Any, moment: str, after_disconnect: Any) -> None:
-    """Message by message, whatever the server's ``send`` does then; and nothing is left behind."""
+async def test_whenever_the_caller_leaves_it_is_settled_once(way: Any, moment: str, server: str) -> None:
+    """Message by message, whether the server's ``send`` returns or raises then, or the server cancels what serves the
+    request; and nothing is left behind."""
     if way.wsgi:
         pytest.skip("there are no messages in WSGI")
     answer = {"before the head": Answer.silence(), "while a send blocks": flood()}.get(moment, endless())
     async with no_leaks(), ScriptedUpstream([answer]) as upstream:
         mount = way({**tree(upstream), "auth": {"anonymous": True}})
         async with mount.opened():
-            driver = ASGIDriver(mount.app, after_disconnect=after_disconnect)
+            driver = ASGIDriver(mount.app, after_disconnect="raise" if server == "raises" else "return")
             async with driver.lifespan():
                 exchange = await driver.request("POST", "/llm/v1/chat/completions", json=CHAT)
                 if moment == "before the head":
@@ -129,7 +130,7 @@ async def test_whenever_the_caller_leaves_it_is_settled_once(way: Any, moment: s
                 if moment == "while a send blocks":
                     exchange.block_sends()
                     await exchange.wait_blocked()
-                exchange.disconnect()
+                exchange.cancel() if server == "cancels" else exchange.disconnect()
                 await upstream.requests[0].wait_disconnected(5)
                 await until(lambda: mount.settled)
                 await driver.aclose()
