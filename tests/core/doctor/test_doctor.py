@@ -185,7 +185,7 @@ def nginx(tmp_path: Path) -> Any:
             program, "-e", str(tmp_path / "error.log"), "-p", str(tmp_path), "-c", str(config)
         )
         try:
-            await within(_listening(own, process), 10, "waiting for nginx")
+            await within(_listening(own, process), 60, "waiting for nginx")
             yield own
         finally:
             process.terminate()
