@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from suites import suite, cases_in
+from suites import cases_in, suite
 
 openai = pytest.importorskip("openai")
 httpx2 = pytest.importorskip("httpx2")
