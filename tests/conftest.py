@@ -92,7 +92,7 @@ class Server:
     def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, user=self.user, cwd=self.folder)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -107,7 +107,7 @@ class Server:
         if self._process is not None:
             self._process.send_signal(2)  # PostgreSQL waits for its clients after any milder one
             try:
-                self._process.wait(20)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -143,7 +143,7 @@ class Postgres(Server):
 
     def start(self) -> None:
         super().start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:  # it listens before it is ready
             try:
                 self.run("SELECT 1")

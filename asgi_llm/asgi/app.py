@@ -90,6 +90,8 @@ class GatewayApp:
             await handle(runtime, exchange, caller, counting=endpoint.kind == "count")
         finally:
             caller.close()
+            if caller.gone and not caller.started:
+                await caller.part()
             if exchange.forward is not None and exchange.forward.upload is not None:
                 exchange.forward.upload.close()
 

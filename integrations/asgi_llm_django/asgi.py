@@ -100,7 +100,7 @@ async def _run(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> 
         return
     if gateway.settings.store.address == "django":
         # Beside it, so that starting waits for no database.
-        gateway.runtime().spawn(check_at_start(), "look for tables")
+        gateway.runtime(announced=True).spawn(check_at_start(), "look for tables")
     await gateway.asgi(scope, receive, send)
 
 

@@ -46,13 +46,13 @@ async def apart(work: Callable[[], Any]) -> Any:
 
 
 async def until(says: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await apart(says):
             await asyncio.sleep(0.02)
 
 
 def client(url: str, key: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"{url}/llm/v1", headers={"x-api-key": key}, trust_env=False, timeout=30)
+    return httpx.AsyncClient(base_url=f"{url}/llm/v1", headers={"x-api-key": key}, trust_env=False, timeout=60)
 
 
 async def test_everything_is_kept(way: str, serve: Any, configured: Any, database: str) -> None:

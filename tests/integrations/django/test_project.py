@@ -254,7 +254,7 @@ class TestSignal:
 def _post(url: str) -> None:
     import httpx
 
-    assert httpx.post(url, json=CHAT, trust_env=False).status_code == 200
+    assert httpx.post(url, json=CHAT, trust_env=False, timeout=60).status_code == 200
 
 
 class TestSettings:
