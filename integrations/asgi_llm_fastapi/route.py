@@ -5,9 +5,10 @@ nothing: it only notes that the dependencies let the request pass. Once they hav
 so that no database session of a dependency, at whatever depth, is held for as long as a model talks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
+import fastapi
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -19,8 +20,11 @@ from asgi_llm.types import Receive, Scope, Send
 
 from .refusal import as_error, as_raised
 
-__all__ = ["Admitted", "GatewayRoute", "route_class"]
+__all__ = ["Admitted", "GatewayRoute", "answer", "asks", "leads_straight", "route_class"]
 
+_FLAT = tuple(map(int, fastapi.__version__.split(".")[:2])) < (0, 137)
+"""Whether an application has copies of its routers' routes, with all that is asked before each. Otherwise what is asked
+where a router is included shows in the place of inclusion only."""
 _ADMITTED = "asgi_llm_fastapi.admitted"
 
 
@@ -42,22 +46,58 @@ class GatewayRoute(APIRoute):
     """One that leads to a gateway, whichever."""
 
 
+def asks(dependant: Any) -> bool:
+    """Whether a dependency must be solved before the endpoint is called, as FastAPI has found out."""
+    return bool(dependant.dependencies)
+
+
+def leads_straight(route: Any, tails: Container[Any]) -> bool:
+    """Whether ``route`` is the gateway's, has all that is asked before it, and nothing is."""
+    return _FLAT and getattr(route, "endpoint", None) in tails and not asks(route.dependant)
+
+
+async def answer(gateway: Gateway, scope: Scope, mount: str, receive: Receive, send: Send) -> None:
+    """``gateway`` answers, which stands at the path ``mount``. ``scope`` becomes its own."""
+    scope["root_path"] = mount
+    try:
+        await gateway.asgi(scope, receive, send)
+    except HTTPException as raised:  # out of receive
+        await refuse(gateway, scope, mount, receive, send, raised)
+
+
+async def refuse(
+    gateway: Gateway,
+    scope: Scope,
+    mount: str,
+    receive: Receive,
+    send: Send,
+    raised: HTTPException | RequestValidationError,
+) -> None:
+    """Tells ``raised`` in the caller's dialect."""
+    if isinstance(raised, HTTPException) and raised.status_code < 400:
+        raise raised
+    await gateway.asgi.refuse(dict(scope, root_path=mount), receive, as_raised(send, raised), as_error(raised))
+
+
 def route_class(gateway: Gateway, tails: Mapping[Callable[..., Any], str]) -> type[APIRoute]:
     """The class of the routes that lead to ``gateway``. ``tails`` has the path below the router that each endpoint
     function stands for; the one that is missing takes all other paths and has theirs as its parameter ``path``."""
 
     class LLMRoute(GatewayRoute):
         async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-            # What dependencies leave in request.state must be where the application's middleware looks for it.
-            scope.setdefault("state", {})
-            inner = dict(scope)
-            # Without handlers, what a dependency raises comes out here, through the clean-up of all of them.
-            inner["starlette.exception_handlers"] = ({}, {})
             parameters = scope["path_params"]
             tail = tails.get(self.endpoint, "/{path}")
             for name in ("model", "id", "item", "path"):
                 tail = tail.replace(f"{{{name}}}", parameters.get(name, ""))
             mount = scope["path"].removesuffix(tail)
+            if scope["method"] in (self.methods or ()) and leads_straight(self, tails):
+                await answer(gateway, {**scope, IDENTITY_KEY: None}, mount, receive, send)
+                return
+            # What dependencies leave in request.state must be where the application's middleware looks for it.
+            scope.setdefault("state", {})
+            inner = dict(scope)
+            # Without handlers, what a dependency raises comes out here, through the clean-up of all of them.
+            inner["starlette.exception_handlers"] = ({}, {})
             try:
                 await super().handle(inner, receive, send)
                 admitted: Admitted | None = inner.get(_ADMITTED)
@@ -66,11 +106,7 @@ def route_class(gateway: Gateway, tails: Mapping[Callable[..., Any], str]) -> ty
                 inner |= {"root_path": mount, IDENTITY_KEY: admitted.identity}
                 await gateway.asgi(inner, admitted.receive or receive, send)
             except (HTTPException, RequestValidationError) as raised:
-                if isinstance(raised, HTTPException) and raised.status_code < 400:
-                    raise
-                await gateway.asgi.refuse(
-                    dict(scope, root_path=mount), receive, as_raised(send, raised), as_error(raised)
-                )
+                await refuse(gateway, scope, mount, receive, send, raised)
                 return
             if admitted.background is not None:
                 await admitted.background()
