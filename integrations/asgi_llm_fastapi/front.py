@@ -124,11 +124,11 @@ def _way(app: FastAPI, router: LLMRouter, method: str, path: str) -> _Way | None
     routes: list[Any] = app.routes
     for route in routes:
         if route.matches(scope)[0] is Match.FULL:
-            mount = router.enter(scope)
+            mount, asked = router.enter(scope) or (None, None)
             if mount is None and leads_straight(route, router.tails):
                 mount = path.removesuffix(router.tails[route.endpoint])
                 scope.update(route=route, endpoint=route.endpoint)
-            return (
-                None if mount is None else (router.gateway, mount, {key: scope[key] for key in ("route", "endpoint")})
-            )
+            if mount is None or asked is not None:
+                return None
+            return router.gateway, mount, {key: scope[key] for key in ("route", "endpoint")}
     return None

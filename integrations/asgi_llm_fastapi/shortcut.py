@@ -16,9 +16,9 @@ from starlette.routing import Match
 
 from asgi_llm import Gateway
 from asgi_llm.identity import IDENTITY_KEY
-from asgi_llm.types import Receive, Scope, Send
+from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
-from .route import answer, asks
+from .route import answer, answer_asked, asks
 
 __all__ = ["ANYTHING", "LIMITED", "TRACED", "LLMRouter", "contexts"]
 
@@ -26,6 +26,7 @@ _iter_route_contexts: Any = getattr(fastapi.routing, "iter_route_contexts", None
 ANYTHING = "/{path:path}"
 """The last route: of all paths that have none of their own."""
 _FOUND = "asgi_llm_fastapi.found"
+_NOWHERE: Any = (None, None, -1)
 LIMITED = "starlette.max_body_size"
 """In the scope where the application limits bodies: FastAPI then lifts that limit for the router's routes."""
 TRACED = "fastapi.telemetry"
@@ -58,22 +59,23 @@ class LLMRouter(APIRouter):
         return super().matches(scope)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        mount = self.enter(scope)
-        if mount is None:
+        entered = self.enter(scope)
+        if entered is None:
             await super().handle(scope, receive, send)
-        else:
+            return
+        mount, asked = entered
+        if asked is None:
             await answer(self.gateway, {**scope, IDENTITY_KEY: None}, mount, receive, send)
+        else:
+            await answer_asked(self.gateway, asked, scope, mount, receive, send)
 
-    def enter(self, scope: Scope) -> str | None:
-        """The path at which the gateway stands for a request that was matched, and may go straight to it; notes in
-        ``scope`` what FastAPI would note there. None where FastAPI has to see to the request."""
-        found = scope.get(_FOUND)
-        if found is None or LIMITED in scope or scope.get(TRACED) is not None:
+    def enter(self, scope: Scope) -> tuple[str, ASGIApp | None] | None:
+        """For a request that was matched: the path at which the gateway stands, and what has to let it pass before;
+        notes in ``scope`` what FastAPI would note there. None where FastAPI has to see to the request."""
+        router, place, start = scope.get(_FOUND) or _NOWHERE
+        if router is not self or LIMITED in scope or scope.get(TRACED) is not None or not place.enter(scope, start):
             return None
-        router, place, start = found
-        if router is not self or place.asks or not place.enter(scope, start):
-            return None
-        return scope["path"][:start]  # type: ignore[no-any-return]  # a str, by ASGI
+        return scope["path"][:start], place.asked.get(id(scope["route"]))
 
     def _place(self, scope: Scope) -> "_Place | None":
         try:
@@ -87,13 +89,14 @@ class LLMRouter(APIRouter):
 
 
 class _Place:
-    """Where a router is in an application: everything below ``base``, which ends with a slash."""
+    """Where a router is in an application: everything below ``base``, which ends with a slash. ``asked`` has, by the id
+    of each route that is not open to all, the application that solves what it depends on."""
 
-    __slots__ = ("_below", "_exact", "_routes", "asks", "base", "methods")
+    __slots__ = ("_below", "_exact", "_routes", "asked", "base", "methods")
 
-    def __init__(self, base: str, routes: Sequence[Any], asks: bool) -> None:
+    def __init__(self, base: str, routes: Sequence[Any], asked: Mapping[int, ASGIApp]) -> None:
         self.base = base
-        self.asks = asks
+        self.asked = asked
         self.methods: set[str] = routes[-1].methods
         self._routes = routes
         self._below: str = routes[-1].path.removesuffix(ANYTHING)
@@ -143,6 +146,11 @@ def _find(app: Any, routes: Sequence[Any], tails: Container[Any], unlimited: int
     last = found[-1].path
     if not last.endswith(ANYTHING) or "{" in last.removesuffix(ANYTHING):
         return None
-    limits = (None, unlimited)
-    asked = any(asks(each.dependant) or getattr(each, "max_body_size", None) not in limits for each in found)
+    asked: dict[int, ASGIApp] = {}
+    for each in found:
+        if asks(each.dependant) or getattr(each, "max_body_size", None) not in (None, unlimited):
+            solve: ASGIApp | None = getattr(each, "app", None)
+            if solve is None:
+                return None
+            asked[id(each.original_route)] = solve
     return _Place(last.removesuffix(ANYTHING) + "/", list(routes), asked)
