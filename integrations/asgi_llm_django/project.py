@@ -29,8 +29,11 @@ _made: list["Project"] = []
 
 
 class Project(NamedTuple):
+    """``keyless``: no source knows anybody who shows a key."""
+
     gateway: Gateway
     sources: tuple[Source, ...]
+    keyless: bool
 
 
 def get_gateway() -> Gateway:
@@ -77,7 +80,7 @@ def make_project() -> Project:
         problems += [_below(problem) for problem in error.problems]
     if gateway is None or problems:
         raise ConfigError(problems)
-    return Project(gateway, sources)
+    return Project(gateway, sources, all(source.keyless for source in sources))
 
 
 def tree() -> dict[str, Any]:
@@ -104,7 +107,7 @@ def reload() -> None:
         if _made:
             gateway = _made[0].gateway
             gateway.reload(tree())
-            _made[:] = [Project(gateway, fresh.sources)]
+            _made[:] = [fresh._replace(gateway=gateway)]
 
 
 def _setting() -> Mapping[str, Any]:
