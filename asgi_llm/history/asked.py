@@ -8,7 +8,7 @@ from asgi_llm.errors import ClientError
 from .ids import item_id
 from .records import KeptItem
 
-__all__ = ["CALLS", "Asked", "item_types", "new_items", "read_asked"]
+__all__ = ["CALLS", "Asked", "check_results", "item_types", "new_items", "read_asked"]
 
 CALLS = frozenset({"responses", "responses_input_tokens"})
 """The endpoints whose requests may build upon what is kept."""
@@ -104,3 +104,36 @@ def item_types(raw: Raw) -> list[str]:
         return [item.type or "message" for item in _typed.decode(raw)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
+
+
+class _Call(Struct):
+    type: str | None = None
+    call_id: str | None = None
+
+
+_call = msgspec.json.Decoder(_Call)
+
+
+def check_results(new: list[KeptItem], earlier: list[KeptItem]) -> None:
+    """All of the conversation is known here, and so is whether a result has a call.
+
+    Raises:
+        ClientError: one of ``new`` answers a call that nobody made.
+    """
+    if not any(b"_call_output" in bytes(item.item) for item in new):
+        return
+    made: set[str | None] = set()
+    for place, kept in enumerate((*earlier, *new), -len(earlier)):
+        try:
+            item = _call.decode(kept.item)
+        except msgspec.MsgspecError:
+            continue  # whoever is asked says best what is wrong with it
+        kind = item.type or ""
+        if kind.endswith("_call"):
+            made.add(item.call_id)
+        elif place >= 0 and kind.endswith("_call_output") and item.call_id is not None and item.call_id not in made:
+            raise ClientError(
+                f"No tool call found for the output with call_id '{item.call_id[:100]}'.",
+                code="tool_call_not_found",
+                param=f"input[{place}]",
+            )

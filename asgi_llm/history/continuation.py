@@ -19,6 +19,7 @@ from asgi_llm.stores.scope import Scope
 from .asked import Asked
 from .compaction import plain
 from .edit import edited, listed
+from .local import Local
 from .records import KeptItem, Upstream
 
 __all__ = ["Continuation", "credential_of", "maker_of"]
@@ -49,7 +50,8 @@ def credential_of(leg: Leg) -> str:
 class Continuation(Struct, eq=False, kw_only=True):
     """``earlier`` are the items of the conversation so far, ``new`` those of this request. ``store`` is whether the
     answer is to be kept, ``id`` its id. ``native`` is whether upstreams that keep responses may be asked to;
-    ``upstream`` is what one of them calls the response that this one builds upon. ``body`` is the caller's."""
+    ``upstream`` is what one of them calls the response that this one builds upon. ``body`` is the caller's. ``local``
+    remembers the answer if it is not kept."""
 
     asked: Asked
     scope: Scope
@@ -63,6 +65,7 @@ class Continuation(Struct, eq=False, kw_only=True):
     native: bool = False
     upstream: Upstream | None = None
     fitted: Leg | None = None
+    local: Local | None = None
     referred: bool = False
     dropped: bool = False
 
@@ -109,8 +112,8 @@ class Continuation(Struct, eq=False, kw_only=True):
     def _input(self, leg: Leg) -> bytes:
         self.dropped = False
         maker = maker_of(leg)
-        said = [self._said(item, maker) for item in self.earlier]
-        return listed([item for item in said if item] + [plain(bytes(item.item)) for item in self.new])
+        said = (self._said(item, maker) for item in (*self.earlier, *self.new))
+        return listed(item for item in said if item)
 
     def _said(self, kept: KeptItem, maker: str) -> bytes:
         """The item as it is told to ``maker``; nothing where it is a thought of another's."""

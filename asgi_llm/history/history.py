@@ -11,6 +11,7 @@ from msgspec import Raw, Struct, structs
 from asgi_llm.dialects.interface import Answer, Warned
 from asgi_llm.errors import ClientError, StoreError
 from asgi_llm.exchange import Caller, CallerServed, Exchange
+from asgi_llm.neutral.fold import unfold
 from asgi_llm.neutral.response import Candidate, Finish, Response
 from asgi_llm.pipeline.head import stream_head, whole_head
 from asgi_llm.pipeline.prepare import decoded
@@ -20,7 +21,7 @@ from asgi_llm.stores.responses import FOREVER, ItemRow, ResponseRow, ResponseSto
 from asgi_llm.stores.scope import Scope
 from asgi_llm.types import Headers
 
-from .asked import CALLS, Asked, new_items, read_asked
+from .asked import CALLS, Asked, check_results, new_items, read_asked
 from .background import BackgroundCaller, Run, follow, make_room, recovered, start_run
 from .compaction import plain
 from .continuation import Continuation, credential_of, maker_of
@@ -28,7 +29,9 @@ from .edit import edited, listed
 from .expansion import Earlier, Expansion, missing, output_of
 from .ids import item_id, new_id
 from .keeper import Keeper
+from .local import LOCAL_KEY, Local
 from .records import Kept, KeptItem, Upstream
+from .shape import Shape
 from .vault import Vault
 
 __all__ = ["Historian", "History"]
@@ -109,11 +112,12 @@ class History:
         if asked.background:
             _check_background(asked, counting=counting)
         run = caller.run if isinstance(caller, BackgroundCaller) else None
+        local: Local | None = caller.scope.get(LOCAL_KEY)
         store = asked.store is not False and not counting
-        if not store and not asked.refers and not any(mark in body for mark in _OWN):
+        if not store and local is None and not asked.refers and not any(mark in body for mark in _OWN):
             return caller
         scope, now = Scope.of(exchange.identity), self.now()
-        earlier, new = await self.read(scope, asked, now)
+        earlier, new = await self.read(scope, asked, now, local)
         if counting:
             items = listed(plain(bytes(item.item)) for item in (*earlier.items, *new))
             exchange.body = edited(body, {"input": items}, _REFERENCES)
@@ -130,6 +134,7 @@ class History:
             parents=earlier.parents,
             native=self.settings.native == "reference" and store,
             upstream=earlier.upstream,
+            local=local,
         )
         if exchange.plan is not None:
             continuation.fit(exchange, exchange.plan.legs[0])  # what is reserved goes by the whole of it
@@ -137,25 +142,37 @@ class History:
         if asked.background and run is None:
             await self._detach(runtime, exchange, caller, continuation)
         ending = Keeping(self, exchange, continuation)
-        return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
+        keeper = Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
+        if local is not None and local.warming:
+            await self._warm(exchange, keeper)
+        return keeper
 
     async def forget(self, scope: Scope) -> int:
         return await self.store.forget(scope)
 
-    async def read(self, scope: Scope, asked: Asked, now: float) -> tuple[Earlier, list[KeptItem]]:
-        """What the request builds upon, and its own items.
+    async def read(
+        self, scope: Scope, asked: Asked, now: float, local: Local | None = None
+    ) -> tuple[Earlier, list[KeptItem]]:
+        """What the request builds upon, and its own items. What only ``local`` remembers of a conversation counts among
+        the latter: whatever is kept of this request must hold all of it.
 
         Raises:
             ClientError: it is not what the API takes, or refers to what is not there.
         """
         expansion = self.expansion(scope, now)
-        earlier = Earlier([])
-        if asked.previous_response_id is not None:
-            earlier = await expansion.response(asked.previous_response_id)
+        earlier, said = Earlier([]), new_items(asked.input, "input", now)
+        remembered: tuple[KeptItem, ...] | None = None
+        if (name := asked.previous_response_id) is not None:
+            remembered = None if local is None else local.find(scope, name)
+            if remembered is None:
+                earlier = await expansion.response(name)
         elif (name := asked.conversation_id) is not None:
             earlier = await expansion.conversation(name)
-        new = await expansion.references(new_items(asked.input, "input", now), earlier.items)
-        return earlier, new
+        before = [*earlier.items, *(remembered or ())]
+        new = await expansion.references(said, before)
+        if asked.refers:
+            check_results(new, before)
+        return earlier, [*(remembered or ()), *new]
 
     def row(self, continuation: Continuation, kept: Kept, status: Status) -> ResponseRow:
         asked = continuation.asked
@@ -165,7 +182,7 @@ class History:
             expires=self.expires(continuation.created),
             status=status,
             data=self.vault.seal(_encode(kept)),
-            parent=asked.previous_response_id,
+            parent=continuation.parents[-1] if continuation.parents else None,
             conversation=asked.conversation_id,
             items=tuple(item.id for item in (*kept.input, *output_of(kept))),
         )
@@ -185,7 +202,7 @@ class History:
         request = decoded(exchange)
         empty = Response(id=continuation.id, model=request.model, candidates=(Candidate((), Finish("end")),))
         encoded = exchange.dialect.encode_response(empty, Answer(model=request.model, request=request))
-        values = {**Keeping(self, exchange, continuation).members(), **_BEGUN}
+        values = {**Keeping(self, exchange, continuation).members(encoded), **_BEGUN}
         begun = edited(encoded, {**values, "status": b'"in_progress"'})
         kept = Kept(Raw(begun), tuple(continuation.new), logged=bool(continuation.asked.stream))
         lease = self.now() + self.settings.background_lease
@@ -205,6 +222,20 @@ class History:
             await caller.answer(200, whole_head(exchange, [], len(body)), body)
         raise CallerServed
 
+    async def _warm(self, exchange: Exchange, caller: Caller) -> NoReturn:
+        """Answers with nothing, so that it can be built upon.
+
+        Raises:
+            CallerServed: always.
+        """
+        request = decoded(exchange)
+        empty = Response(id="", model=request.model, candidates=(Candidate((), Finish("end")),))
+        answer = Answer(model=request.model, request=request)
+        exchange.status, exchange.outcome = 200, "ok"
+        await caller.start(200, stream_head(exchange, []))
+        await caller.finish(exchange.dialect.stream_encoder(answer).feed(unfold(empty)))
+        raise CallerServed
+
     def _tidy(self, runtime: Runtime, now: float) -> None:
         if now - self._purged > _PURGE_EVERY:
             self._purged = now
@@ -222,16 +253,18 @@ class History:
 class Keeping:
     """See ``Ending``: keeps the answer to ``continuation``."""
 
-    __slots__ = ("_continuation", "_exchange", "_history")
+    __slots__ = ("_continuation", "_exchange", "_history", "_shape")
 
     def __init__(self, history: History, exchange: Exchange, continuation: Continuation) -> None:
         self._history = history
         self._exchange = exchange
         self._continuation = continuation
+        self._shape = Shape(continuation.body, continuation.created)
 
-    def members(self) -> Mapping[str, bytes]:
+    def members(self, response: bytes) -> Mapping[str, bytes]:
         asked, conversation = self._continuation.asked, self._continuation.asked.conversation_id
         values = {
+            **self._shape.lacking(response, self._history.now()),
             "id": _encode(self._continuation.id),
             "previous_response_id": _encode(asked.previous_response_id),
             "conversation": _encode(None if conversation is None else {"id": conversation}),
@@ -259,6 +292,16 @@ class Keeping:
         except msgspec.MsgspecError:
             logger.warning("request %s: the answer is no response, and is not kept", self._exchange.id)
             return {"store": b"false"}
+        values = await self._put(row, added)
+        local = continuation.local
+        if local is not None and row.status != "failed" and (not continuation.store or "store" in values):
+            whole = [*continuation.earlier, *continuation.new, *output_of(kept)]
+            local.remember(continuation.scope, continuation.id, whole)
+        return values
+
+    async def _put(self, row: ResponseRow, added: list[ItemRow]) -> Mapping[str, bytes]:
+        """Members of the response that say what became of it."""
+        continuation, history = self._continuation, self._history
         if len(row.data) > history.settings.max_response:
             logger.warning("request %s: a response of %d bytes is not kept", self._exchange.id, len(row.data))
             return {"store": b"false"}

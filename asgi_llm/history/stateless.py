@@ -19,6 +19,7 @@ from .asked import CALLS, item_types, read_asked
 from .edit import edited
 from .ids import new_id
 from .keeper import Keeper
+from .shape import Shape
 
 __all__ = ["Stateless"]
 
@@ -50,7 +51,9 @@ class Stateless:
             raise _unsupported("item_reference", param="input")
         if counting:
             return caller
-        ending = _Ending(exchange, new_id("resp_", self._now()), asked.store is not False)
+        now = self._now()
+        shape = Shape(exchange.body, now)
+        ending = _Ending(exchange, new_id("resp_", now), asked.store is not False, shape, self._now)
         exchange.continuation = ending
         return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
 
@@ -64,6 +67,8 @@ class _Ending(Struct, eq=False):
     exchange: Exchange
     id: str
     wished: bool
+    shape: Shape
+    now: Callable[[], float]
 
     def fit(self, exchange: Exchange, leg: Leg) -> None:
         # What nobody can refer to need not be kept by the upstream either.
@@ -72,8 +77,8 @@ class _Ending(Struct, eq=False):
         elif self.wished and b'"store"' in exchange.body:
             exchange.body = edited(exchange.body, {}, ("store",))
 
-    def members(self) -> Mapping[str, bytes]:
-        return {"id": b'"%b"' % self.id.encode(), "store": b"false"}
+    def members(self, response: bytes) -> Mapping[str, bytes]:
+        return {**self.shape.lacking(response, self.now()), "id": b'"%b"' % self.id.encode(), "store": b"false"}
 
     async def keep(self, _response: bytes, _upstream_id: str) -> Mapping[str, bytes]:
         return {}

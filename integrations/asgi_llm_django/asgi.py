@@ -65,7 +65,7 @@ class _Door:
         return get_gateway().asgi.knows(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gateway, sources, keyless = get_project()
+        gateway, sources, _, keyless = get_project()
         if scope["type"] == "lifespan":
             await _run(gateway, scope, receive, send)
             return
@@ -100,7 +100,7 @@ async def _run(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> 
         return
     if gateway.settings.store.address == "django":
         # Beside it, so that starting waits for no database.
-        gateway.runtime().spawn(check_at_start(), "look for tables")
+        gateway.runtime(announced=True).spawn(check_at_start(), "look for tables")
     await gateway.asgi(scope, receive, send)
 
 
