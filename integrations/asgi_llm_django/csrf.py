@@ -52,7 +52,7 @@ def shows_credentials(request: HttpRequest, *, ambient: bool = True) -> bool:
 
 def brings_credentials(scope: Scope) -> bool:
     """The same as ``shows_credentials`` of a request that has not been made yet."""
-    for name, value in scope["headers"]:  # for every request, and a generator would take twice as long
+    for name, value in scope["headers"]:  # noqa: SIM110  # a generator takes twice as long
         if name in _BYTES and value.strip():
             return True
     return False
