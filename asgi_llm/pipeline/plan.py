@@ -43,6 +43,7 @@ class Leg(Struct, frozen=True, eq=False):
     tokens that this caller may be answered, ``credentials`` are its own, shown instead of the gateway's.
     ``forwarded`` is the endpoint where it is no dialect's, ``adapter`` what turns it into one that this target has.
     ``hides_cost``: what it cost is not the caller's to know. ``passes``: the caller's bytes are all that it takes.
+    ``cut``: how much less than the whole it is told, where that is too long for it; see ``history.truncation``.
     """
 
     crew: Crew
@@ -65,6 +66,7 @@ class Leg(Struct, frozen=True, eq=False):
     adapter: Adapter | None = None
     hides_cost: bool = False
     passes: bool = False
+    cut: int = 0
 
 
 class Plan(Struct, frozen=True, eq=False):
