@@ -34,6 +34,7 @@ from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.host import host_stores
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.lent import LentAnswers
 from asgi_llm.stores.memory.answers import MemoryAnswers
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.memory.keys import MemoryKeys
@@ -68,6 +69,8 @@ class Gateway:
         transports: target name -> an httpx transport to reach it through.
         on_settled: called with every settled exchange; may be asynchronous (it then runs in a task of the gateway's).
         hooks: what looks at requests and answers, in the order in which requests pass them (``asgi_llm.hooks``).
+        cache: where answers are kept, in place of ``cache.url``: any object with ``get`` and ``set``, such as the cache
+            that the application has. Nothing is kept without ``[cache]``.
 
     Raises:
         ConfigError: with every problem of the settings, each with its path.
@@ -85,6 +88,7 @@ class Gateway:
         transports: Mapping[str, Any] | None = None,
         on_settled: Sequence[Sink] | Sink = (),
         hooks: Sequence[Hook] = (),
+        cache: Any = None,
     ) -> None:
         self._source = settings
         self._transports = transports or {}
@@ -98,13 +102,14 @@ class Gateway:
         self._counted = MemoryQuotas()
         self._issued = MemoryKeys()
         self._answers = MemoryAnswers()
-        self.keys = KeyDesk(lambda: self.runtime().keyring)
+        self._lent = None if cache is None else LentAnswers(cache)
+        self.keys = KeyDesk(lambda: self.runtime(announced=True).keyring)
         self._kept = Memories(MemoryResponses(), MemorySignatures())
         self._blueprint = self._compile(self.settings)
         if self._blueprint.telemetry is not None:
             self._blueprint.telemetry.take_effect()
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
-        self.fleet = FleetAdmin(lambda: self.runtime().fleet)
+        self.fleet = FleetAdmin(lambda: self.runtime(announced=True).fleet)
         self._retired: set[Runtime] = set()
         self.asgi = GatewayApp(open_table(self.settings), self.runtime, self.running)
 
@@ -130,16 +135,18 @@ class Gateway:
             boards=self._boards,
             rules=compile_rules(settings.quotas),
             open_quotas=quotas_opener(settings, self._counted, host),
+            budgets=None if host is None else host.budgets(),
             open_keys=keys_opener(settings, self._issued, host),
             open_history=history_opener(settings, self._kept, host),
-            open_cache=_cache_opener(settings, self._answers),
+            open_cache=_cache_opener(settings, self._answers, self._lent),
             open_workshop=house_opener(settings),
             hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
             telemetry=telemetry,
         )
 
     def runtime(self, *, announced: bool = False) -> Runtime:
-        """The running event loop's runtime, opened if this is its first use; ``announced`` by a lifespan or not."""
+        """The running event loop's runtime, opened if this is its first use. ``announced``: by a lifespan, or by the
+        application's own code; else it is a request that opens it, and a warning says what that means."""
         loop = asyncio.get_running_loop()
         runtime = self._runtimes.get(loop)
         if runtime is None:
@@ -147,9 +154,9 @@ class Gateway:
             self._runtimes = {known: value for known, value in self._runtimes.items() if not known.is_closed()}
             runtime = self._runtimes[loop] = Runtime(self._blueprint)
             if not announced:
-                logger.info(
-                    "started without a lifespan: the end of the server breaks off what runs then; where the server has "
-                    "one, let the application run the gateway in it (gateway.running())"
+                logger.warning(
+                    "started by a request, not with the application: the end of the server breaks off what runs then; "
+                    "where the server has a lifespan, run the gateway in the application's (gateway.running())"
                 )
         return runtime
 
@@ -237,7 +244,7 @@ class Gateway:
         Raises:
             StoreError: the store failed. It may be asked again.
         """
-        history = self.runtime().history
+        history = self.runtime(announced=True).history
         return 0 if history is None else await history.forget(Scope.of(identity))
 
     @property
@@ -306,7 +313,7 @@ class Gateway:
         return Door(self.asgi, self._spawn, identity, target)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
-        return self.runtime().spawn(coroutine, name)
+        return self.runtime(announced=True).spawn(coroutine, name)
 
     def explain(
         self, model: str, dialect: DialectName = "chat", target: str | None = None, endpoint: str | None = None
@@ -323,8 +330,8 @@ class Gateway:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"
 
 
-def _cache_opener(settings: Settings, memory: MemoryAnswers) -> Callable[[], Cache] | None:
-    open_store, kept = answers_opener(settings, memory), settings.cache
+def _cache_opener(settings: Settings, memory: MemoryAnswers, lent: LentAnswers | None) -> Callable[[], Cache] | None:
+    open_store, kept = answers_opener(settings, memory, lent), settings.cache
     if open_store is None or kept is None:
         return None
     return lambda: Cache(kept, open_store())

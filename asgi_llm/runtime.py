@@ -20,6 +20,7 @@ from asgi_llm.keys.ring import KeyRing
 from asgi_llm.lookout import Lookout
 from asgi_llm.metering.prices import Prices
 from asgi_llm.quotas.book import Book
+from asgi_llm.quotas.budgets import Budgets
 from asgi_llm.quotas.rules import Rule
 from asgi_llm.routing.access import Access
 from asgi_llm.routing.pins import Pins
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from asgi_llm.pipeline.plan import Plan
     from asgi_llm.pipeline.recall import Cache
     from asgi_llm.stores.opening import KeysOpener, QuotasOpener
+    from asgi_llm.stores.quotas import QuotaSource
     from asgi_llm.stores.sql.database import Database
     from asgi_llm.stores.writer import LedgerWriter
 
@@ -67,9 +69,9 @@ class Blueprint:
     """What every runtime of a gateway shares: settings and all that was compiled from them. Immutable."""
 
     __slots__ = (
-        "access", "hooks", "keyed", "keys", "ladder", "open_boards", "open_cache", "open_database", "open_history",
-        "open_keys", "open_ledger", "open_quotas", "open_workshop", "pins", "prices", "roster", "rules", "settings",
-        "sinks", "targets", "telemetry",
+        "access", "budgets", "hooks", "keyed", "keys", "ladder", "open_boards", "open_cache", "open_database",
+        "open_history", "open_keys", "open_ledger", "open_quotas", "open_workshop", "pins", "prices", "roster", "rules",
+        "settings", "sinks", "targets", "telemetry",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +87,7 @@ class Blueprint:
         open_ledger: "Callable[[Database | None], LedgerWriter[Draft]] | None" = None,
         rules: tuple[Rule, ...] = (),
         open_quotas: "QuotasOpener | None" = None,
+        budgets: "QuotaSource | None" = None,
         open_keys: "KeysOpener | None" = None,
         boards: MemoryBoards | None = None,
         open_history: "Callable[[Runtime], Historian] | None" = None,
@@ -109,6 +112,7 @@ class Blueprint:
         self.rules = rules
         self.access = Access.of(settings.access)
         self.open_quotas = open_quotas
+        self.budgets = budgets
         self.open_keys = open_keys
         self.roster = Roster(targets)
         boards = boards or MemoryBoards()
@@ -289,9 +293,11 @@ class Runtime:
 
     def _open_quotas(self) -> Book | None:
         blueprint = self.blueprint
-        if not blueprint.rules or blueprint.open_quotas is None:
+        rules, source = blueprint.rules, blueprint.budgets
+        if blueprint.open_quotas is None or not (rules or source):
             return None
-        return Book(blueprint.rules, blueprint.open_quotas(self.database), self.spawn)
+        budgets = None if source is None else Budgets(source, rules)
+        return Book(rules, blueprint.open_quotas(self.database), self.spawn, budgets=budgets)
 
     def _open_keys(self) -> KeyRing | None:
         blueprint = self.blueprint

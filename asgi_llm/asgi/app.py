@@ -22,7 +22,7 @@ from .mounts import refuse_below
 from .paths import local_path
 from .plain import answer_plain
 from .stored import answer_stored
-from .websocket import refuse_websocket
+from .websocket import refuse_websocket, serve_websocket
 
 __all__ = ["GatewayApp"]
 
@@ -104,6 +104,8 @@ class GatewayApp:
             await handle(runtime, exchange, caller, counting=endpoint.kind == "count")
         finally:
             caller.close()
+            if caller.gone and not caller.started:
+                await caller.part()
             if exchange.forward is not None and exchange.forward.upload is not None:
                 exchange.forward.upload.close()
 
@@ -123,7 +125,11 @@ class GatewayApp:
         if scope["type"] == "lifespan":
             await serve_lifespan(self._running, receive, send)
         elif scope["type"] == "websocket":
-            await refuse_websocket(scope, receive, send)
+            runtime, found = self._runtime(), self.table.find(local_path(scope) or "")
+            if runtime.blueprint.settings.responses.websocket and found is not None and found[0].name == "responses":
+                await serve_websocket(self, runtime, scope, receive, send)
+            else:
+                await refuse_websocket(scope, receive, send)
 
     def knows(self, scope: Scope) -> bool:
         """Whether the request is for one of the gateway's own paths."""

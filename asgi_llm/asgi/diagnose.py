@@ -96,7 +96,7 @@ async def _stream(runtime: Runtime, caller: ASGICaller, ward: _Ward, token: str)
     try:
         await caller.body(0)  # from now on its leaving is heard
         await caller.start(200, headers)
-        await caller.send(_event("request", _request(caller)))
+        await caller.send(_event("request", _request(runtime, caller)))
         for number in range(1, ticks + 1):
             await asyncio.sleep(TICK_SECONDS)
             if caller.gone:
@@ -115,8 +115,9 @@ async def _stream(runtime: Runtime, caller: ASGICaller, ward: _Ward, token: str)
         caller.close()
 
 
-def _request(caller: ASGICaller) -> dict[str, Any]:
+def _request(runtime: Runtime, caller: ASGICaller) -> dict[str, Any]:
     return {
+        "lifespan": runtime.users > 0,
         "http_version": caller.scope.get("http_version", ""),
         "headers": [name.decode("ascii") for name in HEADERS if name in caller.fields],
         "interval": TICK_SECONDS,

@@ -54,6 +54,12 @@ class LLMMiddleware:
             if inner is not None:
                 await self.gateway.asgi(inner, receive, send)
                 return
+        elif scope["type"] == "websocket":
+            # The application may have WebSockets of its own below the prefix.
+            inner = self._below(scope)
+            if inner is not None and self.gateway.asgi.knows(inner):
+                await self.gateway.asgi(inner, receive, send)
+                return
         elif scope["type"] == "lifespan":
             await self._start(scope, receive, send)
             return

@@ -26,11 +26,19 @@ _PATIENCE = 5
 """Seconds that the end of the process waits beyond the grace that the settings give to running requests."""
 
 
+class Held(Protocol):
+    """What a gateway has of its own in an event loop. ``users`` is how many hold it open."""
+
+    users: int
+
+
 class Closing(Protocol):
     """A gateway. ``grace`` is the seconds that it takes to close, at most."""
 
     @property
     def grace(self) -> float: ...
+
+    def runtime(self, *, announced: bool = False) -> Held: ...
 
     async def aclose(self) -> None: ...
 
@@ -39,8 +47,15 @@ def submit(user: Closing, coroutine: Coroutine[Any, Any, T]) -> "Future[T]":
     """Runs ``coroutine`` in the loop; ``user`` is closed there when the process ends."""
     loop = _loop()
     with _lock:
-        _users.add(user)
+        if user not in _users:
+            _users.add(user)
+            loop.call_soon_threadsafe(_hold, user)
     return asyncio.run_coroutine_threadsafe(coroutine, loop)
+
+
+def _hold(user: Closing) -> None:
+    with suppress(Exception):  # whoever calls it next is told
+        user.runtime(announced=True).users += 1
 
 
 def _loop() -> asyncio.AbstractEventLoop:

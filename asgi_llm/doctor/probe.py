@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 
 from asgi_llm.asgi.diagnose import HEADERS
 from asgi_llm.dialects.sse import SSEReader
@@ -29,7 +29,8 @@ class Found(Struct):
     ``reached`` is the status of the health endpoint, ``trouble`` why there is none; ``refused`` the status and the code
     of a diagnosis that was refused, ``foreign`` whether somebody else than the gateway said so. ``arrivals`` are the
     seconds after the request at which each event came, ``interval`` those between them when they were made.
-    ``body`` is the largest body that arrived, ``body_refused`` the status and the size of the first that did not, and
+    ``lifespan`` is whether the application runs the gateway from its start to its end. ``body`` is the largest body
+    that arrived, ``body_refused`` the status (0: there was no answer) and the size of the first that did not, and
     ``body_foreign`` whether it was not the gateway that refused it.
     """
 
@@ -45,6 +46,7 @@ class Found(Struct):
     interval: float = 0
     encoding: str = ""
     inner_http: str = ""
+    lifespan: bool | None = None
     lost: list[str] = []
     broke_off: bool = False
     body: int = 0
@@ -64,12 +66,10 @@ async def examine(url: str, key: str | None, transport: Any = None) -> Found:
     async with httpx.AsyncClient(headers=sent, timeout=_PATIENCE, trust_env=False, transport=transport) as client:
         try:
             await _reach(client, found)
-            if found.reached == 200 and not found.page:
-                await _measure(client, found, set(sent))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            found.trouble = found.trouble or type(error).__name__
-            if found.reached is None:
-                found.trouble = str(error) or type(error).__name__
+            found.trouble = str(error) or type(error).__name__
+        if found.reached == 200 and not found.page:
+            await _measure(client, found, set(sent))
     return found
 
 
@@ -82,10 +82,16 @@ async def _reach(client: "httpx.AsyncClient", found: Found) -> None:
 
 
 async def _measure(client: "httpx.AsyncClient", found: Found, sent: set[str]) -> None:
-    await _stream(client, found, sent)
+    from httpx import HTTPError
+
+    try:
+        await _stream(client, found, sent)
+    except HTTPError:
+        found.broke_off = True
     if found.refused is None:
         await _bodies(client, found)
-        await _leave(client, found)
+        with suppress(HTTPError, DecodeError):  # then it cannot be told
+            await _leave(client, found)
 
 
 async def _stream(client: "httpx.AsyncClient", found: Found, sent: set[str]) -> None:
@@ -105,15 +111,21 @@ async def _stream(client: "httpx.AsyncClient", found: Found, sent: set[str]) -> 
                 if event.event == b"request":
                     said = msgspec.json.decode(event.data)
                     found.interval, found.inner_http = said["interval"], said["http_version"]
+                    found.lifespan = said.get("lifespan")
                     found.lost = sorted(sent & {name.decode() for name in HEADERS} - set(said["headers"]))
         found.broke_off = not ended
 
 
 async def _bodies(client: "httpx.AsyncClient", found: Found) -> None:
+    from httpx import HTTPError
+
+    headers = {"content-type": "application/octet-stream"}
     for size in _SIZES:
-        answer = await client.post(
-            f"{found.url}/diagnose", content=b" " * size, headers={"content-type": "application/octet-stream"}
-        )
+        try:
+            answer = await client.post(f"{found.url}/diagnose", content=b" " * size, headers=headers)
+        except HTTPError:
+            found.body_refused, found.body_foreign = (0, size), True
+            return
         if answer.status_code != 200:
             found.body_refused = answer.status_code, size
             found.body_foreign = "x-llm-error-code" not in answer.headers
@@ -132,7 +144,8 @@ async def _leave(client: "httpx.AsyncClient", found: Found) -> None:
                 break
     for _ in range(8):
         await asyncio.sleep(0.15)
-        said = (await client.get(f"{found.url}/diagnose", params={"left": token})).json().get("left")
+        answer = await client.get(f"{found.url}/diagnose", params={"left": token})
+        said = msgspec.json.decode(answer.content, type=dict[str, Any]).get("left")
         # Another process of the server knows nothing of it; the next answer may be from the right one.
         if said is not None:
             found.disconnect = said

@@ -33,8 +33,10 @@ def findings(found: Found) -> Iterator[Finding]:
     if found.arrivals:
         yield _compression(found)
         yield _headers(found)
-        yield _bodies(found)
-        yield _disconnect(found)
+    yield _bodies(found)
+    yield _disconnect(found)
+    if found.lifespan is False:
+        yield _lifespan()
 
 
 def as_text(told: list[Finding]) -> str:
@@ -98,10 +100,13 @@ def _refused(found: Found, status: int, code: str) -> Finding:
 
 def _streaming(found: Found) -> Finding:
     if found.broke_off or len(found.arrivals) < 2:
+        when = f"after {found.arrivals[-1]:.1f} s" if found.arrivals else "before its first event"
         return Finding(
             False,
-            "a stream of one second broke off",
-            f"Raise the time-outs of what is in front ({_named(found, 'proxy_read_timeout', 'its read time-out')}).",
+            f"a stream of one second broke off {when}",
+            "Something in front ends answers early: by a time-out "
+            f"({_named(found, 'proxy_read_timeout, send_timeout', 'its read time-out')}), by a limit to their size, or "
+            "by a failure of its own, which its log has.",
         )
     spread, made = found.arrivals[-1] - found.arrivals[0], found.interval * (len(found.arrivals) - 2)
     first = 1000 * found.arrivals[0]
@@ -154,7 +159,7 @@ def _bodies(found: Found) -> Finding:
     if found.body_refused is None:
         return Finding(True, f"bodies of {found.body // 1_000_000} MB arrive")
     status, size = found.body_refused
-    said = f"a body of {size / 1_000_000:.1f} MB was refused with {status}"
+    said = f"a body of {size / 1_000_000:.1f} MB was " + (f"refused with {status}" if status else "cut off")
     if found.body_foreign:
         return Finding(
             False,
@@ -177,6 +182,15 @@ def _disconnect(found: Found) -> Finding:
         "a caller's leaving is not heard, so models go on talking to nobody",
         f"Let it be passed on ({_named(found, 'proxy_ignore_client_abort off', 'by the proxy')}); under WSGI it is "
         "heard only when something is sent: serve the application by ASGI.",
+    )
+
+
+def _lifespan() -> Finding:
+    return Finding(
+        None,
+        "the gateway was started by its first request, not by the application",
+        "So the end of the server breaks off what runs then. Where the server has a lifespan (uvicorn, granian and "
+        "hypercorn do, daphne does not), run the gateway in the application's: async with gateway.running().",
     )
 
 

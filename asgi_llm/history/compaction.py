@@ -17,6 +17,7 @@ from asgi_llm.neutral.response import Candidate, Finish, Response
 
 from .edit import listed
 from .records import KeptItem
+from .views import item_view
 
 __all__ = ["compacted", "compaction_body", "plain"]
 
@@ -70,7 +71,7 @@ def compacted(response: bytes, name: str, now: float, items: list[KeptItem]) -> 
     encoded = DIALECTS["responses"].encode_response(whole, Answer(model=said.model))
     summary = msgspec.json.decode(encoded, type=dict[str, Raw])["output"]
     (made,) = msgspec.json.decode(summary, type=list[Raw])
-    last = [Raw(plain(bytes(item.item))) for item in items if _is_users(item)][-1:]
+    last = [Raw(item_view(item)) for item in items if _is_users(item)][-1:]
     answer: dict[str, Any] = {
         "id": name,
         "object": "response.compaction",

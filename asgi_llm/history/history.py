@@ -2,15 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Raw, structs
 
-from asgi_llm.dialects.interface import Answer, Warned
+from asgi_llm.dialects.interface import Answer
 from asgi_llm.errors import ClientError, StoreError
 from asgi_llm.exchange import Caller, CallerServed, Exchange
+from asgi_llm.neutral.fold import unfold
 from asgi_llm.neutral.response import Candidate, Finish, Response
 from asgi_llm.pipeline.head import stream_head, whole_head
 from asgi_llm.pipeline.prepare import decoded
@@ -18,17 +19,18 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.settings import ResponseSettings
 from asgi_llm.stores.responses import FOREVER, ItemRow, ResponseRow, ResponseStore, Status
 from asgi_llm.stores.scope import Scope
-from asgi_llm.types import Headers
 
-from .asked import CALLS, Asked, new_items, read_asked
+from .asked import CALLS, Asked, check_results, new_items, read_asked
 from .background import BackgroundCaller, Run, follow, make_room, recovered, start_run
 from .compaction import plain
-from .continuation import Continuation, credential_of, maker_of
+from .continuation import Continuation, truncation_of
 from .edit import edited, listed
 from .expansion import Earlier, Expansion, missing, output_of
-from .ids import item_id, new_id
+from .ids import new_id
 from .keeper import Keeper
-from .records import Kept, KeptItem, Upstream
+from .keeping import Keeping
+from .local import LOCAL_KEY, Local
+from .records import Kept, KeptItem
 from .vault import Vault
 
 __all__ = ["Historian", "History"]
@@ -63,13 +65,6 @@ class Historian(Protocol):
         ...
 
 
-class _Said(Struct):
-    """What is read of a response object."""
-
-    status: Status | None = None
-
-
-_said = msgspec.json.Decoder(_Said)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -98,8 +93,8 @@ class History:
     def expires(self, now: float) -> float:
         return now + self.settings.retention if self.settings.retention else FOREVER
 
-    def expansion(self, scope: Scope, now: float) -> Expansion:
-        return Expansion(self.store, self.vault, self.settings, scope, now)
+    def expansion(self, scope: Scope, now: float, *, late: bool = False) -> Expansion:
+        return Expansion(self.store, self.vault, self.settings, scope, now, late=late)
 
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.endpoint not in CALLS:
@@ -109,11 +104,12 @@ class History:
         if asked.background:
             _check_background(asked, counting=counting)
         run = caller.run if isinstance(caller, BackgroundCaller) else None
+        local: Local | None = caller.scope.get(LOCAL_KEY)
         store = asked.store is not False and not counting
-        if not store and not asked.refers and not any(mark in body for mark in _OWN):
+        if not store and local is None and not asked.refers and not any(mark in body for mark in _OWN):
             return caller
         scope, now = Scope.of(exchange.identity), self.now()
-        earlier, new = await self.read(scope, asked, now)
+        earlier, new = await self.read(scope, asked, now, local)
         if counting:
             items = listed(plain(bytes(item.item)) for item in (*earlier.items, *new))
             exchange.body = edited(body, {"input": items}, _REFERENCES)
@@ -130,32 +126,50 @@ class History:
             parents=earlier.parents,
             native=self.settings.native == "reference" and store,
             upstream=earlier.upstream,
+            local=local,
+            begins_late=earlier.late,
         )
+        if asked.truncates:
+            continuation.truncation = truncation = truncation_of(continuation)
+            if exchange.plan is not None:
+                exchange.plan = truncation.extended(exchange.plan)
         if exchange.plan is not None:
             continuation.fit(exchange, exchange.plan.legs[0])  # what is reserved goes by the whole of it
         self._tidy(runtime, now)
         if asked.background and run is None:
             await self._detach(runtime, exchange, caller, continuation)
         ending = Keeping(self, exchange, continuation)
-        return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
+        keeper = Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
+        if local is not None and local.warming:
+            await self._warm(exchange, keeper)
+        return keeper
 
     async def forget(self, scope: Scope) -> int:
         return await self.store.forget(scope)
 
-    async def read(self, scope: Scope, asked: Asked, now: float) -> tuple[Earlier, list[KeptItem]]:
-        """What the request builds upon, and its own items.
+    async def read(
+        self, scope: Scope, asked: Asked, now: float, local: Local | None = None
+    ) -> tuple[Earlier, list[KeptItem]]:
+        """What the request builds upon, and its own items. What only ``local`` remembers of a conversation counts among
+        the latter: whatever is kept of this request must hold all of it.
 
         Raises:
             ClientError: it is not what the API takes, or refers to what is not there.
         """
-        expansion = self.expansion(scope, now)
-        earlier = Earlier([])
-        if asked.previous_response_id is not None:
-            earlier = await expansion.response(asked.previous_response_id)
+        expansion = self.expansion(scope, now, late=asked.truncates)
+        earlier, said = Earlier([]), new_items(asked.input, "input", now)
+        remembered: tuple[KeptItem, ...] | None = None
+        if (name := asked.previous_response_id) is not None:
+            remembered = None if local is None else local.find(scope, name)
+            if remembered is None:
+                earlier = await expansion.response(name)
         elif (name := asked.conversation_id) is not None:
             earlier = await expansion.conversation(name)
-        new = await expansion.references(new_items(asked.input, "input", now), earlier.items)
-        return earlier, new
+        before = [*earlier.items, *(remembered or ())]
+        new = await expansion.references(said, before)
+        if asked.refers:
+            check_results(new, before)
+        return earlier, [*(remembered or ()), *new]
 
     def row(self, continuation: Continuation, kept: Kept, status: Status) -> ResponseRow:
         asked = continuation.asked
@@ -165,7 +179,7 @@ class History:
             expires=self.expires(continuation.created),
             status=status,
             data=self.vault.seal(_encode(kept)),
-            parent=asked.previous_response_id,
+            parent=continuation.parents[-1] if continuation.parents else None,
             conversation=asked.conversation_id,
             items=tuple(item.id for item in (*kept.input, *output_of(kept))),
         )
@@ -185,7 +199,7 @@ class History:
         request = decoded(exchange)
         empty = Response(id=continuation.id, model=request.model, candidates=(Candidate((), Finish("end")),))
         encoded = exchange.dialect.encode_response(empty, Answer(model=request.model, request=request))
-        values = {**Keeping(self, exchange, continuation).members(), **_BEGUN}
+        values = {**Keeping(self, exchange, continuation).members(encoded), **_BEGUN}
         begun = edited(encoded, {**values, "status": b'"in_progress"'})
         kept = Kept(Raw(begun), tuple(continuation.new), logged=bool(continuation.asked.stream))
         lease = self.now() + self.settings.background_lease
@@ -205,6 +219,20 @@ class History:
             await caller.answer(200, whole_head(exchange, [], len(body)), body)
         raise CallerServed
 
+    async def _warm(self, exchange: Exchange, caller: Caller) -> NoReturn:
+        """Answers with nothing, so that it can be built upon.
+
+        Raises:
+            CallerServed: always.
+        """
+        request = decoded(exchange)
+        empty = Response(id="", model=request.model, candidates=(Candidate((), Finish("end")),))
+        answer = Answer(model=request.model, request=request)
+        exchange.status, exchange.outcome = 200, "ok"
+        await caller.start(200, stream_head(exchange, []))
+        await caller.finish(exchange.dialect.stream_encoder(answer).feed(unfold(empty)))
+        raise CallerServed
+
     def _tidy(self, runtime: Runtime, now: float) -> None:
         if now - self._purged > _PURGE_EVERY:
             self._purged = now
@@ -219,80 +247,6 @@ class History:
             logger.warning("expired responses could not be deleted: %r", error.__cause__)
 
 
-class Keeping:
-    """See ``Ending``: keeps the answer to ``continuation``."""
-
-    __slots__ = ("_continuation", "_exchange", "_history")
-
-    def __init__(self, history: History, exchange: Exchange, continuation: Continuation) -> None:
-        self._history = history
-        self._exchange = exchange
-        self._continuation = continuation
-
-    def members(self) -> Mapping[str, bytes]:
-        asked, conversation = self._continuation.asked, self._continuation.asked.conversation_id
-        values = {
-            "id": _encode(self._continuation.id),
-            "previous_response_id": _encode(asked.previous_response_id),
-            "conversation": _encode(None if conversation is None else {"id": conversation}),
-            "store": b"true" if self._continuation.store else b"false",
-        }
-        if asked.metadata and bytes(asked.metadata) != b"null":
-            # Not every upstream is told, and so not every one says it again.
-            values["metadata"] = bytes(asked.metadata)
-        if asked.background:
-            values["background"] = b"true"
-        return values
-
-    async def keep(self, response: bytes, upstream_id: str) -> Mapping[str, bytes]:
-        continuation, history = self._continuation, self._history
-        leg = self._exchange.leg
-        upstream = None
-        if leg is not None and continuation.referred and upstream_id:
-            upstream = Upstream(leg.crew.target.name, credential_of(leg), upstream_id)
-        maker = "" if leg is None else maker_of(leg)
-        logged = bool(continuation.asked.background and continuation.asked.stream)
-        kept = Kept(Raw(response), tuple(continuation.new), maker, upstream, logged)
-        try:
-            row = history.row(continuation, kept, _status(response))
-            added = self._added(kept) if row.conversation is not None else []
-        except msgspec.MsgspecError:
-            logger.warning("request %s: the answer is no response, and is not kept", self._exchange.id)
-            return {"store": b"false"}
-        if len(row.data) > history.settings.max_response:
-            logger.warning("request %s: a response of %d bytes is not kept", self._exchange.id, len(row.data))
-            return {"store": b"false"}
-        try:
-            if not continuation.store:
-                if row.conversation is not None:
-                    await history.store.add_items(continuation.scope, row.conversation, added, continuation.created)
-                return {}
-            if continuation.asked.background:
-                running = await history.store.finish(continuation.scope, row, added=added)
-                return {} if running else {"status": b'"cancelled"'}
-            kept_so = await history.store.put(continuation.scope, row, added=added, kept=continuation.parents)
-        except StoreError as error:
-            if history.settings.required:
-                raise
-            logger.warning("request %s: the response is not kept: %r", self._exchange.id, error.__cause__)
-            return {"store": b"false"}
-        return {} if kept_so else {"store": b"false"}
-
-    def warnings(self) -> tuple[tuple[Warned, ...], Headers]:
-        return self._continuation.warnings(), []
-
-    def _added(self, kept: Kept) -> list[ItemRow]:
-        """What is added to the conversation. There are servers that give the items of each answer the same ids; those
-        are new items all the same."""
-        continuation = self._continuation
-        known = {item.id for item in (*continuation.earlier, *continuation.new)}
-        made = [
-            structs.replace(item, id=item_id("", continuation.created)) if item.id in known else item
-            for item in output_of(kept)
-        ]
-        return self._history.items([*continuation.new, *made])
-
-
 def _check_background(asked: Asked, *, counting: bool) -> None:
     """
     Raises:
@@ -304,11 +258,3 @@ def _check_background(asked: Asked, *, counting: bool) -> None:
             code="invalid_value",
             param="background",
         )
-
-
-def _status(response: bytes) -> Status:
-    """How it ended; where a server says that in a word of its own, it is an answer all the same."""
-    try:
-        return _said.decode(response).status or "completed"
-    except msgspec.ValidationError:
-        return "completed"

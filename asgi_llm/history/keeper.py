@@ -28,8 +28,8 @@ _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.fa
 class Ending(Protocol):
     """What is done to an answer."""
 
-    def members(self) -> Mapping[str, bytes]:
-        """Members of every response object, as encoded JSON."""
+    def members(self, response: bytes) -> Mapping[str, bytes]:
+        """Members of a response object, as encoded JSON, besides those that it has or in place of them."""
         ...
 
     async def keep(self, response: bytes, upstream_id: str) -> Mapping[str, bytes]:
@@ -137,7 +137,7 @@ class Keeper(PassingCaller):
         if event.type in _TERMINAL:
             response = await self._end(response)
         else:
-            response = edited(response, self._ending.members())
+            response = edited(response, self._ending.members(response))
         return edit_event(frame, lambda data: edited(data, {"response": response}))
 
     async def _end(self, response: bytes) -> bytes:
@@ -146,7 +146,7 @@ class Keeper(PassingCaller):
             known = msgspec.json.decode(said.id, type=str) if said.id else ""
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return response  # not what the API says; the caller gets what there is
-        values = dict(self._ending.members())
+        values = dict(self._ending.members(response))
         if self._items and not said.output:
             # Some servers do not repeat at the end what they told before.
             values["output"] = listed(self._items)

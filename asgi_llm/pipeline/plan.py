@@ -43,7 +43,8 @@ class Leg(Struct, frozen=True, eq=False):
     tokens that this caller may be answered, ``credentials`` are its own, shown instead of the gateway's.
     ``forwarded`` is the endpoint where it is no dialect's, ``adapter`` what turns it into one that this target has.
     ``hides_cost``: what it cost is not the caller's to know. ``passes``: the caller's bytes are all that it takes;
-    ``passes_plain``: they are where the envelope is plain.
+    ``passes_plain``: they are where the envelope is plain. ``cut``: how much less than the whole it is told, where that
+    is too long for it; see ``history.truncation``.
     """
 
     crew: Crew
@@ -67,6 +68,7 @@ class Leg(Struct, frozen=True, eq=False):
     hides_cost: bool = False
     passes: bool = False
     passes_plain: bool = False
+    cut: int = 0
 
 
 class Plan(Struct, frozen=True, eq=False):

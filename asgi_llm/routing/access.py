@@ -9,7 +9,7 @@ from asgi_llm.settings import AccessSettings, CapSettings, RuleSettings
 
 from .catalog import compile_glob
 
-__all__ = ["Access", "Wish", "within"]
+__all__ = ["Access", "Patterns", "Wish", "within"]
 
 
 class Wish(Struct, frozen=True, gc=False):
@@ -22,7 +22,7 @@ class Wish(Struct, frozen=True, gc=False):
     features: frozenset[str] = frozenset()
 
 
-class _Patterns:
+class Patterns:
     """Globs of which one must match, and exceptions of which none may."""
 
     __slots__ = ("_except", "_of")
@@ -35,9 +35,9 @@ class _Patterns:
     def match(self, names: Iterable[str]) -> bool:
         if not (self._of or self._except):
             return True
-        return any(self._matches(name) for name in names)
+        return any(self.matches(name) for name in names)
 
-    def _matches(self, name: str) -> bool:
+    def matches(self, name: str) -> bool:
         if any(match(name) for match in self._except):
             return False
         return not self._of or any(match(name) for match in self._of)
@@ -47,10 +47,10 @@ class _Rule:
     __slots__ = ("_dialects", "_endpoints", "_features", "_models", "_not_roles", "_roles", "_targets", "listing")
 
     def __init__(self, settings: RuleSettings) -> None:
-        self._endpoints = _Patterns(settings.endpoints)
+        self._endpoints = Patterns(settings.endpoints)
         self._dialects = settings.dialects
-        self._models = _Patterns(settings.models)
-        self._targets = _Patterns(settings.targets)
+        self._models = Patterns(settings.models)
+        self._targets = Patterns(settings.targets)
         self._features = frozenset(settings.features)
         self._roles = frozenset(settings.roles)
         self._not_roles = frozenset(settings.not_roles)
@@ -71,8 +71,8 @@ class _Cap:
     __slots__ = ("_models", "_roles", "_targets", "most")
 
     def __init__(self, settings: CapSettings) -> None:
-        self._models = _Patterns(settings.models)
-        self._targets = _Patterns(settings.targets)
+        self._models = Patterns(settings.models)
+        self._targets = Patterns(settings.targets)
         self._roles = frozenset(settings.roles)
         self.most = settings.max_output
 
@@ -126,5 +126,5 @@ def within(scopes: Mapping[str, tuple[str, ...]] | None, wish: Wish, besides: Co
 
 
 @lru_cache(maxsize=1024)
-def _patterns(globs: tuple[str, ...]) -> _Patterns:
-    return _Patterns(globs)
+def _patterns(globs: tuple[str, ...]) -> Patterns:
+    return Patterns(globs)

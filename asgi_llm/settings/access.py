@@ -8,7 +8,7 @@ from asgi_llm.neutral.request import DialectName
 
 from .values import Glob, Model
 
-__all__ = ["AccessSettings", "CapSettings", "Feature", "RuleSettings"]
+__all__ = ["AccessSettings", "CapSettings", "Feature", "Patterns", "RuleSettings"]
 
 Feature = Literal[
     "stream",

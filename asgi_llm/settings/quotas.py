@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, model_validator
 
-from .values import Glob, Model, Name, Seconds
+from .access import Patterns
+from .values import Model, Name, Seconds
 
 __all__ = ["Dimension", "QuotaMatch", "QuotaSettings", "Resource"]
 
@@ -22,15 +23,16 @@ def _zone(value: str) -> str:
 
 
 class QuotaMatch(Model):
-    """Whom and what a quota is about: globs, of which one must match in each list that is given."""
+    """Whom and what a quota is about: globs, of which one must match in each list that is given. Those behind a ``!``
+    are exceptions, of which none may."""
 
-    tenant: tuple[Glob, ...] = ()
-    subject: tuple[Glob, ...] = ()
-    key: tuple[Glob, ...] = ()
-    role: tuple[Glob, ...] = ()
-    model: tuple[Glob, ...] = ()
-    target: tuple[Glob, ...] = ()
-    endpoint: tuple[Glob, ...] = ()
+    tenant: Patterns = ()
+    subject: Patterns = ()
+    key: Patterns = ()
+    role: Patterns = ()
+    model: Patterns = ()
+    target: Patterns = ()
+    endpoint: Patterns = ()
 
 
 class QuotaSettings(Model):

@@ -1,8 +1,8 @@
 """Settings of the Responses API's state: what is kept, for how long, and what a reference to it means."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from .values import Model, Seconds, Secret
 
@@ -38,7 +38,8 @@ class ResponseSettings(Model):
     is kept, all of them decrypt. ``background_lease``: seconds after which a response that ran in the background of a
     process that is gone has failed; ``background_limit``: how many may run at once in an event loop. ``signatures``:
     whether proofs of thought are remembered for clients that drop them, for ``signature_retention`` seconds; also where
-    ``stateful`` is not said.
+    ``stateful`` is not said. ``websocket``: whether ``/v1/responses`` may be spoken to over a WebSocket, too;
+    ``websocket_lifetime``: seconds after which such a connection is ended.
     """
 
     stateful: bool | None = None
@@ -53,3 +54,11 @@ class ResponseSettings(Model):
     background_limit: Annotated[int, Field(ge=0)] = 256
     signatures: bool = False
     signature_retention: Seconds = _DAY
+    websocket: bool = False
+    websocket_lifetime: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600
+
+    @model_validator(mode="after")
+    def _sockets(self) -> Self:
+        if self.websocket and not self.stateful:
+            raise ValueError("websocket needs stateful = true")
+        return self

@@ -13,7 +13,7 @@ from asgi_llm.settings import StoreSettings
 from .answers import AnswerStore
 from .keys import KeyStore
 from .ledger import Ledger
-from .quotas import QuotaStore
+from .quotas import QuotaSource, QuotaStore
 from .responses import ResponseStore
 from .signatures import SignatureStore
 
@@ -35,6 +35,10 @@ class HostStores(Protocol):
 
     def prices(self) -> PriceSource | None:
         """Prices that are changed while the gateway runs, if the host has some. For any event loop."""
+        ...
+
+    def budgets(self) -> QuotaSource | None:
+        """Quotas that are changed while the gateway runs, if the host has some. For any event loop."""
         ...
 
 

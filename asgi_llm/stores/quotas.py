@@ -7,11 +7,13 @@ the epoch and come from the caller, all amounts are integers.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
-__all__ = ["GRACE", "Balance", "Charge", "Demand", "QuotaStore", "Verdict"]
+from asgi_llm.settings import QuotaSettings
+
+__all__ = ["GRACE", "Balance", "Charge", "Demand", "InstantQuotas", "QuotaSource", "QuotaStore", "Verdict"]
 
 GRACE = 86400.0
 """Seconds for which a hold whose lease is over can still be settled: its request may run after all."""
@@ -58,6 +60,18 @@ class Verdict(Struct, frozen=True, gc=False):
     slots: tuple[tuple[int, int], ...] = ()
 
 
+class QuotaSource(Protocol):
+    """Where a host keeps quotas that are changed while the gateway runs."""
+
+    async def all(self) -> Sequence[QuotaSettings]:
+        """Those that count now.
+
+        Raises:
+            StoreError: they cannot be had.
+        """
+        ...
+
+
 class QuotaStore(Protocol):
     """Whatever fails outside raises; what then happens is the settings' choice."""
 
@@ -81,3 +95,16 @@ class QuotaStore(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class InstantQuotas(Protocol):
+    """What a ``QuotaStore`` has, too, that never waits: nobody need wait for it, or for a task of its own."""
+
+    def reserve_now(self, hold: str, demands: Sequence[Demand], now: float, lease: float) -> Verdict:
+        """As ``reserve``."""
+        ...
+
+    def settle_now(self, hold: str, charges: Sequence[Charge], now: float) -> bool:
+        """As ``settle``."""
+        ...

@@ -1,6 +1,7 @@
 """System checks: every mistake in ``ASGI_LLM``, with its path, and what does not go well with it in a project."""
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -8,11 +9,13 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004  # Django's name
 from django.utils.module_loading import import_string
 
 from asgi_llm import ConfigError
-from asgi_llm.settings import Settings, literal_secrets
+from asgi_llm.settings import CacheSettings, Settings, literal_secrets
 
 from .project import SETTING, make_project, tree
 from .stores.desk import alias
@@ -27,14 +30,20 @@ _HINTS = {
     "wsgi": "Serve the project by ASGI. Under WSGI every stream holds a thread of the server until it ends.",
     "database": "Have a database router send the app asgi_llm to one that is, or name another store.",
     "memory": 'Set ASGI_LLM["store"]["url"] to "django".',
+    "compress": "Compress in front of Django, or not below the gateway's prefix. Django's own GZipMiddleware leaves "
+    "event streams alone; whether all that is in front does, manage.py asgi_llm doctor URL measures.",
+    "cache": "Name a cache that all processes share in CACHES, or say memory: where one for each process is meant.",
     "secret": "Refer to it, as in env://NAME or file:///path.",
 }
+
+_COMPRESSES = re.compile("gzip|brotli|zstd|compress|minif", re.IGNORECASE)
 
 
 @register()
 def check_settings(app_configs: Sequence[AppConfig] | None, **_options: Any) -> list[CheckMessage]:
     """E001: a mistake in the settings. E002: a database that the gateway's tables cannot be in. W001: nobody can call.
-    W002: users by session, but no middleware for it."""
+    W002: users by session, but no middleware for it. W004: there is no way to serve the project by ASGI. W007: what
+    compresses answers. W008: a cache that each process has for itself."""
     if not _concerned(app_configs):
         return []
     try:
@@ -42,6 +51,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **_options: Any) -> 
     except ConfigError as error:
         return [Error(str(problem), id="asgi_llm.E001") for problem in error.problems]
     found = list(_warnings(project.gateway.settings.auth, {source.name for source in project.sources}))
+    found += [*_surroundings(), *_caches(project.gateway.settings.cache)]
     if project.gateway.settings.store.address == "django" and (why := unfit(alias())):
         found.append(Error(f"{SETTING}.store.url: {why}", hint=_HINTS["database"], id="asgi_llm.E002"))
     return found
@@ -66,8 +76,7 @@ def check_tables(
 
 @register(Tags.security, deploy=True)
 def check_deployment(app_configs: Sequence[AppConfig] | None, **_options: Any) -> list[CheckMessage]:
-    """W003: a secret itself stands in the settings. W004: there is no way to serve the project by ASGI. W005: what all
-    processes should know is in the memory of each."""
+    """W003: a secret itself stands in the settings. W005: what all processes should know is in the memory of each."""
     if not _concerned(app_configs):
         return []
     try:
@@ -78,8 +87,6 @@ def check_deployment(app_configs: Sequence[AppConfig] | None, **_options: Any) -
         Warning(f"{SETTING}.{path}: the secret itself is in the settings", hint=_HINTS["secret"], id="asgi_llm.W003")
         for path in paths
     ]
-    if not _has_asgi():
-        found.append(Warning("the project has no ASGI application", hint=_HINTS["wsgi"], id="asgi_llm.W004"))
     found += _forgetful(kept)
     return found
 
@@ -94,6 +101,27 @@ def _forgetful(kept: Settings) -> Iterator[CheckMessage]:
         for path in (path for path, asked in wanted.items() if asked):
             said = f"{SETTING}.{path}: is kept in the memory of each process, and lost with it"
             yield Warning(said, hint=_HINTS["memory"], id="asgi_llm.W005")
+
+
+def _surroundings() -> Iterator[CheckMessage]:
+    if not _has_asgi():
+        yield Warning("the project has no ASGI application", hint=_HINTS["wsgi"], id="asgi_llm.W004")
+    for path in settings.MIDDLEWARE:
+        # There are too many to know them all, and they are named after what they do.
+        if _COMPRESSES.search(path.rpartition(".")[2]):
+            said = f"MIDDLEWARE: {path} takes processor time from every answer, and some of its kind hold streams back"
+            yield Warning(said, hint=_HINTS["compress"], id="asgi_llm.W007")
+
+
+def _caches(cache: CacheSettings | None) -> Iterator[CheckMessage]:
+    if cache is None or not cache.enabled or cache.address != "django":
+        return
+    backend: Any = import_string(settings.CACHES["default"]["BACKEND"])
+    if issubclass(backend, DummyCache):
+        yield Warning(f'{SETTING}.cache.url: CACHES["default"] keeps nothing', hint=_HINTS["cache"], id="asgi_llm.W008")
+    elif issubclass(backend, LocMemCache):
+        said = f'{SETTING}.cache.url: CACHES["default"] is in the memory of each process, and lost with it'
+        yield Warning(said, hint=_HINTS["cache"], id="asgi_llm.W008")
 
 
 def _concerned(app_configs: Sequence[AppConfig] | None) -> bool:

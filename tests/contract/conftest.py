@@ -63,7 +63,7 @@ class Served:
             while len(self.mount.settled) < count:
                 await asyncio.sleep(0.01)
 
-        await within(wait(), 5, f"waiting for {count} settlements")
+        await within(wait(), 60, f"waiting for {count} settlements")
         return self.mount.settled
 
 
@@ -85,7 +85,7 @@ def serve(way: type[Mount]) -> Serve:
                 url = stack.enter_context(threaded(mount.app, script_name=root_path))
             else:
                 url = await stack.enter_async_context(serving(mount.app, lifespan=lifespan, root_path=root_path))
-            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=10))
+            client = await stack.enter_async_context(httpx.AsyncClient(trust_env=False, timeout=60))
             yield Served(mount, client, url + mount.prefix)
 
     return served

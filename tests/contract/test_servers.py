@@ -6,7 +6,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from asyncio.subprocess import Process
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -47,20 +46,19 @@ async def test_answers_and_streams(way: Any, server: str, tmp_path: Path) -> Non
             *command, cwd=tmp_path, env=environment, stdout=output, stderr=output, start_new_session=True
         )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
             await within(answering(client, process, log), 60, f"waiting for {server}")
             whole = await client.post("/llm/v1/chat/completions", json=CHAT)
             assert whole.json()["choices"][0]["message"]["content"] == "Hello there"
             assert (await client.get("/about")).text == "a page of the application"
-            begun = time.monotonic()
             async with client.stream("POST", "/llm/v1/chat/completions", json=PACED) as answer:
-                await anext(answer.aiter_bytes())
-            assert time.monotonic() - begun < 3  # of six
+                first = await anext(answer.aiter_bytes())
+            assert first.count(b"word") < 30  # the others are not made yet
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
             try:
-                await asyncio.wait_for(process.wait(), 20)
+                await asyncio.wait_for(process.wait(), 60)
             except TimeoutError:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()

@@ -44,7 +44,7 @@ async def until(true: Callable[[], Any]) -> None:
         while not true():
             await asyncio.sleep(0.01)
 
-    await within(wait(), 5, "what the test waits for")
+    await within(wait(), 60, "what the test waits for")
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -59,7 +59,7 @@ async def test_the_first_byte_comes_before_the_last_is_made(serve: Any, path: st
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["x-accel-buffering"] == "no"
         pieces = answer.aiter_bytes()
-        first = await within(anext(pieces), 5, "waiting for the first byte")
+        first = await within(anext(pieces), 60, "waiting for the first byte")
         assert b" three" not in first
         gate.set()
         assert b" three" in b"".join([piece async for piece in pieces])
@@ -74,7 +74,7 @@ async def test_a_caller_that_leaves_before_there_is_an_answer(serve: Any, way: A
         request = await upstream.wait_request(1)
         asking.cancel()
         await asyncio.wait([asking])
-        await request.wait_disconnected(5)
+        await request.wait_disconnected()
         assert [item.outcome for item in await served.settled(1)] == ["disconnected"]
 
 
@@ -84,7 +84,7 @@ async def test_a_caller_that_leaves_in_the_middle_of_a_stream(serve: Any, way: A
     async with ScriptedUpstream([endless()]) as upstream, serve(tree(upstream, stream=stream)) as served:
         async with served.client.stream("POST", f"{served.base}/v1/chat/completions", json=CHAT) as answer:
             await anext(answer.aiter_bytes())
-        await upstream.requests[0].wait_disconnected(5)
+        await upstream.requests[0].wait_disconnected()
         assert [item.outcome for item in await served.settled(1)] == ["disconnected"]
 
 
@@ -100,26 +100,27 @@ async def test_a_caller_that_stops_reading_and_leaves(serve: Any) -> None:
             body = b'{"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
             head = f"POST {at.path}/v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n"
             await loop.sock_sendall(caller, f"{head}content-type: application/json\r\n\r\n".encode() + body)
-            await within(loop.sock_recv(caller, 100), 5, "waiting for the answer")
+            await within(loop.sock_recv(caller, 100), 60, "waiting for the answer")
             sent = -1
             while sent != (sent := upstream.requests[0].sent):  # until nothing moves any more
                 await asyncio.sleep(0.2)
             assert not upstream.requests[0].answered.is_set()
-        await upstream.requests[0].wait_disconnected(5)
+        await upstream.requests[0].wait_disconnected()
         assert [item.outcome for item in await served.settled(1)] == ["disconnected"]
 
 
-@pytest.mark.parametrize("after_disconnect", ["return", "raise"])
+@pytest.mark.parametrize("server", ["returns", "raises", "cancels"])
 @pytest.mark.parametrize("moment", ["before the head", "between pieces", "while a send blocks"])
-async def test_whenever_the_caller_leaves_it_is_settled_once(way: Any, moment: str, after_disconnect: Any) -> None:
-    """Message by message, whatever the server's ``send`` does then; and nothing is left behind."""
+async def test_whenever_the_caller_leaves_it_is_settled_once(way: Any, moment: str, server: str) -> None:
+    """Message by message, whether the server's ``send`` returns or raises then, or the server cancels what serves the
+    request; and nothing is left behind."""
     if way.wsgi:
         pytest.skip("there are no messages in WSGI")
     answer = {"before the head": Answer.silence(), "while a send blocks": flood()}.get(moment, endless())
     async with no_leaks(), ScriptedUpstream([answer]) as upstream:
         mount = way({**tree(upstream), "auth": {"anonymous": True}})
         async with mount.opened():
-            driver = ASGIDriver(mount.app, after_disconnect=after_disconnect)
+            driver = ASGIDriver(mount.app, after_disconnect="raise" if server == "raises" else "return")
             async with driver.lifespan():
                 exchange = await driver.request("POST", "/llm/v1/chat/completions", json=CHAT)
                 if moment == "before the head":
@@ -129,8 +130,8 @@ async def test_whenever_the_caller_leaves_it_is_settled_once(way: Any, moment: s
                 if moment == "while a send blocks":
                     exchange.block_sends()
                     await exchange.wait_blocked()
-                exchange.disconnect()
-                await upstream.requests[0].wait_disconnected(5)
+                exchange.cancel() if server == "cancels" else exchange.disconnect()
+                await upstream.requests[0].wait_disconnected()
                 await until(lambda: mount.settled)
                 await driver.aclose()
     assert [item.outcome for item in mount.settled] == ["disconnected"]

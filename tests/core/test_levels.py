@@ -109,6 +109,7 @@ OPEN_TO_INTEGRATIONS = frozenset(
         "asgi_llm.keys.issue",
         "asgi_llm.keys_command",
         "asgi_llm.usage_command",
+        "asgi_llm.quotas.budgets",
         "asgi_llm.quotas.rules",
         # what the stores of a host are made of
         "asgi_llm.metering.row",

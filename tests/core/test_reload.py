@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_llm import ConfigError, Gateway
-from asgi_llm.testing import Answer, ScriptedUpstream, Wait, chat_events, chat_text, no_leaks
+from asgi_llm.testing import Answer, ASGIDriver, ScriptedUpstream, Wait, chat_events, chat_text, no_leaks
 
 
 def tree(url: str, **more: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ async def test_a_stop_does_not_wait_for_ever_for_the_old() -> None:
             stream = gateway.chat_stream("m", "hi")
             await anext(stream)
             gateway.reload(tree(old.url, limits={"shutdown_grace": 0}))
-        await old.requests[0].wait_disconnected(5)
+        await old.requests[0].wait_disconnected()
         with pytest.raises(Exception, match="broke off"):
             await anext(stream)
 
@@ -79,11 +79,15 @@ async def test_from_another_thread() -> None:
 
 
 async def test_a_forgotten_lifespan_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "asgi_llm")
+    """By the first request from a server; the application's own calls need none."""
     gateway = Gateway({"targets": {"echo": {"provider": "echo"}}})
+    driver = ASGIDriver(gateway.asgi)
     async with gateway.running():
-        await gateway.chat("echo", "hi")
-    assert "without a lifespan" not in caplog.text
+        await (await driver.request("GET", "/health")).finished()
     await gateway.chat("echo", "hi")
     await gateway.aclose()
-    assert caplog.text.count("without a lifespan") == 1
+    assert "with the application" not in caplog.text
+    for _ in range(2):
+        await (await driver.request("GET", "/health")).finished()
+    await gateway.aclose()
+    assert caplog.text.count("not with the application") == 1

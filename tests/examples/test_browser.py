@@ -112,7 +112,7 @@ def served(name: str, command: str, folder: Path) -> Iterator[str]:
         yield patiently(address, name)[1]
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     assert "Traceback" not in log.read_text()
 
 

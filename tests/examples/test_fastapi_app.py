@@ -30,7 +30,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-W", "error", "-m", "uvicorn", "app:app", "--port", "0", "--app-dir", str(FOLDER)]
     with log.open("wb") as output, subprocess.Popen(command, stderr=output, stdout=output, env=environment) as running:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not (found := re.search(r"running on (http://\S+)", log.read_text())):
                 assert running.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
@@ -43,7 +43,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def http(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=address, trust_env=False) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
         yield client
 
 
@@ -108,7 +108,7 @@ def test_the_commands_of_the_readme(address: str) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = ["bash", "-e", "-c", script]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=30, env={**os.environ, "PATH": path}
+        command, capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "PATH": path}
     )
     assert done.returncode == 0, done.stderr
     decoder = json.JSONDecoder()

@@ -21,7 +21,8 @@ from asgi_llm.testing import ASGIDriver, no_leaks
 ENGINE = Path(__file__).with_name("engine.py")
 WHOLE = 5
 """Words of a whole answer."""
-LIVELY = {"connect": 5, "first_byte": 0.8, "answer": 0.8, "idle": 0.8}
+HASTY = {"connect": 5, "first_byte": 1.5, "answer": 1.5, "idle": 1.5}
+"""Where somebody is to be given up in time; elsewhere nobody is hurried."""
 
 
 class Engine:
@@ -51,7 +52,7 @@ async def engine(name: str, *chain: str) -> AsyncIterator[Engine]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             port = int(await process.stdout.readline())
         yield Engine(name, process, port)
     finally:
@@ -98,7 +99,7 @@ class Site:
     async def recovers(self) -> None:
         """Once the fault is over, all of it is: every worker serves, and nothing is held against anyone."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + 20
+        until = loop.time() + 60
         while True:
             assert {status for status, _ in await self.ask_many(6)} == {200}
             found = self.standing().workers
@@ -110,8 +111,8 @@ class Site:
 
 
 async def heard(exchange: Any) -> tuple[int, str]:
-    head, body = await exchange.start(10), await exchange.body(10)
-    await exchange.finished(10)
+    head, body = await exchange.start(), await exchange.body()
+    await exchange.finished()
     if head.status != 200:
         return head.status, str(head.header("x-llm-error-code"))
     said = ""
@@ -143,7 +144,6 @@ async def site(**more: Any) -> AsyncIterator[Site]:
             target = {
                 "provider": "openai_compatible",
                 "workers": [{"url": f"http://127.0.0.1:{one.port}/v1"} for one in engines],
-                "timeouts": LIVELY,
                 "retry": {"base": 0.001},
                 "breaker": {"failures": 3, "open_for": 0.2},
             }
@@ -158,11 +158,12 @@ async def site(**more: Any) -> AsyncIterator[Site]:
 
 
 BEFORE_THE_FIRST_BYTE = ["429", "529", "500", "503", "hang_up", "empty", "in_band", "page", "loris", "late", "flapping"]
+SILENT = {"loris", "late"}
 
 
 @pytest.mark.parametrize("mode", BEFORE_THE_FIRST_BYTE)
 async def test_nobody_notices_a_fault_before_the_first_byte(mode: str) -> None:
-    async with site() as one:
+    async with site(timeouts=HASTY if mode in SILENT else {}) as one:
         await one.first.turn(mode)
         answers = [*await one.ask_many(12), *await one.ask_many(12)]
         assert [answer for answer in answers if not is_whole(answer)] == []
@@ -172,10 +173,10 @@ async def test_nobody_notices_a_fault_before_the_first_byte(mode: str) -> None:
 
 
 async def test_nobody_notices_a_worker_that_is_killed_before_the_first_byte() -> None:
-    async with site(timeouts={}) as one:
+    async with site() as one:
         await one.first.turn("late")
         waiting = [await one.begin() for _ in range(30)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while one.standing().workers[0].load < 10:
                 await asyncio.sleep(0.001)
         one.first.signal(signal.SIGKILL)
@@ -186,10 +187,10 @@ async def test_nobody_notices_a_worker_that_is_killed_before_the_first_byte() ->
 
 async def test_a_paused_worker_stalls_nobody_elses_requests() -> None:
     """Pools are apart: the others answer while the requests to the paused one still wait."""
-    async with site(timeouts=LIVELY | {"first_byte": 60}) as one:
+    async with site() as one:
         one.first.signal(signal.SIGSTOP)
         exchanges = [await one.begin() for _ in range(30)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(one.settled) < 20:
                 await asyncio.sleep(0.001)
         assert [worker.load for worker in one.standing().workers] == [10, 0, 0]
@@ -199,7 +200,7 @@ async def test_a_paused_worker_stalls_nobody_elses_requests() -> None:
 
 
 async def test_nobody_notices_a_worker_that_is_paused_for_long() -> None:
-    async with site() as one:
+    async with site(timeouts=HASTY) as one:
         one.first.signal(signal.SIGSTOP)
         assert all(map(is_whole, await one.ask_many(12)))
         assert one.standing().workers[0].breaker != "closed"
@@ -233,7 +234,7 @@ async def test_a_worker_killed_in_the_middle_of_answers_ends_those_only() -> Non
     async with site() as one:
         await one.first.turn("halfway")
         exchanges = [await one.begin() for _ in range(9)]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(one.settled) < 6:
                 await asyncio.sleep(0.001)
         one.first.signal(signal.SIGKILL)
@@ -282,7 +283,7 @@ async def test_when_all_are_dead_it_is_said_and_when_they_are_back_they_serve() 
         for each in one.engines:
             await each.turn("well")
         await asyncio.sleep(0.25)  # until the breakers let somebody try
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not all(map(is_whole, await one.ask_many(3))):
                 await asyncio.sleep(0.01)
         await one.recovers()

@@ -55,7 +55,7 @@ class Server(uvicorn.Server):
         """Without uvicorn's tenth of a second for the clients: here they have closed their connections already."""
         for server in self.servers:
             server.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.server_state.connections:
                 await asyncio.sleep(0)
         await self.lifespan.shutdown()
@@ -68,12 +68,12 @@ async def served(app: Any) -> AsyncIterator[str]:
         server = Server(app)
         # Not serve(): that would take over the signals of the test run.
         task = asyncio.create_task(server._serve([listener]))
-        await within(server.ready.wait(), 5, "the server's start")
+        await within(server.ready.wait(), 60, "the server's start")
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.stop.set()
-            await within(task, 5, "the server's end")
+            await within(task, 60, "the server's end")
 
 
 async def site(scope: Any, receive: Any, send: Any) -> None:
@@ -117,12 +117,12 @@ class Desk:
 
     async def client(self, caller: Any, key: str = "sk-caller", **options: Any) -> Any:
         """An SDK's client of the gateway, that does not retry unless told to."""
-        http = await self.stack.enter_async_context(httpx2.AsyncClient(verify=_NO_TLS, trust_env=False))
+        http = await self.stack.enter_async_context(httpx2.AsyncClient(verify=_NO_TLS, trust_env=False, timeout=60))
         return caller.client(self.url, http, key, {"max_retries": 0, **options})
 
     async def ended(self) -> Exchange:
         """The next exchange that ends."""
-        return await within(self.settled.get(), 5, "the settlement of an exchange")
+        return await within(self.settled.get(), 60, "the settlement of an exchange")
 
 
 @pytest.fixture

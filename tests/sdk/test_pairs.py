@@ -257,7 +257,7 @@ async def test_leaving(open_desk: Any, any_caller: Any, any_speaker: Any, moment
     reading = asyncio.create_task(read())
     request = await desk.upstream.wait_request()
     if moment == "midway":
-        await within(begun.wait(), 5, "the beginning of the stream")
+        await within(begun.wait(), 60, "the beginning of the stream")
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     await request.wait_disconnected()

@@ -9,6 +9,58 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="Budget",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=128, unique=True)),
+                ("active", models.BooleanField(default=True)),
+                (
+                    "resource",
+                    models.CharField(
+                        choices=[
+                            ("cost", "money"),
+                            ("requests", "requests"),
+                            ("tokens", "tokens"),
+                            ("input_tokens", "tokens of input"),
+                            ("output_tokens", "tokens of output"),
+                            ("concurrency", "requests at the same time"),
+                        ],
+                        default="cost",
+                        max_length=16,
+                        verbose_name="what",
+                    ),
+                ),
+                ("limit", models.BigIntegerField()),
+                ("window", models.CharField(blank=True, default="month", max_length=32)),
+                ("timezone", models.CharField(default="UTC", max_length=64)),
+                ("per", models.JSONField(blank=True, default=list)),
+                ("match", models.JSONField(blank=True, default=dict)),
+                ("output", models.BigIntegerField(default=4096)),
+                (
+                    "on_store_failure",
+                    models.CharField(
+                        choices=[("closed", "requests are refused"), ("open", "requests pass")],
+                        default="closed",
+                        max_length=8,
+                        verbose_name="while the database is down",
+                    ),
+                ),
+                (
+                    "unpriced",
+                    models.CharField(
+                        choices=[("refuse", "are refused"), ("free", "cost nothing")],
+                        default="refuse",
+                        max_length=8,
+                        verbose_name="models of unknown price",
+                    ),
+                ),
+                ("note", models.CharField(blank=True, max_length=255)),
+            ],
+            options={
+                "ordering": ["name"],
+            },
+        ),
+        migrations.CreateModel(
             name="APIKey",
             fields=[
                 ("id", models.CharField(max_length=64, primary_key=True, serialize=False)),
@@ -148,18 +200,6 @@ class Migration(migrations.Migration):
                 "default_permissions": (),
                 "constraints": [models.UniqueConstraint(fields=("account", "slot"), name="asgi_llm_spent_slot")],
             },
-        ),
-        migrations.CreateModel(
-            name="Budget",
-            fields=[],
-            options={
-                "verbose_name": "budget",
-                "proxy": True,
-                "default_permissions": ("view", "change"),
-                "indexes": [],
-                "constraints": [],
-            },
-            bases=("asgi_llm.quotaspent",),
         ),
         migrations.CreateModel(
             name="Response",

@@ -5,9 +5,10 @@ epoch unless something else is said, money is micro-dollars. Ids are unique with
 numbers of their own beside them.
 """
 
+from .budgets import Budget
 from .keys import APIKey
 from .prices import Price
-from .quotas import Budget, QuotaHold, QuotaSpent
+from .quotas import QuotaHold, QuotaSpent
 from .responses import Conversation, ConversationItem, Response, ResponseEvent, ResponseItem
 from .signatures import Signature
 from .usage import Usage

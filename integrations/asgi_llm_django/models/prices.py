@@ -3,12 +3,13 @@
 from typing import Any
 
 import pydantic
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from asgi_llm.settings import PriceSettings
 
 from .kinds import Json, MaybeDay, MaybeMoney, Money, Number, Text
+from .mistakes import by_field
 
 __all__ = ["RATES", "Price"]
 
@@ -64,7 +65,7 @@ class Price(models.Model):
         try:
             self.settings()
         except pydantic.ValidationError as error:
-            raise ValidationError(_errors(error)) from None
+            raise ValidationError(by_field(error)) from None
 
     def settings(self) -> PriceSettings:
         """The same as the settings have it.
@@ -75,13 +76,3 @@ class Price(models.Model):
         given = {name: value for name in (*RATES, "since", "until") if (value := getattr(self, name)) is not None}
         fixed = {name: getattr(self, name) for name in ("model", "target", "request", "tools", "tiers")}
         return PriceSettings.model_validate({**given, **fixed})
-
-
-def _errors(error: pydantic.ValidationError) -> dict[str, list[str]]:
-    """For a form: each under its field."""
-    found: dict[str, list[str]] = {}
-    for item in error.errors(include_url=False, include_input=False):
-        place = [str(part) for part in item["loc"]]
-        words = ": ".join([*place[1:], item["msg"].removeprefix("Value error, ")])
-        found.setdefault(place[0] if place else NON_FIELD_ERRORS, []).append(words)
-    return found

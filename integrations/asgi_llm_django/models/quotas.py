@@ -4,7 +4,7 @@ from django.db import models
 
 from .kinds import Number, Text, Time
 
-__all__ = ["Budget", "QuotaHold", "QuotaSpent"]
+__all__ = ["QuotaHold", "QuotaSpent"]
 
 
 class QuotaSpent(models.Model):
@@ -41,12 +41,3 @@ class QuotaHold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hold} {self.account}"
-
-
-class Budget(QuotaSpent):
-    """How quotas stand: for the admin and its permissions; no table of its own."""
-
-    class Meta:
-        proxy = True
-        verbose_name = "budget"
-        default_permissions = ("view", "change")

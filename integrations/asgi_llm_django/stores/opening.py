@@ -7,6 +7,7 @@ from asgi_llm.settings import StoreSettings
 from .desk import Desk
 
 if TYPE_CHECKING:
+    from .budgets import ORMBudgets
     from .keys import ORMKeys
     from .ledger import ORMLedger
     from .prices import ORMPrices
@@ -52,3 +53,8 @@ class ORMStores:
         from .prices import ORMPrices
 
         return ORMPrices(self._desk)
+
+    def budgets(self) -> "ORMBudgets":
+        from .budgets import ORMBudgets
+
+        return ORMBudgets(self._desk)

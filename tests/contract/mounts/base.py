@@ -63,6 +63,10 @@ class Mount:
         self._gateway = Gateway(self.tree, on_settled=self.settled.append)
         return self._gateway
 
+    def reload(self, tree: dict[str, Any]) -> None:
+        """As the host's users do it."""
+        self.gateway.reload(tree)
+
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Mount"]:
         """The application, ready to be served. Nothing of it is left afterwards."""

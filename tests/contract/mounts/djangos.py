@@ -70,6 +70,14 @@ class DjangoView(Mount):
         self._keep = keep
         return self.serve()
 
+    def reload(self, tree: dict[str, Any]) -> None:
+        from django.conf import settings
+
+        from asgi_llm_django import reload
+
+        settings.ASGI_LLM = {**tree, "identity": by_header}
+        reload()
+
     def serve(self) -> Any:
         from django.core.asgi import get_asgi_application
 

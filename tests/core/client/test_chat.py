@@ -83,7 +83,7 @@ async def test_a_stream_that_is_left(how: str) -> None:
             if how == "block":
                 await stream.aclose()
             del stream
-            await upstream.requests[0].wait_disconnected(5)
+            await upstream.requests[0].wait_disconnected()
 
 
 async def test_who_is_to_blame() -> None:

@@ -110,7 +110,7 @@ async def test_streams_really_stream(library: Any) -> None:
         ):
             assert answer.headers["content-type"].startswith("text/event-stream")
             pieces = answer.aiter_bytes()
-            assert b" three" not in await asyncio.wait_for(anext(pieces), 5)
+            assert b" three" not in await asyncio.wait_for(anext(pieces), 60)
             gate.set()
             assert b"".join([piece async for piece in pieces]).endswith(b"data: [DONE]\n\n")
     assert [item.outcome for item in world.settled] == ["ok"]
@@ -125,10 +125,10 @@ async def test_leaving_is_heard(library: Any) -> None:
             asking = asyncio.create_task(client.post("/v1/chat/completions", json={**CHAT, "stream": False}))
             request = await upstream.wait_request(1)
             asking.cancel()
-            await request.wait_disconnected(5)
+            await request.wait_disconnected()
             async with client.stream("POST", "/v1/chat/completions", json=CHAT) as answer:
                 await anext(answer.aiter_bytes())
-            await upstream.requests[1].wait_disconnected(5)
+            await upstream.requests[1].wait_disconnected()
     assert [item.outcome for item in world.settled] == ["disconnected", "disconnected"]
 
 
@@ -139,7 +139,7 @@ async def test_the_requests_own_timeout_counts(library: Any) -> None:
         async with world.gateway.running(), world.gateway.client(library=library) as client:
             with pytest.raises(library.ReadTimeout):
                 await client.post("/v1/chat/completions", json={**CHAT, "stream": False}, timeout=0.05)
-            await upstream.requests[0].wait_disconnected(5)
+            await upstream.requests[0].wait_disconnected()
 
 
 async def test_a_reader_that_is_slow_slows_the_upstream_down() -> None:
@@ -198,7 +198,7 @@ def test_a_stream_that_is_left_without_an_event_loop() -> None:
                     next(one.iter_bytes())
 
             await asyncio.to_thread(view)
-            await upstream.requests[0].wait_disconnected(5)
+            await upstream.requests[0].wait_disconnected()
             left.set()
 
     asyncio.run(main())

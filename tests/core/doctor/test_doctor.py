@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 from collections.abc import AsyncIterator
@@ -35,11 +36,10 @@ def app(**settings: Any) -> Any:
 
 
 @asynccontextmanager
-async def served(application: Any) -> AsyncIterator[int]:
+async def served(application: Any, **options: Any) -> AsyncIterator[int]:
     """The port."""
-    server = uvicorn.Server(
-        uvicorn.Config(application, log_level="warning", loop="none", ws="none", server_header=False)
-    )
+    config = uvicorn.Config(application, log_level="critical", loop="none", ws="none", server_header=False, **options)
+    server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = asyncio.create_task(server._serve(sockets=[listener]))
         try:
@@ -107,6 +107,51 @@ async def test_middleware_that_buffers() -> None:
     assert "anthropic-beta" in said[False][1]
 
 
+def cutting(application: Any, pieces: int, *, clean: bool) -> Any:
+    """Something that ends answers after so many pieces: as if they were whole, or by breaking the connection off. It
+    takes no large bodies."""
+
+    async def middleware(scope: Any, receive: Any, send: Any) -> None:
+        if not scope["path"].endswith("/diagnose"):
+            await application(scope, receive, send)
+            return
+        if scope["method"] == "POST":
+            raise ConnectionAbortedError
+        passed = 0
+
+        async def pass_on(message: Any) -> None:
+            nonlocal passed
+            passed += message["type"] == "http.response.body"
+            if passed > pieces:
+                raise ConnectionAbortedError
+            await send(message)
+
+        await application(scope, receive, pass_on)
+        if clean:
+            await send({"type": "http.response.body", "body": b""})
+
+    return middleware
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize(("pieces", "when"), [(0, "before its first event"), (3, r"after 0\.\d s")])
+async def test_what_cuts_answers_off(pieces: int, when: str, clean: bool) -> None:
+    """And what cannot be measured then is not called sound."""
+    async with served(cutting(app(), pieces, clean=clean), lifespan="off") as port:
+        said = told(await examine(f"http://127.0.0.1:{port}/llm", "k-1"))
+    stream, body = said[False]
+    assert re.match(f"a stream of one second broke off {when} .*time-out", stream)
+    assert "a body of 0.9 MB was " in body
+    assert not any("streams arrive" in one or "bodies" in one for one in said[True])
+
+
+async def test_a_gateway_that_nobody_started() -> None:
+    async with served(app(), lifespan="off") as port:
+        said = told(await examine(f"http://127.0.0.1:{port}/llm", "k-1"))
+    assert said[False] == []
+    assert "gateway.running()" in said[None][0]
+
+
 async def test_the_gateways_own_limit() -> None:
     async with served(app(limits={"body": 1_000_000})) as port:
         said = told(await examine(f"http://127.0.0.1:{port}/llm", "k-1"))
@@ -140,7 +185,7 @@ def nginx(tmp_path: Path) -> Any:
             program, "-e", str(tmp_path / "error.log"), "-p", str(tmp_path), "-c", str(config)
         )
         try:
-            await within(_listening(own, process), 10, "waiting for nginx")
+            await within(_listening(own, process), 60, "waiting for nginx")
             yield own
         finally:
             process.terminate()

@@ -26,7 +26,7 @@ from asgi_llm.testing import (
 
 async def till(client: Any, name: str, *states: str) -> Any:
     """The response once it is in one of those states."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             answer = await client("GET", f"/v1/responses/{name}")
             assert answer.status == 200, answer.body
@@ -80,6 +80,29 @@ async def test_a_stream_is_taken_up_without_gap_or_double(open_client: Any, stor
             assert again.events == whole.events[after + 1 :]
 
 
+async def test_one_that_was_not_streamed_is_told_when_it_has_ended(open_client: Any) -> None:
+    go = asyncio.Event()
+
+    async def answer(_request: Recorded) -> Answer:
+        await go.wait()
+        return chat_text("At last.")
+
+    async with ScriptedUpstream(answer) as upstream:
+        client = await open_client(upstream)
+        name = (await client.say("Think.", background=True)).json["id"]
+        follower = asyncio.create_task(client("GET", f"/v1/responses/{name}?stream=true"))
+        await upstream.wait_request()
+        go.set()
+        told = await follower
+        assert (told.events[-1]["type"], told.json["status"], told.text) == (
+            "response.completed",
+            "completed",
+            "At last.",
+        )
+        refused = await client("GET", f"/v1/responses/{name}?stream=true&starting_after=1")
+        assert (refused.status, refused.code) == (400, "response_not_resumable")
+
+
 async def test_whoever_leaves_may_come_back(open_client: Any) -> None:
     go = asyncio.Event()
     events: list[Any] = chat_events(["One ", "two."])
@@ -108,7 +131,7 @@ async def test_cancelling(open_client: Any, store_url: str) -> None:
         for _ in range(2):
             answer = await client("POST", f"/v1/responses/{name}/cancel")
             assert (answer.status, answer.json["status"], answer.json["id"]) == (200, "cancelled", name)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await request.disconnected.wait()
         assert (await client("GET", f"/v1/responses/{name}")).json["status"] == "cancelled"
         foreground = await open_client(upstream)
@@ -125,7 +148,7 @@ async def test_cancelled_by_another_process(open_client: Any, sql_url: str) -> N
         name = (await one.say("Count.", background=True, stream=False)).json["id"]
         request = await upstream.wait_request()
         assert (await two("POST", f"/v1/responses/{name}/cancel")).json["status"] == "cancelled"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await request.disconnected.wait()
 
 
@@ -241,7 +264,7 @@ async def test_a_process_that_is_killed_leaves_nothing_running(open_client: Any,
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as victim:
             try:
-                await upstream.wait_request(2, 30)
+                await upstream.wait_request(2)
                 await asyncio.sleep(1.2)  # the lease is renewed meanwhile
             finally:
                 victim.kill()

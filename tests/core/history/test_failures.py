@@ -1,7 +1,10 @@
 """What becomes of it when something goes wrong: nothing half, nothing of others, and everybody is told."""
 
+import asyncio
 import sqlite3
-from typing import Any
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,6 +19,8 @@ from asgi_llm.testing import (
     responses_events,
     responses_stream,
 )
+
+T = TypeVar("T")
 
 
 class Broken(MemoryResponses):
@@ -39,6 +44,17 @@ def broken() -> Broken:
     return Broken()
 
 
+async def in_file(url: str, work: Callable[[sqlite3.Connection], T]) -> T:
+    """What ``work`` returns, with a connection of its own. It is made in a thread: the gateway may be writing just now,
+    and needs the event loop to come to an end."""
+
+    def connected() -> T:
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=60)) as database, database:
+            return work(database)
+
+    return await asyncio.to_thread(connected)
+
+
 def with_store(client: Any, store: Broken) -> Any:
     client.gateway.runtime().history.store = store
     return client
@@ -59,6 +75,7 @@ async def test_two_references_exclude_each_other(open_client: Any) -> None:
         ({"store": "yes"}, "store"),
         ({"background": 1}, "background"),
         ({"input": [5]}, "input"),
+        ({"truncation": "sometimes"}, "truncation"),
     ],
 )
 async def test_a_wrong_type_is_named(open_client: Any, body: Any, param: str) -> None:
@@ -152,10 +169,8 @@ async def test_a_damaged_row_is_a_500_and_nobody_elses_trouble(open_client: Any,
     async with ScriptedUpstream(chat_text("Hi.")) as upstream:
         client = await open_client(upstream, store=sqlite_url)
         names = [(await client.say("Hello.")).json["id"] for _ in range(2)]
-        database = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
-        with database:
-            database.execute("UPDATE asgi_llm_responses SET data = ? WHERE id = ?", (b"p{broken", names[0]))
-        database.close()
+        damage = "UPDATE asgi_llm_responses SET data = ? WHERE id = ?"
+        await in_file(sqlite_url, lambda database: database.execute(damage, (b"p{broken", names[0])))
         for answer in (
             await client("GET", f"/v1/responses/{names[0]}"),
             await client.say("And?", previous_response_id=names[0]),
@@ -201,9 +216,7 @@ async def test_what_is_kept_is_encrypted_where_there_is_a_key(open_client: Any, 
         name = (await client.say("The question is sealed.")).json["id"]
         items = [{"role": "user", "content": "This is sealed."}]
         await client("POST", "/v1/conversations", {"items": items, "metadata": {"word": "sealed"}})
-        database = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
-        told = "\n".join(database.iterdump())
-        database.close()
+        told = await in_file(sqlite_url, lambda database: "\n".join(database.iterdump()))
         assert "sealed" not in told
         assert b"sealed".hex() not in told.lower()
         both = await open_client(upstream, store=sqlite_url, encryption_keys=[new, old])

@@ -371,7 +371,7 @@ async def test_what_runs_in_the_background_is_shown_to_hooks_once(world: Any) ->
     up.says("Hello")
     queued = await up.ask("responses", "one", background=True)
     (run,) = up.gateway.runtime().history.runs.values()
-    await asyncio.wait_for(run.task, 10)
+    await asyncio.wait_for(run.task, 60)
     assert queued.json["status"] == "queued"
     assert [message["content"] for message in up.asked()["messages"]] == ["Be kind.", "one"]
     assert len(watch.asked) == 1

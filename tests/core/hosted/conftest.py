@@ -41,7 +41,7 @@ def mcp_url() -> Iterator[str]:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
         assert process.poll() is None, "the MCP server ended"
         assert time.monotonic() < end, "the MCP server does not listen"

@@ -63,7 +63,7 @@ def waiting(house: House) -> int:
 
 
 async def until_waiting(house: House, number: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while waiting(house) != number:
             await asyncio.sleep(0.001)
 

@@ -101,7 +101,7 @@ async def test_a_stream_is_cut_ends_as_it_should_and_lets_the_upstream_go(caller
     said = responses_events(("one E", "N two E", "N", "D three", " four"))
     hanging = Answer.sse([*said[:-4], Stall()], framing="close")
     async with ScriptedUpstream(hanging) as upstream:
-        headers, data, done = await asyncio.wait_for(ask(upstream, caller, stream=True), 10)
+        headers, data, done = await asyncio.wait_for(ask(upstream, caller, stream=True), 60)
     assert text_of(events(data)) == "one EN two "
     assert reason(data.decode(), caller)
     assert "stop;emulate" in headers["x-llm-warnings"]

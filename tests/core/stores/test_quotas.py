@@ -206,7 +206,7 @@ async def test_a_killed_process_holds_nothing_after_its_lease(
         await close(store)
     finally:
         process.kill()
-        process.join(20)
+        process.join(60)
 
 
 async def test_memory_forgets_accounts_that_hold_nothing() -> None:

@@ -68,7 +68,7 @@ def writer(store: Store, **settings: Any) -> LedgerWriter[Draft]:
 
 
 async def until(said: Any) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not said():
             await asyncio.sleep(0)
 

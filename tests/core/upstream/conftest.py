@@ -114,7 +114,7 @@ def serve() -> Callable[..., Any]:
     return raw_server
 
 
-PROMPT = Timeouts(connect=5, first_byte=5, idle=5, total=0)
+PATIENT = Timeouts(connect=60, first_byte=60, idle=60, total=0)
 
 
 @dataclass
@@ -124,7 +124,7 @@ class Backend:
     name: str
 
     def open(self, url: str, **options: Any) -> Client:
-        settings = replace(ClientOptions(base_url=url, timeouts=PROMPT), **options)
+        settings = replace(ClientOptions(base_url=url, timeouts=PATIENT), **options)
         return Http1Client(settings) if self.name == "http1" else HttpxClient(settings)
 
     @contextlib.asynccontextmanager

@@ -218,7 +218,7 @@ async def test_closing_early_closes_the_connection_at_once(backend, serve, ask, 
         assert await answer.read() == b"abc"
         answer.close()
         answer.close()
-        await asyncio.wait_for(gone.wait(), 2)
+        await asyncio.wait_for(gone.wait(), 60)
         with pytest.raises(UpstreamError):
             await answer.read()
 
@@ -235,7 +235,7 @@ async def test_closing_wakes_a_reader(backend, serve, ask):
         await asyncio.sleep(0.01)
         answer.close()
         with pytest.raises(UpstreamError):
-            await asyncio.wait_for(reading, 2)
+            await asyncio.wait_for(reading, 60)
 
 
 @pytest.mark.parametrize("at", ["head", "body"])
@@ -264,7 +264,7 @@ async def test_cancelling_closes_the_connection(backend, serve, ask, leakless, a
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(gone.wait(), 2)
+        await asyncio.wait_for(gone.wait(), 60)
         assert client.in_use == 0
 
 
@@ -276,7 +276,7 @@ async def test_an_early_answer_does_not_wait_for_the_upload(backend, serve, ask,
         await peer.gone()
 
     async with serve(script) as server, backend.client(server.url) as client:
-        answer = await asyncio.wait_for(client.send(ask(b"x" * 8_000_000)), 3)
+        answer = await asyncio.wait_for(client.send(ask(b"x" * 8_000_000)), 60)
         assert answer.status == 413
         assert await whole(answer) == b"big"
         answer.close()
@@ -358,7 +358,7 @@ async def test_every_time_limit_ends_the_exchange(backend, serve, ask, whole, le
             await whole(await client.send(ask(**(given if of == "request" else {}))))
         assert (caught.value.cause, caught.value.kind) == (cause, Kind.TIMEOUT)
         assert caught.value.code == "upstream_timeout"
-        await asyncio.wait_for(gone.wait(), 2)
+        await asyncio.wait_for(gone.wait(), 60)
         assert client.in_use == 0
 
 

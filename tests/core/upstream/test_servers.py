@@ -100,7 +100,7 @@ async def nginx_port(uvicorn_port, tmp_path):
     )
     process = subprocess.Popen([binary, "-p", tmp_path, "-c", config, "-e", "stderr"], stderr=subprocess.DEVNULL)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -113,7 +113,7 @@ async def nginx_port(uvicorn_port, tmp_path):
         yield port
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(60)
 
 
 async def test_nginx_and_a_connection_it_retires(backend, nginx_port, ask, whole):

@@ -66,7 +66,7 @@ class Running:
 
     async def next_settled(self) -> dict[str, Any]:
         """What the gateway settled next."""
-        return await within(self._settled.get(), 5, "waiting for a settlement")
+        return await within(self._settled.get(), 60, "waiting for a settlement")
 
     @property
     def unread(self) -> int:
@@ -131,7 +131,7 @@ def start(tmp_path: Path) -> Start:
 
 
 async def _answering(running: Running, process: Process) -> None:
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         while True:
             assert process.returncode is None, running.log.read_text()
             try:

@@ -28,7 +28,7 @@ async def test_it_runs_as_it_stands_there(server: Any, start: Any) -> None:
         script = (FOLDER / "README.md").read_text(encoding="utf-8").split("Ask:")[1].split("What to look at")[0]
         script = script.replace("localhost:8000", running.url.removeprefix("http://"))
         done = subprocess.run(
-            ["bash", "-e", "-c", script], capture_output=True, text=True, check=False, timeout=30, env=dict(os.environ)
+            ["bash", "-e", "-c", script], capture_output=True, text=True, check=False, timeout=120, env=dict(os.environ)
         )
         assert done.returncode == 0, done.stderr
         assert "event: message_stop" in done.stdout

@@ -13,10 +13,11 @@ from django.test import Client
 
 from asgi_llm.keys.token import digest_of
 from asgi_llm.metering.row import Row
+from asgi_llm.settings import QuotaMatch, QuotaSettings
 from asgi_llm.stores.responses import ConversationRow, ItemRow, ResponseRow
 from asgi_llm.stores.scope import Scope
 from asgi_llm_django.admin.chart import chart
-from asgi_llm_django.models import APIKey, Conversation, Price, QuotaHold, QuotaSpent, Response, Usage
+from asgi_llm_django.models import APIKey, Budget, Conversation, Price, QuotaHold, QuotaSpent, Response, Usage
 from asgi_llm_django.stores import conversations, ledger, responses
 
 KEPT: dict[str, Any] = {
@@ -30,7 +31,7 @@ KEPT: dict[str, Any] = {
 }
 DAY = 86_400_000
 NOON = 1_795_262_400_000  # 2026-11-21
-MODELS = (APIKey, Conversation, Price, QuotaHold, QuotaSpent, Response, Usage)
+MODELS = (APIKey, Budget, Conversation, Price, QuotaHold, QuotaSpent, Response, Usage)
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +98,40 @@ def test_usage_with_totals_and_charts() -> None:
     assert 'name="_save"' not in one
 
 
+def test_people_have_their_names() -> None:
+    rows()
+    ann = User.objects.create(username="ann-of-the-north")
+    Usage.objects.filter(subject="ann").update(subject=f"user:{ann.pk}")
+    Usage.objects.create(
+        id="gone", at=NOON, day="2026-11-21", tenant="acme", subject="user:x", endpoint="e", outcome="ok"
+    )
+    Response.objects.create(tenant="t", subject=f"user:{ann.pk}", name="resp_1", created=1, expires=9e9, data=b"p{}")
+    Budget.objects.create(name="daily", resource="tokens", window="day", per=["subject"], limit=10)
+    account = f"daily/day@UTC/subject=user:{ann.pk},tenant=acme"
+    QuotaSpent.objects.create(account=account, slot=2**40, amount=5, keep=9e9)
+    client = staff("view_usage", "view_response", "view_budget")
+    said = page(client, "usage/")
+    link = f'<a href="/admin/auth/user/{ann.pk}/change/" title="user:{ann.pk}">ann-of-the-north</a>'
+    assert said.count(link) == 3
+    assert ">user:x<" in said
+    assert page(client, "usage/", q="the-north").count(link) == 3
+    assert "user:x" not in page(client, "usage/", q="the-north")
+    assert "user:x" not in page(client, "usage/", subject=f"user:{ann.pk}")
+    assert link in page(client, "response/")
+    for asked in ("the-north", f"user:{ann.pk}", ""):
+        assert f"<td>ann-of-the-north (user:{ann.pk}), tenant acme</td>" in page(client, "budget/", q=asked)
+    assert "tenant acme" not in page(client, "budget/", q="the-south")
+
+
+def test_who_spends_most() -> None:
+    rows()
+    Usage.objects.filter(pk="r2").update(subject="bob")
+    said = page(staff("view_usage"), "usage/")
+    spenders = said[said.index("Who spends most") :]
+    assert spenders.index("?subject=ann") < spenders.index("$1.50") < spenders.index("?subject=bob")
+    assert spenders.index("?subject=bob") < spenders.index("$0.25")
+
+
 def test_a_chart_has_a_bar_for_each_part_and_few_colours() -> None:
     amounts = {(day, f"m{n}"): n for day in ("2026-11-20", "2026-11-21") for n in range(12)}
     made = chart("Tokens", ["2026-11-20", "2026-11-21"], amounts, str)
@@ -159,8 +194,9 @@ def test_budgets_show_how_much_is_used_and_can_be_given_back() -> None:
     QuotaHold.objects.create(hold="dead", account="rush/now/", amount=3, lease=time.time() - 60)
     viewer = staff("view_budget")
     said = page(viewer, "budget/")
+    assert said.count("from the settings, which alone change it") == 2
     assert re.findall(r'<meter [^>]*value="(\d+)"', said) == ["75", "30"]
-    assert "tenant=acme" in said
+    assert "<td>tenant acme</td>" in said
     assert "everybody" in said
     assert "$2.00" in said
     assert "Give back" not in said
@@ -170,7 +206,63 @@ def test_budgets_show_how_much_is_used_and_can_be_given_back() -> None:
         "counts no more" in changer.post("/admin/asgi_llm/budget/", {"account": account}, follow=True).content.decode()
     )
     assert not QuotaSpent.objects.exists()
-    assert "tenant=acme" not in page(changer, "budget/", q="nobody")
+    assert "tenant acme" not in page(changer, "budget/", q="nobody")
+
+
+BUDGET = {
+    "name": "team", "active": "on", "resource": "cost", "limit": "12.5", "window": "month", "timezone": "Europe/Oslo",
+    "per": ["tenant", "model"], "tenant": "acme !acme-test", "output": "4096", "on_store_failure": "closed",
+    "unpriced": "refuse",
+}  # fmt: skip
+
+
+def test_budgets_are_made_and_changed() -> None:
+    client = staff("view_budget", "add_budget", "change_budget", "delete_budget")
+    answer = client.post("/admin/asgi_llm/budget/add/", BUDGET, follow=True).content.decode()
+    assert "counts within 5 seconds" in answer
+    row = Budget.objects.get()
+    assert row.settings() == QuotaSettings(
+        name="team", resource="cost", limit=12_500_000, window="month", timezone="Europe/Oslo", per=("tenant", "model"),
+        match=QuotaMatch(tenant=("acme", "!acme-test")),
+    )  # fmt: skip
+    assert "team: $12.50 a month" in answer
+    assert "each tenant, model for itself; tenant: acme !acme-test" in answer
+    form = page(client, f"budget/{row.pk}/change/")
+    assert 'value="12.5' in form
+    assert 'value="acme !acme-test"' in form
+    changed = {**BUDGET, "resource": "concurrency", "limit": "3", "tenant": ""}
+    assert (
+        "3 requests at the same time"
+        in client.post(f"/admin/asgi_llm/budget/{row.pk}/change/", changed, follow=True).content.decode()
+    )
+    row.refresh_from_db()
+    assert (row.limit, row.window, row.match) == (3, "", {})
+    viewer = page(staff("view_budget"), f"budget/{row.pk}/change/")
+    assert "requests at the same time" in viewer
+    assert "_save" not in viewer
+    client.post(f"/admin/asgi_llm/budget/{row.pk}/delete/", {"post": "yes"})
+    assert not Budget.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": "budget"}, "is the name of a quota of the settings"),
+        ({"name": "two words"}, "should match pattern"),
+        ({"limit": "-1"}, "greater than or equal to 0"),
+        ({"limit": "9" * 30}, "less than or equal to"),
+        ({"limit": "1.5", "resource": "tokens"}, "whole number"),
+        ({"timezone": "Mars"}, "is not the name of a time zone"),
+        ({"window": ""}, "needs a window"),
+        ({"window": "0"}, "not one of the available choices"),
+        ({"tenant": "[a"}, "is not a glob"),
+        ({"per": ["country"]}, "not one of the available choices"),
+    ],
+)
+def test_mistakes_in_budgets_stand_in_the_form(wrong: dict[str, Any], said: str) -> None:
+    answer = staff("view_budget", "add_budget").post("/admin/asgi_llm/budget/add/", {**BUDGET, **wrong})
+    assert said in answer.content.decode()
+    assert not Budget.objects.exists()
 
 
 def test_prices_are_checked_and_saved() -> None:
@@ -225,7 +317,7 @@ def test_nothing_is_open_without_permission(path: str) -> None:
         viewer.post(f"/admin/asgi_llm/{path}/", {"action": act, "_selected_action": ["1", "r1"], "post": "yes"})
     assert (Usage.objects.count(), Response.objects.count()) == (4, 2)
     assert viewer.get(f"/admin/asgi_llm/{path}/add/").status_code == 403
-    if path in ("usage", "budget"):
+    if path == "usage":
         assert staff(superuser=True).get(f"/admin/asgi_llm/{path}/add/").status_code == 403
 
 

@@ -15,8 +15,9 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import AsyncClient
 
+from asgi_llm.quotas import budgets
 from asgi_llm_django import budget_exhausted, get_gateway, key_issued, key_revoked
-from asgi_llm_django.models import APIKey, Price, QuotaHold, QuotaSpent, Response, Usage
+from asgi_llm_django.models import APIKey, Budget, Price, QuotaHold, QuotaSpent, Response, Usage
 from asgi_llm_django.stores import desk
 from asgi_llm_django.stores.desk import Desk
 from asgi_llm_django.tables import check_at_start, missing_migrations
@@ -45,13 +46,13 @@ async def apart(work: Callable[[], Any]) -> Any:
 
 
 async def until(says: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await apart(says):
             await asyncio.sleep(0.02)
 
 
 def client(url: str, key: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=f"{url}/llm/v1", headers={"x-api-key": key}, trust_env=False, timeout=30)
+    return httpx.AsyncClient(base_url=f"{url}/llm/v1", headers={"x-api-key": key}, trust_env=False, timeout=60)
 
 
 async def test_everything_is_kept(way: str, serve: Any, configured: Any, database: str) -> None:
@@ -109,6 +110,58 @@ async def _use_everything(url: str, database: str) -> None:
     assert key.revoked
     assert made.text not in repr(vars(key))
     await gateway.aclose()
+
+
+async def test_staff_change_budgets_while_it_runs(
+    way: str,
+    serve: Any,
+    configured: Any,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(budgets, "FRESH", 0.0)
+    configured({**KEPT, "quotas": [], "auth": {"keys": [{"key": "k", "subject": "ann"}]}})
+    rows = Budget.objects.using(database)
+    one = {"resource": "requests", "window": "lifetime"}
+    async with serve(way) as url, client(url, "k") as ann:
+
+        async def asked() -> tuple[int, str]:
+            answer = await ann.post("/responses", json=HELLO)
+            return answer.status_code, (answer.json()["error"] or {}).get("message", "")
+
+        assert (await asked())[0] == 200
+        made = await apart(lambda: rows.create(name="few", limit=1, **one))
+        assert (await asked())[0] == 200
+        assert (await asked()) == (429, 'quota "few" of 1 requests in all is used up')
+        await apart(lambda: rows.filter(pk=made.pk).update(limit=2))
+        assert [(await asked())[0] for _ in range(2)] == [200, 429]
+        await apart(lambda: rows.filter(pk=made.pk).update(active=False))
+        assert (await asked())[0] == 200
+        await apart(lambda: rows.filter(pk=made.pk).update(active=True, limit=-1))
+        assert (await asked())[0] == 200
+        assert "the budget few in the database makes no sense" in caplog.text
+        await get_gateway().aclose()
+
+
+async def test_budgets_that_were_never_read_let_nobody_pass(configured: Any, database: str) -> None:
+    configured({**KEPT, "quotas": [], "auth": {"anonymous": True}})
+
+    def rename(old: str, new: str) -> None:
+        with connections[database].cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    async def asked() -> tuple[int, str | None]:
+        answer = await AsyncClient().post("/llm/v1/responses", HELLO, content_type="application/json")
+        return answer.status_code, (answer.json()["error"] or {}).get("code")
+
+    await apart(lambda: rename("asgi_llm_budget", "elsewhere"))
+    try:
+        assert await asked() == (503, "quota_store_unavailable")
+    finally:
+        await apart(lambda: rename("elsewhere", "asgi_llm_budget"))
+    assert (await asked())[0] == 200
+    await get_gateway().aclose()
 
 
 @pytest.mark.parametrize("kept", ["postgresql"], indirect=True)

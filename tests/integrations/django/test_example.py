@@ -57,19 +57,19 @@ def running(command: list[str], database: Path, port: int) -> Iterator[tuple[str
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment(database), cwd=FOLDER)
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             try:
-                httpx.get(f"{url}/llm/health", trust_env=False).raise_for_status()
+                httpx.get(f"{url}/llm/health", trust_env=False, timeout=60).raise_for_status()
                 break
             except httpx.TransportError:
                 time.sleep(0.05)
         yield url, log
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
     said = log.read_text()
     if django.VERSION < (6,):
         said = _FORGOTTEN.sub("", said)
@@ -88,7 +88,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]
 @contextmanager
 def browser(url: str) -> Iterator[httpx.Client]:
     """One in which ann has logged in."""
-    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True) as client:
+    with httpx.Client(base_url=url, trust_env=False, follow_redirects=True, timeout=60) as client:
         client.get("/login/")
         form = {"username": "ann", "password": "ann's password", "csrfmiddlewaretoken": client.cookies["csrftoken"]}
         assert client.post("/login/", data=form).raise_for_status().url.path == "/"
@@ -109,7 +109,7 @@ def test_the_page_reaches_the_model_with_the_session(shop: tuple[str, Path]) -> 
             assert answer.status_code == 200
             assert answer.read().endswith(b"data: [DONE]\n\n")
         assert "/llm/v1/chat/completions" in ann.get("/").text
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while " 0 tokens used" in ann.get("/").text:
             assert time.monotonic() < deadline
 
@@ -139,7 +139,7 @@ def test_staff_see_it_all_in_the_admin_and_issue_keys(shop: tuple[str, Path]) ->
     with browser(shop[0]) as ann:
         shown = {"x-csrftoken": ann.cookies["csrftoken"]}
         ann.post("/llm/v1/chat/completions", json=BODY, headers=shown).raise_for_status()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while "asgi-llm-chart" not in (page := ann.get("/admin/asgi_llm/usage/").raise_for_status().text):
             assert time.monotonic() < deadline
         assert "user:1" in page
@@ -148,15 +148,15 @@ def test_staff_see_it_all_in_the_admin_and_issue_keys(shop: tuple[str, Path]) ->
         form = {"subject": "robot", "tenant": "shop", "csrfmiddlewaretoken": ann.cookies["csrftoken"]}
         (key,) = re.findall(r"llm_\w{12}_\w{43}", ann.post("/admin/asgi_llm/apikey/add/", data=form).text)
     answer = httpx.post(
-        f"{shop[0]}/llm/v1/chat/completions", json=BODY, headers={"x-api-key": key}, trust_env=False, timeout=30
+        f"{shop[0]}/llm/v1/chat/completions", json=BODY, headers={"x-api-key": key}, trust_env=False, timeout=60
     )
     assert answer.status_code == 200, answer.text
 
 
 def test_who_has_neither_is_told_so(shop: tuple[str, Path]) -> None:
-    answer = httpx.post(f"{shop[0]}/llm/v1/chat/completions", json=BODY, trust_env=False)
+    answer = httpx.post(f"{shop[0]}/llm/v1/chat/completions", json=BODY, trust_env=False, timeout=60)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "missing_api_key")
-    assert "Log in" in httpx.get(shop[0], trust_env=False).text
+    assert "Log in" in httpx.get(shop[0], trust_env=False, timeout=60).text
 
 
 def test_the_commands_of_the_readme(shop: tuple[str, Path]) -> None:
@@ -165,7 +165,7 @@ def test_the_commands_of_the_readme(shop: tuple[str, Path]) -> None:
     assert script
     with browser(shop[0]) as ann:
         command = f"TOKEN={token(ann)}\n{script[1].replace('localhost:8000', shop[0].removeprefix('http://'))}"
-    done = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, check=True, timeout=120)
     assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "Hello"
     for arguments in re.findall(r"`python manage.py (asgi_llm .*?)`", text):
         done = subprocess.run(
@@ -177,7 +177,7 @@ def test_the_commands_of_the_readme(shop: tuple[str, Path]) -> None:
 
 def test_its_checks_are_content(shop: tuple[str, Path]) -> None:
     done = subprocess.run(
-        [*MANAGE, "check"], capture_output=True, text=True, check=False, env=environment(shop[1]), timeout=30
+        [*MANAGE, "check"], capture_output=True, text=True, check=False, env=environment(shop[1]), timeout=120
     )
     assert (done.returncode, "no issues" in done.stdout) == (0, True), done.stderr
 
@@ -190,7 +190,10 @@ def test_on_other_servers(shop: tuple[str, Path], server: str) -> None:
     command = [sys.executable, "-m", *SERVERS[server].format(port=port).split()]
     with browser(shop[0]) as ann:
         headers = {"authorization": f"Bearer {token(ann)}"}
-    with running(command, shop[1], port) as (url, _log), httpx.Client(base_url=url, trust_env=False) as client:
+    with (
+        running(command, shop[1], port) as (url, _log),
+        httpx.Client(base_url=url, trust_env=False, timeout=60) as client,
+    ):
         for _ in range(4):
             whole = client.post("/llm/v1/chat/completions", json=BODY, headers=headers)
             assert whole.json()["choices"][0]["message"]["content"] == "Hello there"
@@ -199,10 +202,9 @@ def test_on_other_servers(shop: tuple[str, Path], server: str) -> None:
         large = {**BODY, "messages": [{"role": "user", "content": "x" * 3_000_000}], "max_tokens": 1}
         assert client.post("/llm/v1/chat/completions", json=large, headers=headers).status_code == 200
         paced = {**BODY, "stream": True, "messages": [{"role": "user", "content": "/repeat 30\n/delay 0.1\nword"}]}
-        begun = time.monotonic()
         with client.stream("POST", "/llm/v1/chat/completions", json=paced, headers=headers) as answer:
-            next(answer.iter_raw())
-        assert time.monotonic() - begun < 2  # of three
+            first = next(answer.iter_raw())
+        assert first.count(b"word") < 30  # the others are not made yet
 
 
 def test_it_stays_small() -> None:

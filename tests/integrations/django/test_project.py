@@ -12,17 +12,18 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import ConnectionHandler, connection
 from django.test import AsyncClient, override_settings
 
 from asgi_llm import Exchange
 from asgi_llm.hooks import Hook
-from asgi_llm_django import exchange_settled, get_gateway
-from asgi_llm_django.checks import check_deployment, check_settings
+from asgi_llm_django import exchange_settled, get_gateway, tables
+from asgi_llm_django.checks import _surroundings, check_deployment, check_settings
 from asgi_llm_django.stores.answers import CachedAnswers
 
 CHAT: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
 TARGETS = {"targets": {"echo": {"provider": "echo"}}}
+ECHO_FOR_ALL = {**TARGETS, "auth": {"anonymous": True}}
 
 
 def found(**settings: Any) -> list[tuple[str, str]]:
@@ -54,6 +55,14 @@ class TestChecks:
                 [
                     "ASGI_LLM.targets.x.api_key: the environment variable NOT_SET_ANYWHERE is not set",
                     'ASGI_LLM.identity: "no" is neither session nor rest_framework nor the dotted path of a callable',
+                ],
+            ),
+            ({**TARGETS, "roles": "groups"}, ["ASGI_LLM.roles: must be a list, not str"]),
+            (
+                {**TARGETS, "roles": ["groups", "editors", 7, "shop."]},
+                [
+                    f"ASGI_LLM.roles[{place}]: {shown} is neither groups nor a permission, as in app.codename"
+                    for place, shown in ((1, "'editors'"), (2, "7"), (3, "'shop.'"))
                 ],
             ),
             (
@@ -97,6 +106,60 @@ class TestChecks:
         assert [name for name, _ in found(WSGI_APPLICATION="nowhere.wsgi.application")] == ["asgi_llm.W004"]
         assert found(WSGI_APPLICATION="asgi_llm_django.wsgi.application") == []
         assert found(WSGI_APPLICATION="json.wsgi.application", ASGI_APPLICATION="json.asgi.application") == []
+
+    @pytest.mark.parametrize("name", ["default", "nowhere"])
+    def test_a_database_that_the_tables_cannot_be_in(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        tree = {**ECHO_FOR_ALL, "store": {"url": "django"}}
+        assert found(ASGI_LLM=tree) == []
+        unfit = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+        if name == "nowhere":
+            unfit = {"ENGINE": "django.db.backends.dummy"}
+        handler = ConnectionHandler({"default": unfit})
+        monkeypatch.setattr(tables, "connections", handler)
+        ((code, said),) = found(ASGI_LLM=tree)
+        assert code == "asgi_llm.E002"
+        assert said.startswith('ASGI_LLM.store.url: the database "default" is ')
+        assert ("in memory" if name == "default" else "neither SQLite nor PostgreSQL") in said
+
+    @pytest.mark.parametrize(
+        ("more", "path"),
+        [
+            ({"auth": {"issued": {}, "anonymous": True}}, "auth.issued"),
+            ({"quotas": [{"name": "q", "resource": "concurrency", "limit": 1}]}, "quotas"),
+            ({"responses": {"stateful": True}}, "responses.stateful"),
+        ],
+    )
+    def test_what_all_processes_should_know_and_each_keeps_for_itself(self, more: Any, path: str) -> None:
+        said = f"ASGI_LLM.{path}: is kept in the memory of each process, and lost with it"
+        assert found(ASGI_LLM={**ECHO_FOR_ALL, **more}) == [("asgi_llm.W005", said)]
+        assert found(ASGI_LLM={**ECHO_FOR_ALL, **more, "store": {"url": "django"}}) == []
+        with override_settings(ASGI_LLM={**ECHO_FOR_ALL, **more}):
+            assert run_checks(include_deployment_checks=False) == []
+
+    def test_a_cache_that_each_process_has_for_itself(self) -> None:
+        tree = {**ECHO_FOR_ALL, "cache": {"url": "django"}}
+        backends = "django.core.cache.backends."
+        for backend, said in (
+            ("locmem.LocMemCache", 'CACHES["default"] is in the memory of each process, and lost with it'),
+            ("dummy.DummyCache", 'CACHES["default"] keeps nothing'),
+        ):
+            caches = {"default": {"BACKEND": backends + backend}}
+            assert found(ASGI_LLM=tree, CACHES=caches) == [("asgi_llm.W008", f"ASGI_LLM.cache.url: {said}")]
+            assert found(ASGI_LLM={**ECHO_FOR_ALL, "cache": {"url": "memory:"}}, CACHES=caches) == []
+            assert found(ASGI_LLM={**ECHO_FOR_ALL, "cache": {"url": "django", "enabled": False}}, CACHES=caches) == []
+        shared = {"default": {"BACKEND": backends + "redis.RedisCache", "LOCATION": "redis://127.0.0.1"}}
+        assert found(ASGI_LLM=tree, CACHES=shared) == []
+
+    @pytest.mark.parametrize(
+        "path", ["django.middleware.gzip.GZipMiddleware", "django_brotli.middleware.BrotliMiddleware"]
+    )
+    def test_middleware_that_compresses(self, path: str, settings_middleware: list[str]) -> None:
+        """The second one is not installed here; that is for Django to say, and not for this check."""
+        said = f"MIDDLEWARE: {path} takes processor time from every answer, and some of its kind hold streams back"
+        with override_settings(MIDDLEWARE=[path, *settings_middleware]):
+            assert [(one.id, one.msg) for one in _surroundings()] == [("asgi_llm.W007", said)]
+        if "brotli" not in path:
+            assert found(MIDDLEWARE=[path, *settings_middleware]) == [("asgi_llm.W007", said)]
 
     def test_they_run_for_this_application_only(self) -> None:
         with override_settings(ASGI_LLM=None):
@@ -191,7 +254,7 @@ class TestSignal:
 def _post(url: str) -> None:
     import httpx
 
-    assert httpx.post(url, json=CHAT, trust_env=False).status_code == 200
+    assert httpx.post(url, json=CHAT, trust_env=False, timeout=60).status_code == 200
 
 
 class TestSettings:

@@ -22,7 +22,7 @@ async def url(way: str, serve: Any, configured: Any) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[Any]:
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
         yield client
 
 

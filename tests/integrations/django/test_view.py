@@ -108,7 +108,7 @@ class TestBody:
         raw = b' {"messages" :[{"role":"user","content":"hi"}],  "model":"m","stream":false} '
         async with ScriptedUpstream([Answer.json(chat_completion("x"))]) as upstream:
             configured({"targets": {"up": {"provider": "openai_compatible", "base_url": f"{upstream.url}/v1"}}})
-            async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
+            async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 answer = await client.post(
                     f"{url}/llm/v1/chat/completions", content=raw, headers={"content-type": JSON, "x-trace": "a"}
                 )
@@ -119,7 +119,7 @@ class TestBody:
     async def test_djangos_limit_on_forms_does_not_count(self, way: str, serve: Any, size: int) -> None:
         """A picture is larger than DATA_UPLOAD_MAX_MEMORY_SIZE; some are larger than a piece."""
         body = {**CHAT, "messages": [{"role": "user", "content": "x" * size}], "max_tokens": 1}
-        async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.post(f"{url}/llm/v1/chat/completions", json=body)
         assert answer.status_code == 200
 
@@ -130,7 +130,7 @@ class TestBody:
         async def pieces() -> Any:
             yield body
 
-        async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
+        async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             for content in (body, pieces()) if way != "wsgi" else (body,):
                 answer = await client.post(f"{url}/llm/v1/messages", content=content, headers={"content-type": JSON})
                 assert answer.status_code == 413
@@ -138,7 +138,7 @@ class TestBody:
 
     async def test_forms_with_files_have_another(self, way: str, serve: Any, configured: Any) -> None:
         configured({"limits": {"body": 1000, "upload": 6_000_000}})
-        async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
+        async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             for size, status in ((5_000_000, 200), (7_000_000, 413)):
                 answer = await client.post(
                     f"{url}/llm/v1/audio/transcriptions", data={"model": "echo"}, files={"file": ("a", b"x" * size)}
@@ -188,7 +188,7 @@ class TestAmongMiddleware:
     ) -> None:
         configured(MIDDLEWARE=["django.middleware.gzip.GZipMiddleware", *settings_middleware])
         long = {**CHAT, "messages": [{"role": "user", "content": "word " * 100}]}
-        async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
+        async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             stream = await client.post(f"{url}/llm/v1/chat/completions", json={**long, "stream": True})
             assert "content-encoding" not in stream.headers
             assert stream.text.endswith("data: [DONE]\n\n")
@@ -207,7 +207,7 @@ class TestAmongMiddleware:
         answer = Answer.json(chat_completion("x"), headers=told)
         async with ScriptedUpstream([answer]) as upstream:
             configured({"targets": {"up": {"provider": "openai_compatible", "base_url": f"{upstream.url}/v1"}}})
-            async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
+            async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 found = await client.post(f"{url}/llm/v1/chat/completions", json=CHAT)
         assert found.headers["content-type"] == JSON
         assert found.headers["x-ratelimit-remaining-requests"] == "9"
@@ -265,7 +265,7 @@ class TestLifespan:
 
 async def test_an_upstream_that_fails_is_told_in_the_dialect(way: str, serve: Any, configured: Any) -> None:
     configured({"targets": {"up": {"provider": "openai_compatible", "base_url": "http://127.0.0.1:9/v1"}}})
-    async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
+    async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
         answer = await client.post(f"{url}/llm/v1/messages", json={**CHAT, "max_tokens": 9, "stream": True})
     assert (answer.status_code, answer.json()["type"]) == (502, "error")
 
@@ -273,7 +273,7 @@ async def test_an_upstream_that_fails_is_told_in_the_dialect(way: str, serve: An
 async def test_a_translated_stream(way: str, serve: Any, configured: Any) -> None:
     async with ScriptedUpstream([Answer.sse(chat_events(("Hel", "lo")))]) as upstream:
         configured({"targets": {"up": {"provider": "openai_compatible", "base_url": f"{upstream.url}/v1"}}})
-        async with serve(way) as url, httpx.AsyncClient(trust_env=False) as client:
+        async with serve(way) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
             answer = await client.post(f"{url}/llm/v1/messages", json={**CHAT, "max_tokens": 9, "stream": True})
     assert answer.text.count("event: content_block_delta") == 2
     assert answer.text.rstrip().endswith('{"type":"message_stop"}')

@@ -124,7 +124,7 @@ async def test_a_caller_that_leaves_is_heard_below_a_middleware_of_the_applicati
             exchange = await world.driver.request("POST", PATH, json=CHAT)
             await exchange.next_chunk()
             exchange.disconnect()
-            await upstream.requests[0].wait_disconnected(2)
+            await upstream.requests[0].wait_disconnected()
             await exchange.finished()
     assert [item.outcome for item in world.settled] == ["disconnected"]
 

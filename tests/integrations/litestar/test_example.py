@@ -30,7 +30,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "litestar", "--app-dir", str(FOLDER), "--app", "app:app", "run", "--port", "0"]
     with log.open("wb") as output, subprocess.Popen(command, stderr=output, stdout=output, env=environment) as running:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not (found := re.search(r"running on (http://\S+)", log.read_text())):
                 assert running.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
@@ -43,7 +43,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def http(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=address, trust_env=False) as client:
+    with httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
         yield client
 
 

@@ -91,12 +91,12 @@ async def test_the_first_byte_comes_before_the_last_is_made(
         app = world(make, upstream, litestar={"compression_config": compression})
         async with (
             serve(app.app) as url,
-            httpx.AsyncClient(trust_env=False) as client,
+            httpx.AsyncClient(trust_env=False, timeout=60) as client,
             client.stream("POST", url + PATH, json=CHAT) as answer,
         ):
             assert answer.headers["content-type"].startswith("text/event-stream")
             pieces = answer.aiter_bytes()
-            first = await asyncio.wait_for(anext(pieces), 5)
+            first = await asyncio.wait_for(anext(pieces), 60)
             assert b"data: {" in first
             assert b" three" not in first
             gate.set()

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing.context import SpawnContext
 from typing import Any
 
@@ -113,12 +113,11 @@ async def test_reading_waits_for_no_writer(sqlite_url: str) -> None:
 async def test_a_lock_that_is_not_given_up_is_a_store_error(sqlite_url: str) -> None:
     database = Database(sqlite_url, timeout=0.05)
     await count(database)
-    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError) as raised:
-        async with database.write(FIRST):
-            pytest.fail("it is locked")
-    other.close()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError) as raised:
+            async with database.write(FIRST):
+                pytest.fail("it is locked")
     assert "llm.db" not in raised.value.message
     await database.aclose()
 
@@ -126,7 +125,11 @@ async def test_a_lock_that_is_not_given_up_is_a_store_error(sqlite_url: str) -> 
 @pytest.mark.parametrize("turns", [0, 1, 2, 4, 8, 50])
 def test_what_is_cut_off_leaves_no_lock_and_no_thread(sqlite_url: str, turns: int) -> None:
     """A thread that is left answers to a loop that is closed, and fails in the middle of whatever comes next."""
-    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+        cut_off_every_way(sqlite_url, turns, other)
+
+
+def cut_off_every_way(sqlite_url: str, turns: int, other: sqlite3.Connection) -> None:
     kept: list[Any] = []
 
     async def add(database: Database) -> None:
@@ -169,7 +172,6 @@ def test_what_is_cut_off_leaves_no_lock_and_no_thread(sqlite_url: str, turns: in
         assert not [thread for thread in threading.enumerate() if "connection_worker" in thread.name]
         other.execute("BEGIN IMMEDIATE")
         other.rollback()
-    other.close()
 
 
 async def test_a_folder_that_is_not_there_is_a_store_error() -> None:

@@ -1,0 +1,38 @@
+"""What a connection remembers of the last response that it carried, where nothing else does: a later request on the
+same connection may build upon it. It is gone with the connection."""
+
+from asgi_llm.stores.scope import Scope
+
+from .records import KeptItem
+
+__all__ = ["LOCAL_KEY", "Local"]
+
+LOCAL_KEY = "asgi_llm.local"
+"""Where the ``Local`` of a request's connection is in its scope."""
+
+
+class Local:
+    """``limit`` is bytes; a longer conversation is not remembered. ``warming``: the request at hand wants no answer, it
+    only says what later ones will build upon."""
+
+    __slots__ = ("_id", "_items", "_limit", "_scope", "warming")
+
+    def __init__(self, limit: int) -> None:
+        self.warming = False
+        self._limit = limit
+        self._scope: Scope | None = None
+        self._id = ""
+        self._items: tuple[KeptItem, ...] = ()
+
+    def find(self, scope: Scope, response_id: str) -> tuple[KeptItem, ...] | None:
+        """The whole conversation up to that response; None if it is not the last one, or somebody else's."""
+        return self._items if (scope, response_id) == (self._scope, self._id) else None
+
+    def remember(self, scope: Scope, response_id: str, items: list[KeptItem]) -> None:
+        """In place of what was remembered before."""
+        small = sum(len(bytes(item.item)) for item in items) <= self._limit
+        self._scope, self._id, self._items = (scope, response_id, tuple(items)) if small else (None, "", ())
+
+    def forget(self, response_id: str) -> None:
+        if response_id == self._id:
+            self._scope, self._id, self._items = None, "", ()
