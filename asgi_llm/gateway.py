@@ -34,6 +34,7 @@ from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
 from asgi_llm.stores.host import host_stores
 from asgi_llm.stores.keys import SettingsKeys
+from asgi_llm.stores.lent import LentAnswers
 from asgi_llm.stores.memory.answers import MemoryAnswers
 from asgi_llm.stores.memory.boards import MemoryBoards
 from asgi_llm.stores.memory.keys import MemoryKeys
@@ -68,6 +69,8 @@ class Gateway:
         transports: target name -> an httpx transport to reach it through.
         on_settled: called with every settled exchange; may be asynchronous (it then runs in a task of the gateway's).
         hooks: what looks at requests and answers, in the order in which requests pass them (``asgi_llm.hooks``).
+        cache: where answers are kept, in place of ``cache.url``: any object with ``get`` and ``set``, such as the cache
+            that the application has. Nothing is kept without ``[cache]``.
 
     Raises:
         ConfigError: with every problem of the settings, each with its path.
@@ -85,6 +88,7 @@ class Gateway:
         transports: Mapping[str, Any] | None = None,
         on_settled: Sequence[Sink] | Sink = (),
         hooks: Sequence[Hook] = (),
+        cache: Any = None,
     ) -> None:
         self._source = settings
         self._transports = transports or {}
@@ -98,6 +102,7 @@ class Gateway:
         self._counted = MemoryQuotas()
         self._issued = MemoryKeys()
         self._answers = MemoryAnswers()
+        self._lent = None if cache is None else LentAnswers(cache)
         self.keys = KeyDesk(lambda: self.runtime(announced=True).keyring)
         self._kept = Memories(MemoryResponses(), MemorySignatures())
         self._blueprint = self._compile(self.settings)
@@ -133,7 +138,7 @@ class Gateway:
             budgets=None if host is None else host.budgets(),
             open_keys=keys_opener(settings, self._issued, host),
             open_history=history_opener(settings, self._kept, host),
-            open_cache=_cache_opener(settings, self._answers),
+            open_cache=_cache_opener(settings, self._answers, self._lent),
             open_workshop=house_opener(settings),
             hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
             telemetry=telemetry,
@@ -325,8 +330,8 @@ class Gateway:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"
 
 
-def _cache_opener(settings: Settings, memory: MemoryAnswers) -> Callable[[], Cache] | None:
-    open_store, kept = answers_opener(settings, memory), settings.cache
+def _cache_opener(settings: Settings, memory: MemoryAnswers, lent: LentAnswers | None) -> Callable[[], Cache] | None:
+    open_store, kept = answers_opener(settings, memory, lent), settings.cache
     if open_store is None or kept is None:
         return None
     return lambda: Cache(kept, open_store())

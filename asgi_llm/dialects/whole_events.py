@@ -2,18 +2,19 @@
 
 import re
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 __all__ = ["WholeEvents"]
 
 _END = re.compile(rb"\n\n|\r\n\r\n|\r\r")
-_LIMIT = 1024 * 1024
-"""Bytes of an unfinished event that are held; of a larger one, what comes later passes as it is."""
 
 
 class WholeEvents(ABC):
     """A ``StreamFilter`` whose ``_edit`` is given one event or several, each to its end."""
 
     __slots__ = ("_held", "_seam", "_size")
+    longest: ClassVar[int] = 1024 * 1024
+    """Bytes of an unfinished event that are held; of a larger one, what comes later passes as it is."""
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
@@ -30,7 +31,7 @@ class WholeEvents(ABC):
         else:
             for match in _END.finditer(near):
                 end = match.end() - len(self._seam)
-        if self._size + len(data) - max(end, 0) > _LIMIT:
+        if self._size + len(data) - max(end, 0) > self.longest:
             end = len(data)
         if end <= 0:
             self._hold(data)

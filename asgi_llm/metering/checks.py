@@ -23,7 +23,7 @@ _total = msgspec.json.Decoder(_Total)
 def sane(usage: Usage) -> tuple[Usage, bool]:
     """The usage without numbers that cannot be, and whether there were any."""
     absurd: dict[str, Any] = {
-        name: None for name in (*COUNTS, "cost") if not 0 <= (getattr(usage, name) or 0) <= LARGEST
+        name: None for name in (*COUNTS, "cost", "market") if not 0 <= (getattr(usage, name) or 0) <= LARGEST
     }
     tools = usage.server_tools
     if tools and any(not 0 <= count <= LARGEST for count in tools.values()):

@@ -131,8 +131,9 @@ class Prices:
         listed = None if found is None else found[0].cost(usage)
         computed = None if listed is None else micro(self._discounted(target, listed))
         reported = usage.cost
-        market = micro(listed) if listed is not None else reported
-        mismatch = computed is not None and reported is not None and self._differ(computed, reported)
+        told = reported if usage.market is None else usage.market
+        market = told if listed is None else micro(listed)
+        mismatch = self._differ(computed, listed, usage)
         if byok or target in self._byok:
             return Bill(0, market, "byok", mismatch)
         if found is not None and found[1] == "own":
@@ -165,9 +166,16 @@ class Prices:
         paid = self._paid.get(target)
         return picodollars if paid is None else micro(picodollars * paid)
 
-    def _differ(self, computed: int, reported: int) -> bool:
+    def _differ(self, computed: int | None, listed: int | None, usage: Usage) -> bool:
+        """Whether the prices known here are not the provider's. Where it told what anybody would have paid, that is
+        held against the list: what was paid may be less, or a fee more, for reasons of the account's."""
+        ours, told = computed, usage.cost
+        if usage.market is not None and listed is not None:
+            ours, told = micro(listed), usage.market
+        if ours is None or told is None:
+            return False
         # A microdollar is what rounding alone can make.
-        return abs(computed - reported) > max(1, self._tolerance * max(computed, reported))
+        return abs(ours - told) > max(1, self._tolerance * max(ours, told))
 
 
 def _compiled(given: Iterable[PriceSettings]) -> "list[tuple[_Matches, Price]]":

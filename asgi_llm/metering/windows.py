@@ -22,13 +22,15 @@ class Span(Struct, frozen=True, gc=False):
     """The window around a moment: slots from ``first`` to ``slot`` count, what is used now goes into ``slot``.
 
     ``keep`` is until when ``slot`` counts, ``reset`` until when nothing of the window can be had back where it is used
-    up, both in seconds since the epoch.
+    up. It is the same for every moment from ``begin`` until ``end``. All are seconds since the epoch.
     """
 
     first: int
     slot: int
     keep: float
     reset: float
+    begin: float
+    end: float
 
 
 class Sliding(Struct, frozen=True):
@@ -42,8 +44,10 @@ class Sliding(Struct, frozen=True):
         return self.seconds / _PIECES
 
     def span(self, now: float) -> Span:
-        slot = int(now // self.length)
-        return Span(slot - _PIECES, slot, self.leaves(slot), self.leaves(slot))
+        length = self.length
+        slot = int(now // length)
+        leaves = self.leaves(slot)
+        return Span(slot - _PIECES, slot, leaves, leaves, slot * length, (slot + 1) * length)
 
     def leaves(self, slot: int) -> float:
         """When ``slot`` stops counting."""
@@ -66,7 +70,7 @@ class Calendar(Struct, frozen=True):
             # Wall-clock arithmetic: days on which the clock is changed have 23 or 25 hours.
             later = begin + timedelta(days=1)
         slot, end = int(begin.timestamp()), later.timestamp()
-        return Span(slot, slot, end, end)
+        return Span(slot, slot, end, end, slot, end)
 
     def leaves(self, slot: int) -> float:
         return self.span(slot).reset
@@ -76,7 +80,7 @@ class Lifetime(Struct, frozen=True):
     """All time."""
 
     def span(self, now: float) -> Span:
-        return Span(0, 0, _FOREVER, _FOREVER)
+        return Span(0, 0, _FOREVER, _FOREVER, 0, _FOREVER)
 
     def leaves(self, slot: int) -> float:
         return _FOREVER

@@ -13,7 +13,8 @@ __all__ = ["Usage", "merge", "plus"]
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
-    """Counts in tokens, ``cost`` in micro-dollars as the provider reported it.
+    """Counts in tokens; ``cost`` (what it takes) and ``market`` (what it takes from anybody) in micro-dollars, as the
+    provider reported them.
 
     ``audio_in`` and ``audio_out`` are the parts of the others that were sound, so that no sum holds them.
 
@@ -34,6 +35,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     audio_out: int | None = None
     server_tools: dict[str, int] | None = None
     cost: int | None = None
+    market: int | None = None
     estimated: bool = False
     raw: Raw | None = None
 

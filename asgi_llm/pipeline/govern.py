@@ -39,7 +39,7 @@ async def govern(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     if runtime.ledger is not None and runtime.ledger.full:
         await runtime.ledger.room()
     if runtime.cache is not None and not counting:
-        await recall(runtime.cache, exchange, caller)
+        await recall(runtime, exchange, caller)
     if runtime.gate is not None:
         await take_place(runtime.gate, exchange, caller)
     return caller

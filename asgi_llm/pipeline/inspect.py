@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from asgi_llm.dialects.interface import Dialect, Restore
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.types import Headers
@@ -39,7 +40,11 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Callable[[],
     if outside.error or bytes(outside.type) == b'"error"':
         _check_error(dialect, outside, body)
     usage = outside.usage or outside.usage_metadata
-    return partial(dialect.usage, usage) if usage else None
+    return partial(_used, dialect, usage, body) if usage else None
+
+
+def _used(dialect: Dialect, usage: Raw, body: bytes) -> Usage | None:
+    return with_gateway(dialect.usage(usage), body)
 
 
 def _check_error(dialect: Dialect, outside: _Outside, body: bytes) -> None:

@@ -1,7 +1,8 @@
 """Between plan and attempt: an answer that was given before is given again; and after relay, one is kept.
 
 What is kept is the upstream's answer in neutral form, so that it can be given to a caller of any dialect, streamed or
-whole. Hooks look at it each time it is given.
+whole. Hooks look at it each time it is given. Of several that ask the same at a time, one asks the upstream
+(``flights.py``).
 """
 
 import asyncio
@@ -14,13 +15,14 @@ import msgspec
 from msgspec import Raw, Struct, structs
 
 from asgi_llm.errors import AsgiLLMError, ClientError, StoreError
-from asgi_llm.exchange import Caller, CallerServed, Exchange
+from asgi_llm.exchange import Caller, CallerGone, CallerServed, Exchange
 from asgi_llm.neutral.fold import GrammarError, fold, unfold
 from asgi_llm.neutral.packing import pack, unpack
 from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.response import Response
 from asgi_llm.neutral.stops import cut
 from asgi_llm.routing.catalog import compile_glob
+from asgi_llm.runtime import Runtime
 from asgi_llm.settings import CacheSettings
 from asgi_llm.stores.answers import AnswerStore
 from asgi_llm.stores.scope import Scope
@@ -29,13 +31,15 @@ from asgi_llm.upstream.interface import UpstreamResponse
 
 from .ask import Reply
 from .fingerprint import fingerprint, may_repeat
+from .flights import Ending, Flight, Flights
 from .head import stream_head, whole_head
+from .heartbeat import Heartbeat
 from .passage import answer_for
 from .plan import Leg
 from .prepare import decoded
 from .refuse import in_form
 
-__all__ = ["Cache", "Recall", "copied", "keep", "recall"]
+__all__ = ["Cache", "Recall", "begin_keeping", "copied", "recall"]
 
 logger = logging.getLogger("asgi_llm")
 
@@ -61,12 +65,13 @@ _entry = msgspec.json.Decoder(Entry)
 class Cache:
     """The cache of one event loop. ``now`` tells seconds since the epoch."""
 
-    __slots__ = ("_models", "now", "settings", "store")
+    __slots__ = ("_models", "flights", "now", "settings", "store")
 
     def __init__(self, settings: CacheSettings, store: AnswerStore, now: Callable[[], float] = time.time) -> None:
         self.settings = settings
         self.store = store
         self.now = now
+        self.flights = Flights()
         self._models = [compile_glob(glob) for glob in settings.models]
 
     def serves(self, exchange: Exchange) -> bool:
@@ -82,12 +87,25 @@ class Cache:
 
 
 class Recall(Struct, eq=False):
-    """What the cache has to do with an exchange. ``copy`` is where its answer is copied to."""
+    """What the cache has to do with an exchange. ``copy`` is where its answer is copied to; ``flight`` is what others
+    wait for that ask the same, until ``keeping`` is over or the exchange is settled without it."""
 
     state: Literal["hit", "miss"]
     scope: Scope
     key: str
     copy: "Copy | None" = None
+    flight: Flight | None = None
+    keeping: bool = False
+
+    def land(self, ending: Ending) -> None:
+        """Nobody need wait for this exchange any more."""
+        if self.flight is not None:
+            self.flight.land(ending)
+
+    def settled(self) -> None:
+        """The exchange is over: unless its answer is being kept, there is none."""
+        if not self.keeping:
+            self.land("lost")
 
 
 class Copy:
@@ -129,13 +147,16 @@ class Copy:
             self.pieces.append(data)
 
 
-async def recall(cache: Cache, exchange: Exchange, caller: Caller) -> None:
-    """Answers from the cache, if it can.
+async def recall(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
+    """Answers from the cache, if it can. Where somebody asks the same now, it waits for that answer first.
 
     Raises:
         CallerServed: it could.
+        CallerGone: it left meanwhile.
         Refused: a hook failed on the answer.
     """
+    cache = runtime.cache
+    assert cache is not None  # noqa: S101  # asked by the caller
     wishes = _wishes(caller)
     if "no-store" in wishes or not cache.serves(exchange):
         return
@@ -143,23 +164,65 @@ async def recall(cache: Cache, exchange: Exchange, caller: Caller) -> None:
     if found is None:
         return
     key, request = found
-    exchange.recall = Recall("miss", cache.scope(exchange), key)
+    exchange.recall = known = Recall("miss", cache.scope(exchange), key)
     if "no-cache" in wishes:
         return
+    if cache.settings.wait and not await _take_off(runtime, cache, exchange, caller):
+        return
+    entry = await _find(cache, exchange, wishes)
+    if entry is None:
+        return
+    known.land("kept")
+    known.state = "hit"
+    exchange.request = request
+    await _tell(exchange, caller, *entry)
+    raise CallerServed
+
+
+async def _take_off(runtime: Runtime, cache: Cache, exchange: Exchange, caller: Caller) -> bool:
+    """Waits for the answer to the same request, where one is under way; else this one leads those that come. False
+    where it has to be asked for in any case."""
+    known = exchange.recall
+    assert known is not None  # noqa: S101  # recall() filled it in
+    until = runtime.loop.time() + cache.settings.wait
+    while (flight := cache.flights.find(known.scope, known.key)) is not None:
+        ending = await _follow(runtime, exchange, caller, flight, until)
+        if ending != "lost":
+            return ending == "kept"
+    known.flight = cache.flights.lead(known.scope, known.key)
+    return True
+
+
+async def _follow(runtime: Runtime, exchange: Exchange, caller: Caller, flight: Flight, until: float) -> Ending | None:
+    heartbeat = Heartbeat(runtime, exchange, caller) if exchange.stream else None
+    caller.queued = True
+    try:
+        ending = await flight.landed(until)
+        if heartbeat is not None:
+            await heartbeat.pause()
+    finally:
+        caller.queued = False
+        if heartbeat is not None:
+            heartbeat.stop()
+    if caller.gone:
+        raise CallerGone
+    return ending
+
+
+async def _find(cache: Cache, exchange: Exchange, wishes: frozenset[str]) -> "tuple[Entry, Response] | None":
+    """What is kept, if it is not too old."""
+    known = exchange.recall
+    assert known is not None  # noqa: S101  # recall() filled it in
     try:
         async with asyncio.timeout(cache.settings.timeout):
-            value = await cache.store.get(exchange.recall.scope, key, cache.now())
+            value = await cache.store.get(known.scope, known.key, cache.now())
     except (StoreError, TimeoutError) as error:
         logger.warning("the cache cannot be asked: %r", error.__cause__ or error)
+        known.land("unkept")
         exchange.recall = None
-        return
-    found_entry = None if value is None else _opened(value)
-    if found_entry is None or cache.now() - found_entry[0].at >= _max_age(wishes):
-        return
-    exchange.recall.state = "hit"
-    exchange.request = request
-    await _tell(exchange, caller, *found_entry)
-    raise CallerServed
+        return None
+    entry = None if value is None else _opened(value)
+    return None if entry is None or cache.now() - entry[0].at >= _max_age(wishes) else entry
 
 
 async def _read(cache: Cache, exchange: Exchange, caller: Caller) -> tuple[str, Request] | None:
@@ -187,7 +250,8 @@ async def _tell(exchange: Exchange, caller: Caller, entry: Entry, response: Resp
     exchange.finish = response.candidates[0].finish.reason if response.candidates else None
     if exchange.stream:
         encoder = exchange.dialect.stream_encoder(answer_for(exchange))
-        await caller.start(200, stream_head(exchange, []))
+        if not caller.started:
+            await caller.start(200, stream_head(exchange, []))
         await caller.finish(in_form(exchange.dialect, encoder.feed(unfold(response))))
     else:
         body = exchange.dialect.encode_response(response, answer_for(exchange))
@@ -205,24 +269,38 @@ def copied(cache: Cache, exchange: Exchange, leg: Leg, reply: Reply) -> Reply:
     return structs.replace(reply, response=recalled.copy)
 
 
-async def keep(cache: Cache, exchange: Exchange, leg: Leg, reply: Reply) -> None:
-    """Keeps the answer that was relayed, if it is whole."""
-    recalled = exchange.recall
-    if recalled is None or recalled.copy is None or recalled.copy.pieces is None:
-        return
-    data = b"".join(recalled.copy.pieces)
-    recalled.copy = None
+def begin_keeping(runtime: Runtime, exchange: Exchange, leg: Leg, reply: Reply) -> None:
+    """Keeps the answer that was relayed, if it is whole. Its caller does not wait for that."""
+    if exchange.recall is not None:
+        exchange.recall.keeping = True
+        runtime.spawn(_keep(runtime, exchange.recall, leg, reply), "keeping of an answer")
+
+
+async def _keep(runtime: Runtime, recalled: Recall, leg: Leg, reply: Reply) -> None:
+    kept = False
+    try:
+        if runtime.cache is not None and recalled.copy is not None and recalled.copy.pieces is not None:
+            kept = await _put(runtime.cache, recalled, leg, reply, b"".join(recalled.copy.pieces))
+    finally:
+        recalled.copy = None
+        recalled.land("kept" if kept else "unkept")
+
+
+async def _put(cache: Cache, recalled: Recall, leg: Leg, reply: Reply, data: bytes) -> bool:
+    """Whether it is kept."""
 
     def encode() -> bytes | None:
         return _entry_of(cache, leg, reply, data)
 
     value = encode() if len(data) <= _INLINE else await asyncio.to_thread(encode)
     if value is None:
-        return
+        return False
     try:
         await cache.store.put(recalled.scope, recalled.key, value, cache.now(), cache.settings.ttl)
     except StoreError as error:
         logger.warning("an answer is not kept: %r", error.__cause__)
+        return False
+    return True
 
 
 def _entry_of(cache: Cache, leg: Leg, reply: Reply, data: bytes) -> bytes | None:

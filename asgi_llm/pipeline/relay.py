@@ -31,7 +31,7 @@ from .observe import begin_watch
 from .origins import Watched, watch
 from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
-from .recall import copied, keep
+from .recall import begin_keeping, copied
 from .refuse import in_form
 from .rounds import open_rounds
 from .tool_rounds import AnyRounds, ToolRounds
@@ -94,7 +94,7 @@ async def relay(
         if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
             exchange.outcome, exchange.error_code = "denied", refusal.code
         if runtime.cache is not None and exchange.recall is not None:
-            runtime.spawn(keep(runtime.cache, exchange, leg, reply), "keeping of an answer")
+            begin_keeping(runtime, exchange, leg, reply)
 
 
 async def _relay_forwarded(
@@ -147,6 +147,8 @@ def _forwarded_body(runtime: Runtime, exchange: Exchange, reply: Reply) -> bytes
     assert exchange.envelope is not None  # noqa: S101
     exchange.usage = reply.usage
     body = reply.first if reply.told is None else reply.told
+    if leg.hides_cost:
+        body = without_costs(body)
     if forward.endpoint.pin is not None:
         return sign_ids(runtime.blueprint.pins, body, leg.crew.target.name, exchange.identity.tenant)
     if leg.adapter is None and leg.model != exchange.envelope.model:

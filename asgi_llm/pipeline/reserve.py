@@ -26,6 +26,7 @@ _INLINE = 32 * 1024
 """Bytes of a body whose tokens are guessed from its length. A larger one may hold images, whose bytes say little: it
 is looked at, off the event loop."""
 _BYTES_PER_TOKEN = 4
+_NOTHING = Used(0, 0, 0)
 _WRITING = frozenset({"completions", "generate"})
 """Of the endpoints that are no dialect's, those whose answers are tokens of output."""
 
@@ -74,13 +75,15 @@ def charge(runtime: Runtime, exchange: Exchange) -> None:
     if book is None or tab is None:
         return
     exchange.tab = None
-    book.settle(tab, "" if leg is None else leg.crew.target.name, _used(runtime, book, exchange, tab.load))
+    # Where nothing goes by what was used, nobody need read that out of an answer.
+    used = _used(runtime, book, exchange, tab.load) if book.sized else _NOTHING
+    book.settle(tab, "" if leg is None else leg.crew.target.name, used)
 
 
 def _used(runtime: Runtime, book: Book, exchange: Exchange, load: Load) -> Used | None:
     usage, leg, said = exchange.usage, exchange.leg, exchange.answered
     if leg is None:
-        return Used(0, 0, 0)
+        return _NOTHING
     if usage is None and exchange.first_byte is not None:
         if said is None:
             return None

@@ -30,6 +30,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
         give_back(exchange)
     if exchange.hosted is not None:
         exchange.hosted.close()
+    if exchange.recall is not None:
+        exchange.recall.settled()
     if runtime.quotas is not None:
         charge(runtime, exchange)
     if runtime.telemetry is not None or access.isEnabledFor(logging.INFO):

@@ -1,7 +1,8 @@
 """Reserving, renewing and settling, against a store that may fail: one event loop's share of it.
 
 What settles is queued and written by a task that lives while there is something to write, so that a request waits for
-no store when it ends; what cannot be written is tried again. Nothing is kept beyond ``_QUEUE`` settlements.
+no store when it ends; what cannot be written is tried again. Nothing is kept beyond ``_QUEUE`` settlements. A store
+that never waits is asked and told at once.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from asgi_llm.errors import Kind, PolicyError
 from asgi_llm.identity import Identity
 from asgi_llm.metering.windows import wait
 from asgi_llm.neutral.request import DialectName
-from asgi_llm.stores.quotas import Charge, Demand, QuotaStore, Verdict
+from asgi_llm.stores.quotas import Charge, InstantQuotas, QuotaStore, Verdict
 from asgi_llm.types import Headers
 
 from .budgets import Budgets, unavailable
@@ -41,6 +42,10 @@ _QUIET = 30.0
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 Clock = Callable[[], float]
+_Claims = tuple[tuple[Rule, str, str], ...]
+"""What a request lies on, whatever it takes: a rule, the account, and the target that it is about, or nothing."""
+_KNOWN = 4096
+"""So many callers' claims are remembered: to work them out takes longer than all the rest."""
 
 
 class QuotaError(PolicyError):
@@ -95,6 +100,7 @@ class Book:
         self._store = store
         self._spawn = spawn
         self._clock = clock
+        self._instant = store if isinstance(store, InstantQuotas) else None
         self._open: dict[str, Tab] = {}
         self._due: deque[tuple[str, list[Charge]]] = deque()
         self._writing = False
@@ -119,6 +125,7 @@ class Book:
 
     def _follow(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
+        self._known: dict[tuple[object, ...], _Claims] = {}
         # Once so, always so: requests that run may still be on a quota that is gone.
         self.priced |= any(rule.settings.resource == "cost" for rule in rules)
         self.sized |= any(rule.settings.resource not in ("requests", "concurrency") for rule in rules)
@@ -131,9 +138,10 @@ class Book:
             QuotaError: a quota is used up.
             PolicyError: the store cannot be asked, or the price is not known, and that is not to be let pass.
         """
-        entries = list(self._entries(self.rules, identity, place, load))
-        if not entries:
+        claims = self._claims(identity, place)
+        if not claims:
             return None
+        entries = _entries(claims, place, load)
         tab = Tab(name, load, self._clock())
         return tab if await self._reserve(tab, name, entries) else None
 
@@ -141,10 +149,11 @@ class Book:
         """Reserves what is the target's own, for a leg that was not the first; whether it may be used."""
         if place.target in tab.targets:
             return True
-        entries = list(self._entries([rule for rule in self.rules if rule.by_target], identity, place, tab.load))
-        if not entries:
+        claims = [claim for claim in self._claims(identity, place) if claim[0].by_target]
+        if not claims:
             return True
         try:
+            entries = _entries(claims, place, tab.load)
             await self._reserve(tab, f"{tab.name}.{len(tab.holds)}", entries)
         except PolicyError:
             return False
@@ -154,10 +163,10 @@ class Book:
         """The request is over: ``target`` served it and ``used`` is what it came to; None where nobody knows."""
         self._open.pop(tab.name, None)
         now = self._clock()
-        for hold, entries in tab.holds.items():
-            charges = [_charge(entry, amount, now) for entry, amount in tab.charges(entries, target, used)]
-            # What is spent at once left no hold behind.
-            if charges := [charge for charge, entry in zip(charges, entries, strict=True) if entry.held]:
+        for hold, charges in tab.charges(target, used, now):
+            if self._instant is not None:
+                self._instant.settle_now(hold, charges, now)
+            else:
                 self._enqueue(hold, charges)
 
     async def aclose(self) -> None:
@@ -167,42 +176,39 @@ class Book:
             logger.error("%d settlements of quotas could not be written and are lost", len(self._due))
         await self._store.aclose()
 
-    def _entries(self, rules: Iterable[Rule], identity: Identity, place: Place, load: Load) -> Iterable[Entry]:
-        for rule in rules:
-            accounts = rule.accounts(identity, place)
-            if not accounts:
-                continue
-            amount = rule.reserved(load)
-            if amount is None:
-                if rule.settings.unpriced == "refuse":
-                    raise _unpriced(rule, place.model)
-                logger.warning(
-                    "quota %s counts model %s as free: its price is not known", rule.settings.name, place.model
-                )
-                amount = 0
-            for account in accounts:
-                yield Entry(rule, account, amount, place.target if rule.by_target else "")
+    def _claims(self, identity: Identity, place: Place) -> _Claims:
+        key = (identity.tenant, identity.subject, identity.key_id, identity.roles, place)
+        claims = self._known.get(key)
+        if claims is None:
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            claims = self._known[key] = tuple(
+                (rule, account, place.target if rule.by_target else "")
+                for rule in self.rules
+                for account in rule.accounts(identity, place)
+            )
+        return claims
 
     async def _reserve(self, tab: Tab, hold: str, entries: list[Entry]) -> bool:
         now = self._clock()
-        demands = [_demand(entry, now) for entry in entries]
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                verdict = await self._store.reserve(hold, demands, now, now + LEASE)
-        except asyncio.CancelledError:
-            self._forget(hold, entries)
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever a store's driver raises, the settings say what follows
-            self._complain(error)
-            self._forget(hold, entries)
-            self._let_pass(entries)
-            return False
+        demands = [entry.demand(now) for entry in entries]
+        if self._instant is not None:
+            verdict = self._instant.reserve_now(hold, demands, now, now + LEASE)
+        else:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    verdict = await self._store.reserve(hold, demands, now, now + LEASE)
+            except asyncio.CancelledError:
+                self._forget(hold, entries)
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever a driver raises, the settings say what follows
+                self._complain(error)
+                self._forget(hold, entries)
+                self._let_pass(entries)
+                return False
         if verdict.refused is not None:
             raise _refusal(entries, verdict, now)
-        tab.standings += [
-            Standing.of(entry, balance, now) for entry, balance in zip(entries, verdict.balances, strict=True)
-        ]
-        tab.holds[hold] = entries
+        tab.add(hold, entries, verdict.balances, now)
         self._open[tab.name] = tab
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_RENEW, self._begin_renewal)
@@ -210,7 +216,7 @@ class Book:
 
     def _forget(self, hold: str, entries: list[Entry]) -> None:
         """Nobody knows whether the store did it, so it is undone."""
-        self._enqueue(hold, [Charge(entry.account, 0) for entry in entries if entry.held])
+        self._enqueue(hold, [Charge(entry.account, 0) for entry in entries if entry.rule.held])
 
     def _let_pass(self, entries: list[Entry]) -> None:
         closed = next((entry.rule for entry in entries if entry.rule.settings.on_store_failure == "closed"), None)
@@ -271,7 +277,7 @@ class Book:
         """Renews the lease of every hold of a request that runs."""
         now = self._clock()
         holds = {
-            hold: [entry.account for entry in entries if entry.held]
+            hold: [entry.account for entry in entries if entry.rule.held]
             for tab in self._open.values()
             for hold, entries in tab.holds.items()
         }
@@ -284,21 +290,29 @@ class Book:
             self._complain(error)
 
 
-def _demand(entry: Entry, now: float) -> Demand:
-    window, limit = entry.rule.window, entry.rule.settings.limit
-    if window is None:
-        return Demand(entry.account, entry.amount, limit)
-    span = window.span(now)
-    return Demand(entry.account, entry.amount, limit, span.first, span.slot, span.keep, entry.held)
+def _entries(claims: Iterable[tuple[Rule, str, str]], place: Place, load: Load) -> list[Entry]:
+    """What is to be reserved.
+
+    Raises:
+        PolicyError: nobody knows the price, and that is not to be let pass.
+    """
+    entries, amounts = [], dict[Rule, int]()
+    for rule, account, target in claims:
+        amount = amounts.get(rule)
+        if amount is None:
+            amounts[rule] = amount = _amount(rule, place, load)
+        entries.append(Entry(rule, account, amount, target))
+    return entries
 
 
-def _charge(entry: Entry, amount: int, now: float) -> Charge:
-    """Goes into the window of now: what a long answer used was held until now."""
-    window = entry.rule.window
-    if window is None or not amount:
-        return Charge(entry.account, 0)
-    span = window.span(now)
-    return Charge(entry.account, amount, span.slot, span.keep)
+def _amount(rule: Rule, place: Place, load: Load) -> int:
+    amount = rule.reserved(load)
+    if amount is None:
+        if rule.settings.unpriced == "refuse":
+            raise _unpriced(rule, place.model)
+        logger.warning("quota %s counts model %s as free: its price is not known", rule.settings.name, place.model)
+        amount = 0
+    return amount
 
 
 def _refusal(entries: list[Entry], verdict: Verdict, now: float) -> QuotaError:

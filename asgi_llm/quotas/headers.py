@@ -36,7 +36,7 @@ def rate_headers(dialect: DialectName, standings: Iterable[Standing], now: float
     nouns = _ANTHROPIC if dialect == "messages" else _OPENAI
     tightest: dict[bytes, Standing] = {}
     for standing in standings:
-        noun = nouns.get(standing.rule.settings.resource)
+        noun = nouns.get(standing.rule.resource)
         if noun is not None and (noun not in tightest or standing.left < tightest[noun].left):
             tightest[noun] = standing
     headers: Headers = []

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from msgspec import Struct
 
 from asgi_llm.identity import Identity
-from asgi_llm.metering.windows import Calendar, Lifetime, Sliding, Window
+from asgi_llm.metering.windows import Calendar, Lifetime, Sliding, Span, Window
 from asgi_llm.routing.access import Patterns
 from asgi_llm.settings import QuotaSettings
 
@@ -56,13 +56,18 @@ class Rule:
         window: None for concurrency.
         prefix: what the names of its accounts begin with, and a slash; behind it they say whose they are.
         by_target: whether the target matters to it, so that it is asked again for each leg.
+        held: whether what it counts is held until a request is over. Requests are spent when they begin: one that runs
+            for long is not counted for longer.
     """
 
-    __slots__ = ("_matches", "by_target", "prefix", "settings", "window")
+    __slots__ = ("_matches", "_span", "by_target", "held", "prefix", "resource", "settings", "window")
 
     def __init__(self, settings: QuotaSettings) -> None:
         self.settings = settings
+        self.resource = settings.resource
+        self.held = settings.resource != "requests"
         self.window = _window(settings)
+        self._span: Span | None = None
         given = {name: getattr(settings.match, name) for name in type(settings.match).model_fields}
         self._matches = {name: Patterns(patterns) for name, patterns in given.items() if patterns}
         self.by_target = "target" in settings.per or "target" in self._matches
@@ -92,10 +97,18 @@ class Rule:
         choices = product(*(dict.fromkeys(values[name][:_ROLES]) for name in names))
         return [self._account(names, choice, identity.tenant) for choice in choices]
 
+    def span(self, now: float) -> Span:
+        """Its window around ``now``; it must have one. Remembered while it lasts: a calendar is slow to ask."""
+        span = self._span
+        if span is None or not span.begin <= now < span.end:
+            assert self.window is not None  # noqa: S101  # as the caller knows
+            self._span = span = self.window.span(now)
+        return span
+
     def reserved(self, load: Load) -> int | None:
         """How much of it the request may take at most, as far as can be told; None: nobody knows the price."""
         output = self.settings.output if load.output is None else load.output
-        match self.settings.resource:
+        match self.resource:
             case "requests" | "concurrency":
                 return 1
             case "input_tokens":
@@ -108,7 +121,7 @@ class Rule:
 
     def used(self, used: Used) -> int:
         """How much of it was taken when all was over. Requests were spent at once, and concurrency is over."""
-        match self.settings.resource:
+        match self.resource:
             case "input_tokens":
                 return max(used.input, 0)
             case "output_tokens":

@@ -1,10 +1,10 @@
 """What one request holds, until it is settled, and how its quotas stand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from asgi_llm.stores.quotas import Balance
+from asgi_llm.stores.quotas import Balance, Charge, Demand
 
 from .rules import Load, Rule, Used
 
@@ -20,10 +20,24 @@ class Entry(Struct, frozen=True, gc=False):
     amount: int
     target: str
 
-    @property
-    def held(self) -> bool:
-        """Requests are spent when they begin: one that runs for long is not counted for longer."""
-        return self.rule.settings.resource != "requests"
+    def demand(self, now: float) -> Demand:
+        rule, limit = self.rule, self.rule.settings.limit
+        if rule.window is None:
+            return Demand(self.account, self.amount, limit)
+        span = rule.span(now)
+        return Demand(self.account, self.amount, limit, span.first, span.slot, span.keep, rule.held)
+
+    def charge(self, target: str, used: Used | None, now: float) -> Charge:
+        """What it is charged in the end, if ``target`` served the request. With None as ``used`` nobody knows what was,
+        so all of it was. It goes into the window of now: what a long answer used was held until now."""
+        rule = self.rule
+        amount = 0
+        if rule.window is not None and self.target in ("", target):
+            amount = self.amount if used is None else rule.used(used)
+        if not amount:
+            return Charge(self.account, 0)
+        span = rule.span(now)
+        return Charge(self.account, amount, span.slot, span.keep)
 
 
 class Standing(Struct, frozen=True, gc=False):
@@ -38,7 +52,7 @@ class Standing(Struct, frozen=True, gc=False):
     def of(cls, entry: Entry, balance: Balance, now: float, *, refused: bool = False) -> "Standing":
         rule = entry.rule
         left = rule.settings.limit - balance.spent - balance.held - (0 if refused else entry.amount)
-        return cls(rule, max(left, 0), None if rule.window is None else rule.window.span(now).reset - now)
+        return cls(rule, max(left, 0), None if rule.window is None else rule.span(now).reset - now)
 
 
 class Tab:
@@ -47,29 +61,38 @@ class Tab:
     Attributes:
         load: what it may come to.
         holds: what was reserved at once, under one name, each.
-        standings: of its quotas, for the caller to see.
         began: when it was reserved, in seconds since the epoch.
     """
 
-    __slots__ = ("began", "holds", "load", "name", "standings")
+    __slots__ = ("_found", "began", "holds", "load", "name")
 
     def __init__(self, name: str, load: Load, began: float) -> None:
         self.name = name
         self.load = load
         self.began = began
         self.holds: dict[str, list[Entry]] = {}
-        self.standings: list[Standing] = []
+        self._found: list[tuple[list[Entry], tuple[Balance, ...], float]] = []
+
+    def add(self, hold: str, entries: list[Entry], balances: tuple[Balance, ...], now: float) -> None:
+        """``entries`` were reserved, where ``balances`` had been."""
+        self.holds[hold] = entries
+        self._found.append((entries, balances, now))
 
     @property
     def targets(self) -> set[str]:
         """Those whose own quotas were asked already."""
         return {entry.target for entries in self.holds.values() for entry in entries if entry.target}
 
-    def charges(self, entries: list[Entry], target: str, used: Used | None) -> Iterator[tuple[Entry, int]]:
-        """What each entry is charged in the end, if ``target`` served the request. With None as ``used`` nobody knows
-        what was, so all of it was."""
-        for entry in entries:
-            if not entry.held or entry.rule.window is None or entry.target not in ("", target):
-                yield entry, 0
-            else:
-                yield entry, entry.amount if used is None else entry.rule.used(used)
+    @property
+    def standings(self) -> Iterable[Standing]:
+        """Of its quotas, for the caller to see."""
+        for entries, balances, now in self._found:
+            for entry, balance in zip(entries, balances, strict=True):
+                yield Standing.of(entry, balance, now)
+
+    def charges(self, target: str, used: Used | None, now: float) -> Iterator[tuple[str, list[Charge]]]:
+        """What each hold is settled with. What is spent at once left none behind."""
+        for hold, entries in self.holds.items():
+            charges = [entry.charge(target, used, now) for entry in entries if entry.rule.held]
+            if charges:
+                yield hold, charges

@@ -31,6 +31,8 @@ class CacheSettings(Model):
         models: globs; empty for all.
         max_entry: bytes of one answer.
         timeout: seconds to wait for where answers are kept, before the upstream is asked.
+        wait: seconds for which a request waits for the answer to the same one, which is under way, before it asks the
+            upstream itself; 0: not at all.
         max_size: bytes of all answers in memory; the ones that were not asked for longest go first.
     """
 
@@ -43,6 +45,7 @@ class CacheSettings(Model):
     models: tuple[Glob, ...] = ()
     max_entry: Annotated[int, Field(ge=256)] = 1024 * 1024
     timeout: Annotated[float, Field(gt=0, le=60)] = 0.5
+    wait: Annotated[float, Field(ge=0, le=3600)] = 60
     max_size: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
 
     @property

@@ -12,6 +12,7 @@ from .answers import AnswerStore
 from .boards import Boards
 from .host import HOST_CACHES, HostStores
 from .keys import KeyStore
+from .lent import LentAnswers
 from .memory.answers import MemoryAnswers
 from .memory.keys import MemoryKeys
 from .memory.quotas import MemoryQuotas
@@ -103,8 +104,11 @@ def _local_quotas(memory: MemoryQuotas, host: HostStores | None, database: "Data
     return SQLQuotas(database)
 
 
-def answers_opener(settings: Settings, memory: MemoryAnswers) -> Callable[[], AnswerStore] | None:
-    """What opens the store of answers for one event loop; None where none are kept. ``memory`` outlives the settings.
+def answers_opener(
+    settings: Settings, memory: MemoryAnswers, lent: LentAnswers | None = None
+) -> Callable[[], AnswerStore] | None:
+    """What opens the store of answers for one event loop; None where none are kept. ``memory`` outlives the settings,
+    and so does the one that is ``lent``, which comes before all others.
 
     Raises:
         ConfigError: what it needs is not installed, or is no part of this application.
@@ -112,6 +116,8 @@ def answers_opener(settings: Settings, memory: MemoryAnswers) -> Callable[[], An
     cache = settings.cache
     if cache is None or not cache.enabled:
         return None
+    if lent is not None:
+        return lambda: lent
     address = settings.state.address if cache.address == "state" else cache.address
     if address == "memory:":
         memory.most = cache.max_size

@@ -7,13 +7,13 @@ the epoch and come from the caller, all amounts are integers.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from asgi_llm.settings import QuotaSettings
 
-__all__ = ["GRACE", "Balance", "Charge", "Demand", "QuotaSource", "QuotaStore", "Verdict"]
+__all__ = ["GRACE", "Balance", "Charge", "Demand", "InstantQuotas", "QuotaSource", "QuotaStore", "Verdict"]
 
 GRACE = 86400.0
 """Seconds for which a hold whose lease is over can still be settled: its request may run after all."""
@@ -95,3 +95,16 @@ class QuotaStore(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class InstantQuotas(Protocol):
+    """What a ``QuotaStore`` has, too, that never waits: nobody need wait for it, or for a task of its own."""
+
+    def reserve_now(self, hold: str, demands: Sequence[Demand], now: float, lease: float) -> Verdict:
+        """As ``reserve``."""
+        ...
+
+    def settle_now(self, hold: str, charges: Sequence[Charge], now: float) -> bool:
+        """As ``settle``."""
+        ...

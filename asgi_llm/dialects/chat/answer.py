@@ -66,6 +66,7 @@ class Said(Wire):
     annotations: Raw = Raw()
     audio: AudioPiece | None = None
     images: Raw = Raw()
+    provider_metadata: Raw = Raw()
 
     @property
     def thought(self) -> str:
@@ -108,6 +109,7 @@ class Chunk(Wire):
     service_tier: str | None = None
     x_groq: GroqExtra | None = None
     base_resp: BaseResponse | None = None
+    provider_metadata: Raw = Raw()
 
     @property
     def reported(self) -> Raw | None:

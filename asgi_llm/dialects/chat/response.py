@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.interface import Answer, Restore, mint
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.errors import UpstreamError
 from asgi_llm.neutral.request import (
     Audio,
@@ -66,7 +67,7 @@ def decode_response(body: bytes, restore: Restore) -> Response:
         id=answer_id,
         model=model,
         candidates=numbered([_candidate(choice, place, restore) for place, choice in enumerate(answer.choices)]),
-        usage=None if reported is None else read_usage(reported),
+        usage=with_gateway(None if reported is None else read_usage(reported), body),
         created=created,
         service_tier=answer.service_tier,
     )

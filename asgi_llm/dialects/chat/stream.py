@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.interface import Restore
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.dialects.sse import Frame, FrameTooLargeError, SSEReader
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.events import (
@@ -27,6 +28,7 @@ from asgi_llm.neutral.events import (
     UsageUpdate,
 )
 from asgi_llm.neutral.request import Audio, Inline, Part, Reasoning, Refusal, Text
+from asgi_llm.neutral.usage import Usage
 
 from .annotations import read_annotations
 from .answer import Choice, Chunk, Said, ToolPiece, content_text, stamp
@@ -48,7 +50,18 @@ _LF = ord("\n")  # as a number: looking for one byte is cheaper so than for a st
 class ChatStreamDecoder:
     """See ``StreamDecoder``."""
 
-    __slots__ = ("_candidates", "_done", "_framing", "_ids", "_out", "_reader", "_restore", "_started", "_usage")
+    __slots__ = (
+        "_candidates",
+        "_costs",
+        "_done",
+        "_framing",
+        "_ids",
+        "_out",
+        "_reader",
+        "_restore",
+        "_started",
+        "_usage",
+    )
 
     def __init__(self, restore: Restore) -> None:
         self._restore = restore
@@ -56,6 +69,7 @@ class ChatStreamDecoder:
         self._candidates: dict[int, _Candidate] = {}
         self._out: list[Event] = []
         self._usage: Raw | None = None
+        self._costs: Raw | None = None
         self._ids: set[str] = set()
         self._started = self._done = False
         self._framing = False
@@ -115,6 +129,8 @@ class ChatStreamDecoder:
         reported = chunk.reported
         if reported is not None:
             self._usage = Raw(bytes(reported))
+        if chunk.provider_metadata:
+            self._costs = Raw(bytes(chunk.provider_metadata))
         if choices:
             if not self._started:
                 self._start(chunk)
@@ -145,6 +161,8 @@ class ChatStreamDecoder:
             said = choice.message  # the whole answer in one chunk; after deltas it only repeats them
         if said is not None:
             candidate.hear(said, given(choice.logprobs))
+            if said.provider_metadata:
+                self._costs = Raw(bytes(said.provider_metadata))
         if choice.finish_reason and not candidate.finished:
             candidate.finish_reason = choice.finish_reason
             candidate.stop_reason = choice.stop_reason
@@ -163,16 +181,22 @@ class ChatStreamDecoder:
             if not candidate.close():
                 self._fail(content_error("The upstream's stream holds a tool call without a name."))
                 return
-        if self._usage is not None and (usage := read_usage(self._usage)) is not None:
+        if (usage := self._used()) is not None:
             self._out.append(UsageUpdate(usage))
         self._out += [candidate.finish() for candidate in candidates]
         self._done = True
 
     def _fail(self, error: UpstreamError) -> None:
-        if self._usage is not None and (usage := read_usage(self._usage)) is not None and self._started:
+        if self._started and (usage := self._used()) is not None:
             self._out.append(UsageUpdate(usage))
         self._out.append(Failure(error))
         self._done = True
+
+    def _used(self) -> Usage | None:
+        usage = None if self._usage is None else read_usage(self._usage)
+        if self._costs is None:
+            return usage
+        return with_gateway(usage, b'{"provider_metadata":%b}' % self._costs)
 
     def emit(self, event: Event) -> None:
         self._out.append(event)

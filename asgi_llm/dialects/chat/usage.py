@@ -4,16 +4,15 @@
 servers (xAI) leave reasoning out of ``completion_tokens``: then only prompt + completion + reasoning make the total.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Raw
 
+from asgi_llm.dialects.money import reported
 from asgi_llm.neutral.usage import Usage
 
 __all__ = ["UsageOut", "read_usage", "write_usage"]
-
-_MICRO = 1_000_000
 
 
 def _count(values: object, *names: str) -> int | None:
@@ -55,7 +54,9 @@ class _Standard(msgspec.Struct, gc=False):
     prompt_cache_hit_tokens: None = None
     cached_tokens: None = None
     reasoning_tokens: None = None
+    cache_creation_input_tokens: None = None
     cost: None = None
+    cost_in_usd_ticks: None = None
 
 
 _standard = msgspec.json.Decoder(_Standard)
@@ -97,14 +98,16 @@ def _read_any(raw: Raw | bytes) -> Usage | None:
     if not isinstance(said, dict):
         return None
     prompt, completion = _count(said, "prompt_tokens"), _count(said, "completion_tokens")
-    cost = _cost(said)
-    if prompt is None and completion is None and cost is None:
+    costs = reported(said)
+    if prompt is None and completion is None and costs.cost is None:
         return None
     details, made = said.get("prompt_tokens_details"), said.get("completion_tokens_details")
     read = _count(details, "cached_tokens")
     if read is None:
         read = _count(said, "prompt_cache_hit_tokens", "cached_tokens")
     written = _count(details, "cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens")
+    if written is None:
+        written = _count(said, "cache_creation_input_tokens")
     reasoning = _count(made, "reasoning_tokens")
     if reasoning is None:
         reasoning = _count(said, "reasoning_tokens")
@@ -120,7 +123,8 @@ def _read_any(raw: Raw | bytes) -> Usage | None:
         audio_in=_count(details, "audio_tokens"),
         audio_out=_count(made, "audio_tokens"),
         server_tools=_uses(said.get("server_tool_use")),
-        cost=cost,
+        cost=costs.cost,
+        market=costs.market,
         raw=Raw(bytes(raw)),
     )
 
@@ -145,19 +149,6 @@ def _uses(said: object) -> dict[str, int] | None:
     if not isinstance(said, dict):
         return None
     return {name: count for name in said if (count := _count(said, name)) is not None} or None
-
-
-def _cost(said: dict[str, Any]) -> int | None:
-    """OpenRouter's ``cost`` in dollars; for a caller's own key there the upstream's price comes on top."""
-    cost = said.get("cost")
-    if isinstance(cost, bool) or not isinstance(cost, int | float) or not 0 <= cost < _MICRO:
-        return None
-    details = said.get("cost_details")
-    if said.get("is_byok") is True and isinstance(details, dict):
-        upstream = details.get("upstream_inference_cost")
-        if isinstance(upstream, int | float) and 0 <= upstream < _MICRO:
-            cost += upstream
-    return round(cost * _MICRO)
 
 
 class _ReadOut(msgspec.Struct, omit_defaults=True, gc=False):

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Raw
 
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.dialects.sse import Frame, SSEReader
 from asgi_llm.errors import UpstreamError
 from asgi_llm.neutral.usage import Usage, merge
@@ -123,6 +124,7 @@ class ChatWatcher:
             return
         if (reported := chunk.reported) is not None and (usage := read_usage(Raw(bytes(reported)))) is not None:
             self._usage = merge(self._usage, usage)
+        self._usage = with_gateway(self._usage, frame.data)
         for choice in chunk.choices or ():
             if choice.finish_reason:
                 self._finish = choice.finish_reason
@@ -135,4 +137,4 @@ def _matters(data: bytes) -> bool:
     """Whether a chunk may say more than text: most need not be parsed."""
     if b'"error"' in data or data.count(b'"finish_reason"') != data.count(b'"finish_reason":null'):
         return True
-    return data.count(b'"usage"') != data.count(b'"usage":null')
+    return data.count(b'"usage"') != data.count(b'"usage":null') or b'"gateway"' in data

@@ -55,6 +55,7 @@ class _Said(Struct, gc=False):
     annotations: Annotated[list[Any], Meta(max_length=0)] | None = None
     audio: None = None
     images: None = None
+    provider_metadata: None = None
 
 
 class _Choice(Struct, gc=False):
@@ -74,6 +75,7 @@ class _Answer(Struct, gc=False):
     error: None = None
     service_tier: str | None = None
     x_groq: None = None
+    provider_metadata: None = None
 
 
 _request = msgspec.json.Decoder(_Request)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct, field
 
+from asgi_llm.dialects.money import reported
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.usage import Usage
 
@@ -90,15 +91,22 @@ def read_usage(raw: Raw | bytes) -> Usage | None:
     cached = _count(details, "cached_tokens")
     if cached is None:
         cached = _count(said, "cached_tokens")
+    costs = reported(said)
     if given is None and made is None:
         # Seconds of speech or units of a search are kept as they were told.
-        told = any(name in said for name in ("seconds", "billed_units"))
-        return Usage(raw=Raw(bytes(raw))) if told else None
+        told = costs.cost is not None or any(name in said for name in ("seconds", "billed_units"))
+        return Usage(cost=costs.cost, market=costs.market, raw=Raw(bytes(raw))) if told else None
     if given is not None and cached:
         cached = min(cached, given)
         given -= cached
     return Usage(
-        fresh=given, cache_read=cached, visible=made, audio_in=_count(details, "audio_tokens"), raw=Raw(bytes(raw))
+        fresh=given,
+        cache_read=cached,
+        visible=made,
+        audio_in=_count(details, "audio_tokens"),
+        cost=costs.cost,
+        market=costs.market,
+        raw=Raw(bytes(raw)),
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from asgi_llm.dialects.interface import Answer, Restore
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.errors import Cause, ClientError, UpstreamError
 from asgi_llm.neutral.request import (
     Audio,
@@ -118,7 +119,7 @@ def decode_response(body: bytes, restore: Restore) -> Response:
         id=wire.id if isinstance(wire.id, str) else "",
         model=wire.model if isinstance(wire.model, str) else "",
         candidates=(Candidate(parts, finish),),
-        usage=to_neutral(counts),
+        usage=with_gateway(to_neutral(counts), body),
         service_tier=tier if isinstance(tier, str) else None,
         ext={} if given(wire.container) is None else {"container": wire.container},
     )

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from asgi_llm.dialects.interface import Restore
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.dialects.sse import Frame, FrameTooLargeError, SSEReader
 from asgi_llm.errors import Cause, ClientError, UpstreamError
 from asgi_llm.neutral.events import (
@@ -182,7 +183,7 @@ class MessagesDecoder:
             case WireMessageStart():
                 self._message_start(event.message, events)
             case WireMessageDelta():
-                self._message_delta(event, events)
+                self._message_delta(event, data, events)
             case WireMessageStop():
                 self._finish(events)
             case WirePing():
@@ -210,14 +211,14 @@ class MessagesDecoder:
             self._started = True
             events.append(Start("", ""))
 
-    def _message_delta(self, event: WireMessageDelta, events: list[Event]) -> None:
+    def _message_delta(self, event: WireMessageDelta, data: bytes, events: list[Event]) -> None:
         self._begin(events)
         self._close(events)
         if event.delta is not None and (event.delta.stop_reason is not None or self._stop.stop_reason is None):
             self._stop = event.delta
         if (usage := decode_usage(event.usage)) is not None:
             self._usage = fold(self._usage, usage)
-            if (known := to_neutral(self._usage)) is not None:
+            if (known := with_gateway(to_neutral(self._usage), data)) is not None:
                 events.append(UsageUpdate(known))
 
     def _start(self, event: WireBlockStart, events: list[Event]) -> None:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from asgi_llm.dialects.lenient import MOST, lenient
+from asgi_llm.dialects.money import Costs, reported
 from asgi_llm.neutral.usage import Usage
 
 from .raws import NULL
@@ -37,11 +38,13 @@ class WireUsage(Struct):
     output_tokens_details: _OutputDetails | None = None
     server_tool_use: dict[str, Any] | None = None
     service_tier: Any = None
-    cost: float | None = None
+    cost: Any = None
+    cost_details: Any = None
+    market_cost: Any = None
+    is_byok: Any = None
     raw: Raw = NULL
 
 
-_MICRO = 1_000_000
 _DECODER = msgspec.json.Decoder(WireUsage)
 _FIELDS = WireUsage.__struct_fields__
 
@@ -88,6 +91,7 @@ def to_neutral(wire: WireUsage | None) -> Usage | None:
             output -= thinking
     tools = wire.server_tool_use
     counts = {k: v for k, v in tools.items() if type(v) is int and 0 <= v <= MOST} if tools else None
+    costs = _costs(wire)
     return Usage(
         fresh=_count(wire.input_tokens),
         cache_read=_count(wire.cache_read_input_tokens),
@@ -97,7 +101,8 @@ def to_neutral(wire: WireUsage | None) -> Usage | None:
         visible=output,
         reasoning=thinking,
         server_tools=counts or None,
-        cost=_cost(wire.cost),
+        cost=costs.cost,
+        market=costs.market,
         raw=wire.raw,
     )
 
@@ -114,9 +119,14 @@ def _count(value: int | None) -> int | None:
     return value if value is None or 0 <= value <= MOST else 0 if value < 0 else None
 
 
-def _cost(dollars: float | None) -> int | None:
-    """Gateways that speak this dialect report what they take (OpenRouter)."""
-    return None if dollars is None or not 0 <= dollars < _MICRO else round(dollars * _MICRO)
+_UNSAID = Costs()
+
+
+def _costs(wire: WireUsage) -> Costs:
+    """Gateways that speak this dialect report what they take."""
+    if wire.cost is None:
+        return _UNSAID
+    return reported({name: getattr(wire, name) for name in ("cost", "cost_details", "market_cost", "is_byok")})
 
 
 class _Lifetimes(Struct):

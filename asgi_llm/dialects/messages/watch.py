@@ -9,6 +9,7 @@ import re
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.dialects.sse import SSEReader
 from asgi_llm.errors import UpstreamError
 from asgi_llm.neutral.usage import Usage
@@ -118,9 +119,9 @@ class MessagesWatcher:
             event = _Event()
         match event.type or name.decode("latin-1"):
             case "message_start" if event.message is not None:
-                self._count(event.message.usage)
+                self._count(event.message.usage, data)
             case "message_delta":
-                self._count(event.usage)
+                self._count(event.usage, data)
                 if event.delta is not None and event.delta.stop_reason:
                     self.finish = event.delta.stop_reason
             case "message_stop":
@@ -128,9 +129,9 @@ class MessagesWatcher:
             case "error":
                 self.failure = in_band(data)
 
-    def _count(self, raw: Raw) -> None:
+    def _count(self, raw: Raw, data: bytes) -> None:
         self._wire = fold(self._wire, decode_usage(raw))
-        self.usage = to_neutral(self._wire)
+        self.usage = with_gateway(to_neutral(self._wire), data)
 
 
 def _may_matter(data: bytes) -> bool:

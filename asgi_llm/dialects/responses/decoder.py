@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.interface import Restore
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.dialects.sse import Frame, FrameTooLargeError, SSEReader
 from asgi_llm.errors import Cause, ClientError, UpstreamError
 from asgi_llm.neutral.events import Event, Failure, Finished, Start, UsageUpdate
@@ -193,7 +194,7 @@ class Decoder:
         for piece in list(self._waiting):
             piece.close()
         self._settle()
-        if (usage := decode_usage(body.usage)) is not None:
+        if (usage := with_gateway(decode_usage(body.usage), bytes(raw))) is not None:
             self._out.append(UsageUpdate(usage))
         if body.status is None:
             body.status = kind.removeprefix("response.")

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llm.dialects.interface import Answer, Restore
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.errors import Cause, ClientError, UpstreamError
 from asgi_llm.neutral.events import Finished
 from asgi_llm.neutral.fold import unfold
@@ -75,7 +76,7 @@ def decode_response(body: bytes, restore: Restore) -> Response:
         id=wired.id or "",
         model=wired.model or "",
         candidates=(Candidate(tuple(parts), finish_of(wired, parts)),),
-        usage=decode_usage(wired.usage),
+        usage=with_gateway(decode_usage(wired.usage), body),
         created=None if wired.created_at is None else int(wired.created_at),
         service_tier=wired.service_tier,
     )

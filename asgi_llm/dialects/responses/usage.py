@@ -9,11 +9,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llm.dialects.lenient import MOST, lenient
+from asgi_llm.dialects.money import Costs, reported
 from asgi_llm.neutral.usage import Usage
 
 __all__ = ["decode_usage", "encode_usage"]
-
-_MICRO = 1_000_000
 
 
 class _InputDetails(Struct):
@@ -33,9 +32,15 @@ class _Usage(Struct):
     total_tokens: float | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
-    cost: float | None = None
+    cost: Any = None
+    cost_details: Any = None
+    cost_in_usd_ticks: Any = None
+    market_cost: Any = None
+    is_byok: Any = None
 
 
+_UNSAID = Costs()
+_MONEY = ("cost", "cost_details", "cost_in_usd_ticks", "market_cost", "is_byok")
 _usage = msgspec.json.Decoder(_Usage | None)
 
 
@@ -52,6 +57,7 @@ def decode_usage(raw: Raw | bytes | None) -> Usage | None:
         return None
     into = wire.input_tokens_details or _InputDetails()
     out = wire.output_tokens_details or _OutputDetails()
+    costs = reported({name: getattr(wire, name) for name in _MONEY}) if b'"cost' in data else _UNSAID
     return Usage(
         fresh=_less(wire.input_tokens, into.cached_tokens, into.cache_write_tokens),
         cache_read=_count(into.cached_tokens),
@@ -60,7 +66,8 @@ def decode_usage(raw: Raw | bytes | None) -> Usage | None:
         reasoning=_count(out.reasoning_tokens),
         audio_in=_count(into.audio_tokens),
         audio_out=_count(out.audio_tokens),
-        cost=None if wire.cost is None or not 0 <= wire.cost < _MICRO else round(wire.cost * _MICRO),
+        cost=costs.cost,
+        market=costs.market,
         raw=Raw(data),
     )
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from asgi_llm.dialects.interface import StreamWatcher
+from asgi_llm.dialects.money import with_gateway
 from asgi_llm.dialects.sse import SSEReader
 from asgi_llm.errors import AsgiLLMError, UpstreamError
 from asgi_llm.neutral.usage import Usage, merge
@@ -144,6 +145,8 @@ class Watcher:
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 continue
             self._take(event.type or frame.event.decode("latin-1"), event)
+            if self.ended:
+                self.usage = with_gateway(self.usage, frame.data)
 
     def break_off(self, error: AsgiLLMError) -> bytes:
         """The event that ends the stream with ``error``: about the response it began with, numbered on."""

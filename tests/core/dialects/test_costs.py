@@ -17,8 +17,22 @@ CASES = [
     ('{"response":{"usage":{"a":1,"cost":null}},"cost":"mine"}', '{"response":{"usage":{"a":1}},"cost":"mine"}'),
     (
         '{"provider_metadata":{"gateway":{"cost":"1","marketCost":"2","routing":{}},"x":{"cost":1}}}',
-        '{"provider_metadata":{"gateway":{"routing":{}},"x":{"cost":1}}}',
+        '{"provider_metadata":{"x":{"cost":1}}}',
     ),
+    (
+        '{"choices":[{"delta":{"content":"a cost","provider_metadata":{"gateway":{"cost":"1"}}},"index":0}]}',
+        '{"choices":[{"delta":{"content":"a cost","provider_metadata":{}},"index":0}]}',
+    ),
+    (
+        '{"choices":[{"message":{"provider_metadata":{"a":{"s":"1"},"gateway":{"cost":"1"}}},"usage":{"cost":1}}]}',
+        '{"choices":[{"message":{"provider_metadata":{"a":{"s":"1"}}},"usage":{}}]}',
+    ),
+    (
+        '{"usage":{"a":1,"market_cost":1,"gateway_cost":1,"cost_in_usd_ticks":5,"b":2}}',
+        '{"usage":{"a":1,"b":2}}',
+    ),
+    ('{"openrouter_metadata":{"is_byok":true},"id":1}', '{"id":1}'),
+    ('{"x_groq":{"usage":{"cost":1}}}', '{"x_groq":{"usage":{}}}'),
     ('{"choices":[{"text":"the \\"cost\\": 5"}]}', '{"choices":[{"text":"the \\"cost\\": 5"}]}'),
     ('{"usage":{"prompt_tokens":1}}', '{"usage":{"prompt_tokens":1}}'),
     ('{"usage":null,"cost":1}', '{"usage":null,"cost":1}'),

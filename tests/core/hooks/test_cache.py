@@ -9,7 +9,7 @@ import pytest
 from asgi_llm import ConfigError, Gateway, Identity
 from asgi_llm.stores import opening
 from asgi_llm.stores.owner import ANYBODY
-from asgi_llm.testing import Answer, Call, chat_error, chat_events
+from asgi_llm.testing import Answer, ASGIDriver, Call, chat_error, chat_events
 
 ALL = ("chat", "messages", "responses", "gemini")
 every = pytest.mark.parametrize("caller", ALL)
@@ -210,6 +210,32 @@ async def test_two_gateways_share_what_is_on_a_redis(world: Any, redis_url: str)
     await ask(one)
     assert (await ask(other, "chat", stream=True)).text == "Hello"
     assert not other.upstream.requests
+
+
+async def test_the_applications_own_cache_keeps_it() -> None:
+    kept: dict[str, bytes] = {}
+
+    class Cache:
+        def get(self, key: str) -> bytes | None:
+            return kept.get(key)
+
+        def set(self, key: str, value: bytes, timeout: int) -> None:
+            kept[key] = value
+
+    settings = {"targets": {"e": {"provider": "echo"}}, "auth": {"anonymous": True}, "cache": CACHE}
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    states = []
+    async with Gateway(settings, cache=Cache()).running() as gateway:
+        for tenant in ("acme", "acme", "other"):
+            scope = {"asgi_llm.identity": Identity(subject="ann", tenant=tenant)}
+            sent = await ASGIDriver(gateway.asgi).request("POST", "/v1/chat/completions", json=body, scope=scope)
+            states.append((await sent.start()).header("x-llm-cache"))
+            await sent.finished()
+            while any("keeping" in task.get_name() for task in gateway.runtime()._tasks):
+                await asyncio.sleep(0.001)
+    assert states == ["miss", "hit", "miss"]
+    assert len(kept) == 2
+    assert all("ann" not in name and "acme" not in name for name in kept)
 
 
 def test_a_cache_that_cannot_be_had_is_told_at_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,6 +223,16 @@ def test_a_report_comes_before_the_library_and_is_compared_with_it() -> None:
     assert bill.market == 150_000
 
 
+def test_a_fee_or_a_discount_of_the_accounts_is_no_other_price() -> None:
+    """Where a report tells what anybody pays, that is what the list is held against."""
+    usage = Usage(fresh=1_000_000, cost=157_500, market=150_000)
+    bill = library().bill("router", "openai/gpt-4o-mini", usage, NOW)
+    assert bill == Bill(157_500, 150_000, "provider", mismatch=False)
+    usage = Usage(fresh=1_000_000, cost=0, market=300_000)
+    assert library().bill("router", "openai/gpt-4o-mini", usage, NOW).mismatch
+    assert prices().bill("t", "x", Usage(cost=0, market=300_000), NOW) == Bill(0, 300_000, "provider")
+
+
 def test_settings_read_again_are_the_same() -> None:
     settings = PricesSettings.model_validate({"own": [SONNET]})
     assert PricesSettings.model_validate(settings.model_dump()) == settings

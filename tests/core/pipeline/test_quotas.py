@@ -317,7 +317,7 @@ class Broken:
 async def test_a_store_that_fails(policies: list[str], status: int, caplog: pytest.LogCaptureFixture) -> None:
     quotas = [{**quota(), "name": f"q{n}", "on_store_failure": policy} for n, policy in enumerate(policies)]
     async with world(quotas, chat_text("Hello!")) as (here, _):
-        here.book._store = Broken()  # type: ignore[assignment]  # all that is called
+        here.book._store, here.book._instant = Broken(), None  # type: ignore[assignment]  # all that is called
         head, body = await here.ask()
         assert head.status == status
         if status == 503:
@@ -388,6 +388,7 @@ async def test_a_settlement_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
             return await settle(*arguments)
 
         monkeypatch.setattr(here.book._store, "settle", fail_first)
+        monkeypatch.setattr(here.book, "_instant", None)
         assert (await here.ask(max_tokens=100))[0].status == 200
         assert await here.balance("q/60/") == Balance(30, 0)
         assert failures == []

@@ -175,7 +175,7 @@ def test_a_matched_stop_string_is_told_where_the_server_tells_it():
             {"prompt_tokens": 2, "completion_tokens": 0, "prompt_cache_hit_tokens": 9},
             {"fresh": 0, "cache_read": 2, "visible": 0},
         ),
-        ({"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.0000125}, {"fresh": 1, "visible": 1, "cost": 12}),
+        ({"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.0000125}, {"fresh": 1, "visible": 1, "cost": 13}),
     ],
 )
 def test_usage_is_made_disjoint(wire, neutral):
