@@ -27,9 +27,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+BRIEF, DEEP = "ASGI_LLM_BRIEF" in os.environ, "ASGI_LLM_DEEP" in os.environ
+EXAMPLES = 10 if BRIEF else 500 if DEEP else 50
 # Time limits on single examples say more about the machine than about the code. CI repeats itself, a laptop explores.
-BRIEF = "ASGI_LLM_BRIEF" in os.environ
-settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ, max_examples=15 if BRIEF else 100)
+settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ, max_examples=EXAMPLES)
 settings.load_profile("asgi-llm")
 
 
