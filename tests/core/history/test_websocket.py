@@ -186,6 +186,14 @@ async def test_an_upstream_that_gives_no_stream(open_client: Any, connect: Any) 
         assert last["response"]["output"][0]["content"][0]["text"] == "Whole."
 
 
+async def test_an_upstreams_own_way_of_saying_no(open_client: Any, connect: Any) -> None:
+    async with ScriptedUpstream(Answer.json({"detail": "no such model"}, status=404)) as upstream:
+        socket = await connect(await open_client(upstream, "responses", websocket=True))
+        refused = await socket.say("x")
+        assert (refused["type"], refused["status"]) == ("error", 404)
+        assert "no such model" in refused["error"]["message"]
+
+
 async def test_a_connection_ends_in_time(open_client: Any, connect: Any) -> None:
     async with ScriptedUpstream() as upstream:
         socket = await connect(await open_client(upstream, websocket=True, websocket_lifetime=0.05))

@@ -391,3 +391,16 @@ def test_a_stream_says_the_same_as_the_whole_answer():
     whole = {"id": "x", "model": "up", "created": 5, "choices": [{"message": message, "finish_reason": "stop"}]}
     chunks = [delta(reasoning="r"), delta(content="a"), delta(content="b"), call(0, "1", "f", "{}"), END, DONE]
     assert answer(*chunks) == CHAT.decode_response(json.dumps(whole).encode(), Restore())
+
+
+def custom(text, call_id=None, index=0):
+    begin = {"id": call_id, "type": "custom", "custom": {"name": "patch", "input": text}}
+    return delta(tool_calls=[{"index": index, **(begin if call_id else {"custom": {"input": text}})}])
+
+
+def test_free_text_of_a_custom_tool_is_kept_to_its_last_piece():
+    pieces = [custom("*** ", "1"), custom('Begin "'), custom('"\n'), custom("", "2", 1), custom("more", index=1)]
+    assert parts(*pieces, delta(content="")) == (
+        ToolCall("1", "patch", '*** Begin ""\n', kind="text"),
+        ToolCall("2", "patch", "more", kind="text"),
+    )

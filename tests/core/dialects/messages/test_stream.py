@@ -596,6 +596,14 @@ PARTS: st.SearchStrategy[Part] = st.one_of(
 )
 
 
+def test_arguments_of_a_call_that_is_not_open_are_no_other_call() -> None:
+    blocks = [{"type": "tool_use", "id": f"toolu_{n}", "name": name, "input": {}} for n, name in enumerate("fg")]
+    starts = [{"type": "content_block_start", "index": n, "content_block": block} for n, block in enumerate(blocks)]
+    piece = {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}}
+    events = decode(sse({"type": "message_start", "message": {"id": "m"}}, *starts, piece, {"type": "message_stop"}))
+    assert isinstance(events[-1], Failure)
+
+
 @given(st.lists(PARTS, max_size=5), st.integers(1, 40))
 def test_any_legal_answer_is_written_legally_and_means_the_same(parts: list[Part], size: int) -> None:
     """Neutral -> stream -> neutral: legal in between, equal in meaning, equal to the answer not streamed."""
