@@ -5,15 +5,17 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from threading import Barrier
 from typing import Any
 
 import httpx
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.checks import Tags, run_checks
 from django.core.management import CommandError, call_command
-from django.db import connections
-from django.test import AsyncClient
+from django.db import connections, router
+from django.test import AsyncClient, Client
 
 from asgi_llm.quotas import budgets
 from asgi_llm_django import budget_exhausted, get_gateway, key_issued, key_revoked
@@ -186,6 +188,75 @@ async def test_no_connection_is_held_while_twenty_streams_run(
             await asyncio.gather(*(begin(ann, running) for _ in range(20)))
             await until(lambda: postgres_server.run(asked) == "0")
             assert await Desk().read(lambda database: QuotaHold.objects.using(database).count()) == 20
+        await get_gateway().aclose()
+
+
+KEEPING: dict[str, tuple[dict[str, Any], int]] = {
+    "closed": ({"CONN_MAX_AGE": 0}, 0),
+    "kept": ({"CONN_MAX_AGE": 600}, 5),
+    "pool": ({"CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"min_size": 1, "max_size": 3}}}, 3),
+}
+"""How a project keeps connections, and how many may lie idle then: of the gateway's own threads, or of the pool."""
+
+
+@pytest.fixture(params=KEEPING)
+def idle(request: pytest.FixtureRequest, new_database: Callable[..., None]) -> Iterator[tuple[str, int]]:
+    """A PostgreSQL database with all of the project's tables, of which the server is asked, and the most that may lie
+    idle there."""
+    if request.param == "pool":
+        pytest.importorskip("psycopg_pool")
+    chosen: Any = router.routers[0]
+    name = f"whole-{request.param}"
+    given, most = KEEPING[request.param]
+    new_database(name, "postgresql", ATOMIC_REQUESTS=True, **given)
+    chosen.chosen, chosen.everything = name, True
+    yield name, most
+    together = Barrier(5)
+
+    def close(database: str) -> None:
+        together.wait(20)  # so that each thread does it once
+        connections[database].close()
+
+    async def close_all() -> None:
+        await asyncio.gather(*(Desk(5, 30).read(close) for _ in range(5)))
+
+    asyncio.run(close_all())
+    chosen.chosen, chosen.everything = "default", False
+    if request.param == "pool":
+        connections[name].close_pool()
+
+
+async def test_none_is_held_for_who_is_known_by_the_session(
+    way: str, serve: Any, configured: Any, postgres_server: Any, idle: tuple[str, int]
+) -> None:
+    """Users, sessions and all that the gateway keeps are in one database, and requests in transactions."""
+    alias, most = idle
+    configured({**KEPT, "auth": {}, "identity": "session", "quotas": []})
+
+    def cookies() -> dict[str, str]:
+        visitor = Client()
+        visitor.force_login(get_user_model().objects.get_or_create(username="ann")[0])
+        return {"sessionid": visitor.cookies["sessionid"].value, "csrftoken": "a" * 32}
+
+    slow = {"model": "echo", "stream": True, "input": "/repeat 300\n/delay 0.1\nword"}
+    counted = "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity WHERE datname = "
+    counted += f"'{connections.databases[alias]['NAME']}'"
+    async with (
+        serve(way) as url,
+        httpx.AsyncClient(base_url=url, cookies=await apart(cookies), trust_env=False, timeout=30) as ann,
+        contextlib.AsyncExitStack() as running,
+    ):
+        for _ in range(20):
+            asked = ann.stream("POST", "/llm/v1/responses", json=slow, headers={"x-csrftoken": "a" * 32})
+            answer = await running.enter_async_context(asked)
+            assert answer.status_code == 200
+            await anext(answer.aiter_raw())
+
+        def at_rest() -> bool:
+            held, busy = map(int, postgres_server.run(counted).split("|"))
+            return held <= most and not busy
+
+        await until(at_rest)
         await get_gateway().aclose()
 
 
