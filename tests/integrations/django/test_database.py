@@ -174,7 +174,7 @@ async def test_no_connection_is_held_while_twenty_streams_run(
     name = connections.settings[database]["NAME"]
     asked = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
     streams: list[Any] = []
-    slow = {"model": "echo", "stream": True, "input": "/repeat 300\n/delay 0.1\nword"}
+    slow = {"model": "echo", "stream": True, "input": "/repeat 100\n/delay 0.5\nword"}
 
     async def begin(ann: httpx.AsyncClient, running: contextlib.AsyncExitStack) -> None:
         answer = await running.enter_async_context(ann.stream("POST", "/responses", json=slow))
@@ -238,25 +238,27 @@ async def test_none_is_held_for_who_is_known_by_the_session(
         visitor.force_login(get_user_model().objects.get_or_create(username="ann")[0])
         return {"sessionid": visitor.cookies["sessionid"].value, "csrftoken": "a" * 32}
 
-    slow = {"model": "echo", "stream": True, "input": "/repeat 300\n/delay 0.1\nword"}
+    slow = {"model": "echo", "stream": True, "input": "/repeat 100\n/delay 0.5\nword"}
+    streams: list[Any] = []
     counted = "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity WHERE datname = "
     counted += f"'{connections.databases[alias]['NAME']}'"
-    async with (
-        serve(way) as url,
-        httpx.AsyncClient(base_url=url, cookies=await apart(cookies), trust_env=False, timeout=30) as ann,
-        contextlib.AsyncExitStack() as running,
-    ):
-        for _ in range(20):
-            asked = ann.stream("POST", "/llm/v1/responses", json=slow, headers={"x-csrftoken": "a" * 32})
-            answer = await running.enter_async_context(asked)
-            assert answer.status_code == 200
-            await anext(answer.aiter_raw())
 
-        def at_rest() -> bool:
-            held, busy = map(int, postgres_server.run(counted).split("|"))
-            return held <= most and not busy
+    def at_rest() -> bool:
+        held, busy = map(int, postgres_server.run(counted).split("|"))
+        return held <= most and not busy
 
-        await until(at_rest)
+    shown: dict[str, Any] = {"cookies": await apart(cookies), "headers": {"x-csrftoken": "a" * 32}}
+    async with serve(way) as url:
+        async with (
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, **shown) as ann,
+            contextlib.AsyncExitStack() as running,
+        ):
+            for _ in range(20):
+                answer = await running.enter_async_context(ann.stream("POST", "/llm/v1/responses", json=slow))
+                assert answer.status_code == 200
+                streams.append(answer.aiter_raw())  # one that is let go ends the request
+                await anext(streams[-1])
+            await until(at_rest)
         await get_gateway().aclose()
 
 
