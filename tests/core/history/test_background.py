@@ -143,8 +143,8 @@ async def test_cancelling(open_client: Any, store_url: str) -> None:
 
 async def test_cancelled_by_another_process(open_client: Any, sql_url: str) -> None:
     async with ScriptedUpstream(chat_stream(["One ", Wait(asyncio.Event()), "two."])) as upstream:
-        one = await open_client(upstream, store=sql_url, background_lease=0.5)
-        two = await open_client(upstream, store=sql_url, background_lease=0.5)
+        one = await open_client(upstream, store=sql_url, background_lease=3)
+        two = await open_client(upstream, store=sql_url, background_lease=3)
         name = (await one.say("Count.", background=True, stream=False)).json["id"]
         request = await upstream.wait_request()
         assert (await two("POST", f"/v1/responses/{name}/cancel")).json["status"] == "cancelled"
