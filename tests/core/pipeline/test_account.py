@@ -410,8 +410,28 @@ async def test_tools_on_offer_and_in_use(caller: str) -> None:
 
 
 async def test_a_whole_answer_that_says_it_failed() -> None:
-    row = await recorded(answer("responses", False, finish="failed", tokens=TOKENS), "responses", stream=False)
-    assert row.outcome == "upstream_error"
+    """It passes as it is, and nobody takes it for a success: not the ledger, nor whoever hears of its end."""
+    settled: list[Exchange] = []
+    async with ScriptedUpstream(answer("responses", False, finish="failed", tokens=TOKENS)) as upstream:
+        target = {"provider": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}
+        settings = {"targets": {"up": target}, "auth": {"anonymous": True}, "ledger": {}, "prices": PRICES}
+        gate = Gateway(settings, on_settled=settled.append)
+        path, body = request("responses", False)
+        async with gate.running():
+            exchange = await ASGIDriver(gate.asgi).request("POST", path, json=body)
+            assert (await exchange.start()).status == 200
+            assert b'"status":"failed"' in (await exchange.body()).replace(b" ", b"")
+            await exchange.finished()
+            (row,) = await rows_of(gate)
+    assert (settled[0].outcome, settled[0].error_code) == ("upstream_error", row.error)
+    assert (row.outcome, row.status, row.attempts, row.cost) == ("upstream_error", 200, 1, 410)
+    assert row.error
+    assert row.flags == ("partial_usage",)
+
+
+async def test_a_whole_answer_that_says_it_is_incomplete() -> None:
+    row = await recorded(answer("responses", False, finish="incomplete", tokens=TOKENS), "responses", stream=False)
+    assert (row.outcome, row.finish, row.cost) == ("ok", "max_tokens", 410)
 
 
 async def test_counting_tokens_uses_none() -> None:
@@ -561,3 +581,54 @@ def test_a_loop_that_just_ends_loses_no_row(sqlite_url: str) -> None:
     asyncio.run(use())
     asyncio.run(use())
     assert asyncio.run(count()) == 6
+
+
+NOTHING_SAID: list[tuple[str, dict[str, Any], Answer, tuple[int | None, int | None, tuple[str, ...]]]] = [
+    ("embeddings", {"input": ["one two three", "four"]}, Answer.json({"data": []}), (4, 0, ("no_usage",))),
+    ("embeddings", {"input": [[1, 2, 3], [4]]}, Answer.json({"data": []}), (4, 0, ("no_usage",))),
+    (
+        "completions",
+        {"prompt": "one two three"},
+        Answer.json({"choices": [{"text": "word " * 40}]}),
+        (3, 50, ("no_usage",)),
+    ),
+    (
+        "completions",
+        {"prompt": "one two three", "stream": True},
+        Answer.sse([*({"choices": [{"text": "word "}]} for _ in range(8)), "[DONE]"]),
+        (3, 10, ("no_usage",)),
+    ),
+    ("rerank", {"query": "one", "documents": ["two", {"text": "three"}]}, Answer.json([]), (4, 0, ("no_usage",))),
+    (
+        "audio/speech",
+        {"input": "one two three", "voice": "v"},
+        Answer.http([b"sound"], headers=[("content-type", "audio/mpeg")]),
+        (3, 0, ("no_usage",)),
+    ),
+    ("moderations", {"input": "one two three"}, Answer.json({"results": []}), (None, None, ())),
+    (
+        "images/generations",
+        {"prompt": "one", "image": "data:image/png;base64,AAAA"},
+        Answer.json({"data": [], "usage": {"seconds": 3}}),
+        (None, None, ()),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "answer", "expected"), NOTHING_SAID, ids=[case[0] for case in NOTHING_SAID])
+async def test_an_endpoint_that_is_no_dialects_and_says_nothing(
+    path: str, body: dict[str, Any], answer: Answer, expected: tuple[Any, ...]
+) -> None:
+    """Its texts are counted, roughly; what it told in another unit is left at that."""
+    async with ScriptedUpstream(answer) as upstream:
+        target = {"provider": "openai_compatible", "base_url": f"{upstream.url}/v1"}
+        gate = Gateway({"targets": {"up": target}, "auth": {"anonymous": True}, "ledger": {}, "prices": PRICES})
+        async with gate.running():
+            exchange = await ASGIDriver(gate.asgi).request("POST", f"/v1/{path}", json={"model": "m", **body})
+            await exchange.body()
+            await exchange.finished()
+            (row,) = await rows_of(gate)
+    assert (row.outcome, row.status) == ("ok", 200)
+    assert (row.fresh, row.visible, row.flags) == expected
+    assert row.estimated == bool(expected[2])
+    assert row.cost == (None if expected[0] is None else 2 * expected[0] + 10 * expected[1])
