@@ -1,5 +1,4 @@
-"""What is recorded of an exchange, whatever became of it: every dialect, streamed and whole, each ending, each way of
-telling what was used. The rows are exact, and there is always one."""
+"""What is recorded of an exchange, whatever became of it. ``test_usage.py`` has the matrix of endings and usages."""
 
 import asyncio
 import copy
@@ -228,15 +227,6 @@ async def test_a_caller_that_leaves_in_the_middle(caller: str, upstream: str) ->
 
 
 @callers
-@streams
-async def test_a_caller_that_leaves_before_the_answer(caller: str, stream: bool) -> None:
-    row = await recorded(Answer.silence(), caller, stream=stream, leave_after=0)
-    assert (row.outcome, row.status, row.attempts, row.first_byte_ms) == ("disconnected", 0, 1, None)
-    assert (row.estimated, row.flags, row.visible) == (True, ("no_usage",), 0)
-    assert row.fresh
-
-
-@callers
 @spoken
 @streams
 async def test_an_answer_that_says_nothing_of_what_was_used(caller: str, upstream: str, stream: bool) -> None:
@@ -251,51 +241,6 @@ async def test_an_answer_that_says_nothing_of_what_was_used(caller: str, upstrea
     assert row.visible is not None
     assert 80 <= row.visible <= 220
     assert row.cost == 2 * row.fresh + 10 * row.visible
-
-
-@callers
-@streams
-async def test_an_answer_that_used_nothing(caller: str, stream: bool) -> None:
-    """Zero is said, and not unknown."""
-    row = await recorded(answer(caller, stream, tokens=Tokens(input=0, output=0)), caller, stream=stream)
-    assert (row.fresh, row.visible, row.cost, row.estimated, row.flags) == (0, 0, 0, False, ())
-
-
-@pytest.mark.parametrize("caller", ["chat", "gemini"])
-@pytest.mark.parametrize("upstream", ["chat", "gemini"])
-async def test_usage_that_comes_early(caller: str, upstream: str) -> None:
-    """In a piece at the beginning, and in none after it."""
-    events = [without_usage(event) for event in EVENTS[upstream](tokens=TOKENS)]
-    full = EVENTS[upstream](tokens=TOKENS)
-    said = next(event for event in reversed(full) if isinstance(event, dict))
-    name = "usage" if upstream == "chat" else "usageMetadata"
-    events = [event for event in events if not (isinstance(event, dict) and event.get("choices") == [])]
-    events[0][name] = said[name]
-    row = await recorded(Answer.sse(events), caller, upstream, stream=True)
-    assert tokens(row) == SAID[upstream]
-
-
-@callers
-@spoken
-async def test_usage_that_comes_twice(caller: str, upstream: str) -> None:
-    """Reports are totals so far: the last one counts, and they are never added."""
-    events = copy.deepcopy(EVENTS[upstream](tokens=TOKENS))
-    if upstream == "chat":
-        first = copy.deepcopy(events[-2])
-        first["usage"] |= {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
-        events.insert(1, first)
-    elif upstream == "messages":
-        last = next(event for event in events if event["type"] == "message_delta")
-        first = copy.deepcopy(last)
-        first["usage"]["output_tokens"] = 3
-        first["delta"]["stop_reason"] = None
-        events.insert(events.index(last), first)
-    elif upstream == "responses":
-        events[0]["response"]["usage"] = {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3}
-    else:
-        events[0]["usageMetadata"] = {"promptTokenCount": 7, "totalTokenCount": 7}
-    row = await recorded(Answer.sse(events), caller, upstream, stream=True)
-    assert tokens(row) == SAID[upstream]
 
 
 @callers
