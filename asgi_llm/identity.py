@@ -4,13 +4,13 @@ An adapter that knows its user puts an ``Identity`` into a copy of the ASGI scop
 never takes an identity from anything else the client sent, except a key it checked itself.
 """
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .types import Scope
 
-__all__ = ["ANONYMOUS", "IDENTITY_KEY", "TARGET_KEY", "Authenticator", "Identity", "subject_of"]
+__all__ = ["ANONYMOUS", "IDENTITY_KEY", "TARGET_KEY", "Authenticator", "Identity", "shown_key", "subject_of"]
 
 IDENTITY_KEY = "asgi_llm.identity"
 """Scope key: the caller's ``Identity``, set by the host's adapter."""
@@ -73,6 +73,21 @@ def _member(user: Any, name: str) -> Any:
 
 def _says(value: Any) -> bool:
     return value is not None and value != ""
+
+
+def shown_key(headers: Mapping[str, str] | Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The key that a caller shows, in whichever header the clients of its dialect put it: ``x-api-key`` (Anthropic's),
+    ``x-goog-api-key`` (Google's) or ``Authorization: Bearer`` (all others). For applications that give their users
+    keys or tokens of their own.
+
+    Args:
+        headers: of a request of any framework, or of an ASGI scope.
+    """
+    if not isinstance(headers, Mapping):
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return headers.get("x-api-key") or headers.get("x-goog-api-key") or bearer or None
 
 
 class Authenticator(Protocol):

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from asgi_llm.errors import Problem
 
 from .values import REFERENCE
 
-__all__ = ["cross_check", "literal_secrets", "problems_of"]
+__all__ = ["cross_check", "literal_secrets", "problems_of", "without_input"]
 
 
 def literal_secrets(tree: Mapping[str, Any]) -> list[str]:
@@ -42,6 +43,15 @@ def _secret_fields(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     keys = _member(tree.get("responses"), "encryption_keys")
     for index, value in enumerate(keys if isinstance(keys, list | tuple) else ()):
         yield f"responses.encryption_keys[{index}]", value
+
+
+def without_input(error: ValidationError) -> ValidationError:
+    """The same, with nothing of what was wrong in it: that may be a secret, or stand beside one."""
+    return ValidationError.from_exception_data(error.title, [_told(**item) for item in error.errors(include_url=False)])
+
+
+def _told(*, type: str, msg: str, loc: tuple[int | str, ...], **_more: Any) -> InitErrorDetails:  # noqa: A002  # pydantic's name
+    return {"type": PydanticCustomError(type, "{said}", {"said": msg}), "loc": loc, "input": "..."}
 
 
 def problems_of(error: ValidationError) -> list[Problem]:

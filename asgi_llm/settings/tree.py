@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, ValidationError
+from pydantic import Field, ModelWrapValidatorHandler, PlainSerializer, ValidationError, model_validator
 
 from asgi_llm.errors import ConfigError, Problem
 
@@ -18,7 +18,7 @@ from .guards import GuardSettings
 from .ledger import LedgerSettings
 from .media import MediaSettings
 from .prices import PricesSettings
-from .problems import cross_check, problems_of
+from .problems import cross_check, problems_of, without_input
 from .quotas import QuotaSettings
 from .responses import ResponseSettings
 from .routing import RouteSettings, RoutingSettings
@@ -62,6 +62,15 @@ class Settings(Model):
     telemetry: TelemetrySettings = TelemetrySettings()
     dashboard: DashboardSettings = DashboardSettings()
     tools: ToolSettings = ToolSettings()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _hide_input(cls, value: Any, handler: ModelWrapValidatorHandler["Settings"]) -> "Settings":
+        """Where an application's own settings hold these, pydantic would print what is wrong, secrets and all."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise without_input(error) from None
 
     @classmethod
     def load(cls, source: "Settings | Mapping[str, Any] | str | os.PathLike[str]") -> "Settings":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from asgi_llm import Exchange, Gateway, Identity, LLMMiddleware
-from asgi_llm.identity import IDENTITY_KEY
+from asgi_llm.identity import IDENTITY_KEY, shown_key
 
 PAGE = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 # Stands for the place where the site knows its users from.
@@ -60,9 +60,7 @@ class KnowUsers:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            headers = dict(scope["headers"])
-            shown = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
-            user = users.get(shown.decode("latin-1"))
+            user = users.get(shown_key(scope["headers"]) or "")
             # A copy, so that nobody outside sees it. Where the site knows no user, the gateway refuses.
             scope = {**scope, IDENTITY_KEY: user} if user else scope
         await self.app(scope, receive, send)

@@ -8,12 +8,13 @@ import secrets
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 
 from asgi_llm import Exchange, Gateway, Identity, Settings
+from asgi_llm.identity import shown_key
 from asgi_llm_fastapi import llm_router
 
 
@@ -64,9 +65,9 @@ settings = load_settings()
 bearer = HTTPBearer(auto_error=False)
 
 
-def current_user(shown: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> User:
+def current_user(request: Request, _documented: Annotated[object, Depends(bearer)]) -> User:
     """The dependency that the shop's own routes use; the gateway uses it as well."""
-    user = tokens.get(shown.credentials) if shown else None
+    user = tokens.get(shown_key(request.headers) or "")
     if user is None:
         raise HTTPException(401, "log in at /login first", headers={"WWW-Authenticate": "Bearer"})
     return user

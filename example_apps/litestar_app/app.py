@@ -15,6 +15,7 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult, DefineMiddleware
 
 from asgi_llm import Exchange, Gateway, Identity
+from asgi_llm.identity import shown_key
 from asgi_llm_litestar import LLMPlugin, LLMPluginConfig
 
 
@@ -64,7 +65,7 @@ class TokenAuthentication(AbstractAuthenticationMiddleware):
     """The shop's own: its routes and the gateway's are behind it."""
 
     async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
-        shown = connection.headers.get("authorization", "").removeprefix("Bearer ")
+        shown = shown_key(connection.headers) or ""
         user = tokens.get(shown)
         if user is None:
             raise NotAuthorizedException("log in at /login first", headers={"WWW-Authenticate": "Bearer"})

@@ -10,7 +10,7 @@ from typing import Any
 import legacy
 
 from asgi_llm import Gateway, Identity, LLMMiddleware
-from asgi_llm.identity import IDENTITY_KEY
+from asgi_llm.identity import IDENTITY_KEY, shown_key
 
 
 class KnowUsers:
@@ -20,16 +20,15 @@ class KnowUsers:
         self.app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and (name := legacy.sessions.get(shown(dict(scope["headers"])))):
+        if scope["type"] == "http" and (name := legacy.sessions.get(session_of(scope["headers"]))):
             scope = {**scope, IDENTITY_KEY: Identity(subject=name, tenant="shop", source="session")}
         await self.app(scope, receive, send)
 
 
-def shown(headers: dict[bytes, bytes]) -> str:
-    """The session: a browser shows it in a cookie, a program as its key."""
-    cookie = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1")).get("session")
-    key = headers.get(b"authorization", b"").removeprefix(b"Bearer ") or headers.get(b"x-api-key", b"")
-    return key.decode("latin-1") or (cookie.value if cookie else "")
+def session_of(headers: list[tuple[bytes, bytes]]) -> str:
+    """A program shows it as its key, a browser in a cookie."""
+    cookie = SimpleCookie(dict(headers).get(b"cookie", b"").decode("latin-1")).get("session")
+    return shown_key(headers) or (cookie.value if cookie else "")
 
 
 def load_settings() -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from asgi_llm import Identity
 
 from .identity import identity_of
-from .project import get_gateway
+from .project import get_project
+from .roles import granted
 
 __all__ = ["allm_client", "llm_client"]
 
@@ -21,7 +23,8 @@ def llm_client(request: HttpRequest, **options: Any) -> Any:
     Raises:
         PermissionDenied: nobody has logged in.
     """
-    return get_gateway().sync_client(identity=_known(request.user), **options)
+    gateway, _, roles, _ = get_project()
+    return gateway.sync_client(identity=_known(request.user, roles), **options)
 
 
 async def allm_client(request: HttpRequest, **options: Any) -> Any:
@@ -30,12 +33,13 @@ async def allm_client(request: HttpRequest, **options: Any) -> Any:
     Raises:
         PermissionDenied: nobody has logged in.
     """
-    return get_gateway().client(identity=_known(await request.auser()), **options)
+    gateway, _, roles, _ = get_project()
+    return gateway.client(identity=await sync_to_async(_known)(await request.auser(), roles), **options)
 
 
-def _known(user: Any) -> Identity:
+def _known(user: Any, roles: tuple[str, ...]) -> Identity:
     # Nobody must not become the application itself, which is whom the gateway takes for who is not named.
     identity = identity_of(user)
     if identity is None:
         raise PermissionDenied("log in first")
-    return identity
+    return granted(identity, user, roles)

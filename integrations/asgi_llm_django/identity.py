@@ -2,7 +2,7 @@
 the project's own. Each is a ``Source``; the first that knows the caller decides."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from inspect import isawaitable
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from asgi_llm import ConfigError, Identity, Problem
 from asgi_llm.identity import subject_of
 
 from .csrf import check_csrf, shows_credentials
+from .roles import FLAGS, granted
 
 __all__ = ["Source", "identify", "identity_of", "load_sources"]
 
@@ -27,12 +28,13 @@ _REST = "rest_framework"
 class Source:
     """``ask`` gives the user of a request, None or an awaitable of either. ``name`` is the source that identities get.
     ``guarded``: whom it knows may be known by a cookie, and the CSRF token has to be looked at. ``keyless``: it knows
-    nobody who shows a key."""
+    nobody who shows a key. ``roles``: those that ``load_roles`` has found to be named."""
 
     ask: Callable[[HttpRequest], Any]
     name: str
     guarded: bool
     keyless: bool = False
+    roles: tuple[str, ...] = ()
 
     async def identity(self, request: HttpRequest) -> Identity | None:
         """Who calls, or None."""
@@ -49,6 +51,7 @@ class Source:
         # In a thread as well: a user may be fetched from the database only when it is looked at.
         identity = identity_of(found, self.name)
         if identity is not None:
+            identity = granted(identity, found, self.roles) if self.roles else identity
             _keep_secret(identity.subject, request)
             if self.guarded:
                 check_csrf(request)
@@ -62,7 +65,10 @@ async def identify(request: HttpRequest, sources: Sequence[Source]) -> Identity 
         PolicyError: the request may be forged.
         Exception: whatever a source raises to refuse it.
     """
+    shown = shows_credentials(request)
     for source in sources:
+        if shown and source.keyless:  # asking it would take a thread
+            continue
         identity = await source.identity(request)
         if identity is not None:
             return identity
@@ -88,13 +94,13 @@ def identity_of(user: Any, source: str = "django") -> Identity | None:
     if isinstance(user, Model):
         kind = "user" if hasattr(user, "is_authenticated") else user._meta.model_name  # noqa: SLF001  # documented
         subject = f"{kind}:{subject}"
-    roles = tuple(role for role in ("staff", "superuser") if getattr(user, f"is_{role}", False) is True)
+    roles = tuple(role for role in FLAGS if getattr(user, f"is_{role}", False) is True)
     return Identity(subject=subject, roles=roles, source=source)
 
 
-def load_sources(named: Any) -> tuple[Source, ...]:
+def load_sources(named: Any, roles: tuple[str, ...] = ()) -> tuple[Source, ...]:
     """The sources that the setting names: one or several of ``session``, ``rest_framework``, dotted paths and
-    callables; None for none.
+    callables; None for none. Users they know have the ``roles`` that are theirs.
 
     Raises:
         ConfigError: with every one that there is not.
@@ -109,7 +115,7 @@ def load_sources(named: Any) -> tuple[Source, ...]:
             problems.append(Problem(f"identity[{index}]" if several else "identity", str(error)))
     if problems:
         raise ConfigError(problems)
-    return tuple(sources)
+    return tuple(replace(source, roles=roles) for source in sources)
 
 
 def _load(named: Any) -> list[Source]:

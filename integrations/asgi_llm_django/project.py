@@ -1,6 +1,7 @@
 """The setting ``ASGI_LLM``, and the gateway that is made of it when it is first needed.
 
-``ASGI_LLM`` is the gateway's tree of settings, and besides it ``identity`` and ``hooks``, which are about this host.
+``ASGI_LLM`` is the gateway's tree of settings, and besides it ``identity``, ``roles`` and ``hooks``, which are about
+this host.
 """
 
 import threading
@@ -14,13 +15,14 @@ from asgi_llm.stores.host import HOST_CACHES, HOSTS
 
 from .hooks import load_hooks
 from .identity import Source, load_sources
+from .roles import load_roles
 from .signals import announce
 from .stores import CachedAnswers, ORMStores
 
 __all__ = ["Project", "forget", "get_gateway", "get_project", "make_project", "reload", "tree"]
 
 SETTING = "ASGI_LLM"
-_OWN = ("identity", "hooks")
+_OWN = ("identity", "roles", "hooks")
 HOSTS["django"] = ORMStores
 HOST_CACHES["django"] = CachedAnswers
 
@@ -29,8 +31,12 @@ _made: list["Project"] = []
 
 
 class Project(NamedTuple):
+    """``keyless``: no source knows anybody who shows a key."""
+
     gateway: Gateway
     sources: tuple[Source, ...]
+    roles: tuple[str, ...]
+    keyless: bool
 
 
 def get_gateway() -> Gateway:
@@ -67,17 +73,22 @@ def make_project() -> Project:
     problems: list[Problem] = []
     gateway: Gateway | None = None
     sources: tuple[Source, ...] = ()
+    roles: tuple[str, ...] = ()
     try:
         gateway = Gateway(tree(), on_settled=announce, hooks=load_hooks(_setting().get("hooks", ())))
     except ConfigError as error:
         problems += [_below(problem) for problem in error.problems]
     try:
-        sources = load_sources(identity)
+        roles = load_roles(_setting().get("roles", ()))
+    except ConfigError as error:
+        problems += [_below(problem) for problem in error.problems]
+    try:
+        sources = load_sources(identity, roles)
     except ConfigError as error:
         problems += [_below(problem) for problem in error.problems]
     if gateway is None or problems:
         raise ConfigError(problems)
-    return Project(gateway, sources)
+    return Project(gateway, sources, roles, all(source.keyless for source in sources))
 
 
 def tree() -> dict[str, Any]:
@@ -104,7 +115,7 @@ def reload() -> None:
         if _made:
             gateway = _made[0].gateway
             gateway.reload(tree())
-            _made[:] = [Project(gateway, fresh.sources)]
+            _made[:] = [fresh._replace(gateway=gateway)]
 
 
 def _setting() -> Mapping[str, Any]:

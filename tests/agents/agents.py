@@ -25,11 +25,12 @@ _NOWHERE = "http://127.0.0.1:9"
 
 @dataclass(frozen=True)
 class Place:
-    """Where an agent runs. ``url`` is the gateway's, without ``/v1``."""
+    """Where an agent runs. ``url`` is the gateway's, without ``/v1``; ``key`` is what it shows there."""
 
     home: Path
     work: Path
     url: str
+    key: str = KEY
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ class Claude(Agent):
     def settle(self, place: Place) -> dict[str, str]:
         return {
             "ANTHROPIC_BASE_URL": place.url,
-            "ANTHROPIC_API_KEY": KEY,
+            "ANTHROPIC_API_KEY": place.key,
             "ANTHROPIC_DEFAULT_HAIKU_MODEL": MODEL,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "CLAUDE_CODE_MAX_RETRIES": "2",
@@ -184,7 +185,7 @@ class Codex(Agent):
             "request_max_retries = 3\n"
             "stream_max_retries = 2\n"
         )
-        return {"CODEX_HOME": str(folder), "GATEWAY_KEY": KEY}
+        return {"CODEX_HOME": str(folder), "GATEWAY_KEY": place.key}
 
     def read(self, out: str) -> str:
         items = [line["item"] for line in _lines(out) if line.get("type") == "item.completed"]
@@ -218,7 +219,7 @@ class Gemini(Agent):
         }
         (folder / "settings.json").write_text(json.dumps(settings))
         return {
-            "GEMINI_API_KEY": KEY,
+            "GEMINI_API_KEY": place.key,
             "GOOGLE_GEMINI_BASE_URL": place.url,
             "GEMINI_CLI_TRUST_WORKSPACE": "true",
         }
@@ -256,12 +257,14 @@ class OpenCode(Agent):
         self.keeps_ids = dialect != "gemini"
 
     def command(self, prompt: str, *, again: bool) -> list[str]:
-        return ["run", "--format", "json", *(["--continue"] if again else []), prompt]
+        # It puts words with blanks into quotes.
+        return ["run", "--format", "json", *(["--continue"] if again else []), *prompt.split(" ")]
 
     def settle(self, place: Place) -> dict[str, str]:
+        url = place.url + ("/v1beta" if self.dialect == "gemini" else "/v1")
         provider = {
             "npm": self.packages[self.dialect],
-            "options": {"baseURL": place.url + ("/v1beta" if self.dialect == "gemini" else "/v1"), "apiKey": KEY},
+            "options": {"baseURL": url, "apiKey": place.key},
             "models": {MODEL: {"attachment": True, "modalities": {"input": ["text", "image"], "output": ["text"]}}},
         }
         settings = {

@@ -404,6 +404,13 @@ class TestNested:
             self.App.model_validate({"llm": target(colour="red")})
         assert [item["loc"] for item in caught.value.errors()] == [("llm", "targets", "t", "colour")]
 
+    def test_no_secret_is_in_what_the_models_mistakes_print(self) -> None:
+        tree = {"llm": {"targets": {"t": {"api_key": HUSH}}, "auth": {"keys": [{"key": HUSH}]}}}
+        with pytest.raises(ValidationError) as caught:
+            self.App.model_validate(tree)
+        assert [item["type"] for item in caught.value.errors()] == ["missing", "missing"]
+        assert HUSH not in f"{caught.value}{caught.value.errors()}"
+
     def test_names_that_do_not_exist_are_found_when_they_are_loaded(self) -> None:
         app = self.App.model_validate({"llm": target() | {"default_target": "x"}})
         assert problems(app.llm) == ['default_target: there is no target "x"; there are: t']

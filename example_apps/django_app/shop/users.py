@@ -10,6 +10,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 
 from asgi_llm import Identity
+from asgi_llm.identity import shown_key
 from asgi_llm_django import exchange_settled
 
 DAY = 24 * 60 * 60
@@ -24,7 +25,7 @@ def make_token(user: Any) -> str:
 
 def by_token(request: HttpRequest) -> Identity | None:
     """One of ``identity`` in ASGI_LLM: called with every request to a model, in a thread, and may use the database."""
-    shown = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+    shown = shown_key(request.headers)
     if not shown or shown.startswith("llm_"):
         return None  # the latter are issued in the admin, and for the gateway to know
     try:

@@ -108,12 +108,12 @@ class BudgetAdmin(KeptAdmin[Budget]):
         (
             "Whose",
             {
-                "fields": ("per", *_WHO),
+                "fields": ("per", ("tenant", "subject", "key"), ("role", "model", "target", "endpoint")),
                 "description": "Globs, separated by spaces: one of each line must match, and none behind a !, "
                 "as in gpt-* !gpt-*-mini. Empty: all.",
             },
         ),
-        ("What follows", {"classes": ("collapse",), "fields": ("output", "on_store_failure", "unpriced")}),
+        ("Details", {"classes": ("collapse",), "fields": ("output", "on_store_failure", "unpriced")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -9,7 +9,8 @@ from msgspec import Struct
 __all__ = ["Chart", "chart"]
 
 _COLOURS = ("#3b78c3", "#e08e2b", "#4c9f6b", "#b5527a", "#7a67b8", "#8c8c8c")
-_WIDTH, _HEIGHT, _LEFT, _BELOW = 900, 180, 70, 22
+_WIDTH, _HEIGHT, _LEFT, _ABOVE, _BELOW = 900, 180, 70, 10, 22
+_STEPS = 5
 OTHERS = "others"
 
 
@@ -74,9 +75,10 @@ def _svg(
                 where = (f"{_LEFT + index * step + 1:.1f}", f"{base:.1f}", f"{max(step - 2, 1):.1f}", f"{height:.1f}")
                 bars.append((*where, _COLOURS[number], f"{place}: {name} {shown(amount)}"))
     return format_html(
-        '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" class="asgi-llm-chart">{}{}{}</svg>',
+        '<svg viewBox="0 -{} {} {}" role="img" aria-label="{}" class="asgi-llm-chart">{}{}{}</svg>',
+        _ABOVE,
         _WIDTH,
-        _HEIGHT + _BELOW,
+        _ABOVE + _HEIGHT + _BELOW,
         title,
         format_html_join("", '<rect x="{}" y="{}" width="{}" height="{}" fill="{}"><title>{}</title></rect>', bars),
         _lines(top, shown),
@@ -84,8 +86,18 @@ def _svg(
     )
 
 
+def _step(highest: int) -> int:
+    """A round number that goes into it at most so many times."""
+    size = 1
+    while True:
+        for step in (size, 2 * size, 5 * size):
+            if step * _STEPS >= highest:
+                return step
+        size *= 10
+
+
 def _lines(top: int, shown: Callable[[int], str]) -> SafeString:
-    rows = [(f"{_HEIGHT * (4 - part) / 4:.1f}", shown(top * part // 4)) for part in range(5)]
+    rows = [(f"{_HEIGHT * (top - amount) / top:.1f}", shown(amount)) for amount in range(0, top + 1, _step(top))]
     return format_html_join(
         "",
         '<line x1="{0}" x2="{1}" y1="{2}" y2="{2}" stroke="currentColor" stroke-opacity="0.15"/>'

@@ -20,7 +20,8 @@ from asgi_llm_django.project import get_gateway
 from asgi_llm_django.signals import key_issued, key_revoked
 from asgi_llm_django.stores.keys import add_key, change_key, key_of, rotate_key
 
-from .base import KeptAdmin, moment
+from .base import moment
+from .people import PeopleAdmin
 
 __all__ = ["APIKeyAdmin"]
 
@@ -84,10 +85,10 @@ class StateFilter(admin.SimpleListFilter):
         return found
 
 
-class APIKeyAdmin(KeptAdmin[APIKey]):
+class APIKeyAdmin(PeopleAdmin[APIKey]):
     form = KeyForm
     ordering = ("-created",)
-    list_display = ("id", "name", "subject", "tenant", "state", "last_used", "made", "until")
+    list_display = ("id", "name", "who", "tenant", "state", "last_used", "made", "until")
     list_filter = (StateFilter, "tenant")
     search_fields = ("=id", "name", "subject", "tenant")
     actions = ("revoke", "rotate")

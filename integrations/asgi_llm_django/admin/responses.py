@@ -16,6 +16,7 @@ from asgi_llm_django.stores.responses import forget as forget_responses
 from asgi_llm_django.stores.signatures import forget as forget_signatures
 
 from .base import ReadOnlyAdmin, moment
+from .people import PeopleAdmin
 
 __all__ = ["ConversationAdmin", "ResponseAdmin"]
 
@@ -25,7 +26,7 @@ _SHOWN = 200_000
 """Characters of what was said, at most."""
 
 
-class _StoredAdmin(ReadOnlyAdmin[M]):
+class _StoredAdmin(PeopleAdmin[M], ReadOnlyAdmin[M]):
     actions = ("forget",)
     ordering = ("-created",)
     search_fields = ("=name", "subject", "tenant")
@@ -70,14 +71,14 @@ class _StoredAdmin(ReadOnlyAdmin[M]):
 
 
 class ResponseAdmin(_StoredAdmin[Response]):
-    list_display = ("name", "subject", "tenant", "status", "made", "until")
+    list_display = ("name", "who", "tenant", "status", "made", "until")
     list_filter = ("status", "tenant")
     fields = ("name", "subject", "tenant", "status", "made", "until", "parent", "conversation", "said")
     readonly_fields = ("made", "until", "said")
 
 
 class ConversationAdmin(_StoredAdmin[Conversation]):
-    list_display = ("name", "subject", "tenant", "length", "made", "until")
+    list_display = ("name", "who", "tenant", "length", "made", "until")
     list_filter = ("tenant",)
     fields = ("name", "subject", "tenant", "length", "made", "until", "said")
     readonly_fields = ("made", "until", "said")

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, Max, QuerySet
+from django.db.models import Count, F, Max, QuerySet
 from django.db.models import Sum as SumOf
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -15,22 +15,24 @@ from asgi_llm_django.stores.ledger import summed, totals
 
 from .base import ReadOnlyAdmin, dollars, moment
 from .chart import Chart, chart
+from .people import PeopleAdmin, names_of
 
 __all__ = ["UsageAdmin"]
 
 _DAYS = 60
 """Most days in a chart: the latest ones."""
+_SPENDERS = 8
 _INPUT = ("fresh", "cache_read", "cache_write", "cache_write_5m", "cache_write_1h", "tool_prompt")
 
 
-class UsageAdmin(ReadOnlyAdmin[Usage]):
+class UsageAdmin(PeopleAdmin[Usage], ReadOnlyAdmin[Usage]):
     change_list_template = "admin/asgi_llm/usage/change_list.html"
     date_hierarchy = "day"
     ordering = ("-at", "-id")
-    list_display = ("when", "subject", "tenant", "model", "target", "outcome", "input", "output", "price", "took")
+    list_display = ("when", "who", "tenant", "model", "target", "outcome", "input", "output", "price", "took")
     list_filter = ("outcome", "model", "target", "tenant", "endpoint", "cost_source", "estimated")
     search_fields = ("=id", "subject", "=key_id", "model", "served")
-    search_help_text = "Subject, model, or the id of a request or a key"
+    search_help_text = "Subject or name of a user, model, or the id of a request or a key"
     list_per_page = 50
 
     class Media:
@@ -61,8 +63,24 @@ class UsageAdmin(ReadOnlyAdmin[Usage]):
         context = getattr(response, "context_data", None)
         if context is not None and "cl" in context:
             found: QuerySet[Usage] = context["cl"].queryset.order_by()
-            context |= {"totals": _totals(found), "charts": _charts(found)}
+            context |= {"totals": _totals(found), "charts": _charts(found), "spenders": self._spenders(found)}
         return response
+
+    def _spenders(self, found: QuerySet[Usage]) -> list[tuple[str, str, str, str, int]]:
+        """Who spends most: subject, name, requests, cost, and the part that is of the largest, in percent."""
+        sums = found.values("subject").annotate(spend=SumOf("cost"), requests=Count("pk"))
+        rows = list(sums.filter(spend__gt=0).order_by("-spend", "subject")[:_SPENDERS])
+        names = names_of(row["subject"] for row in rows)
+        return [
+            (
+                row["subject"],
+                names[row["subject"]][1] if row["subject"] in names else row["subject"],
+                f"{row['requests']:,}",
+                dollars(row["spend"]),
+                100 * row["spend"] // rows[0]["spend"],
+            )
+            for row in rows
+        ]
 
 
 def _totals(found: QuerySet[Usage]) -> list[tuple[str, str]]:

@@ -98,6 +98,40 @@ def test_usage_with_totals_and_charts() -> None:
     assert 'name="_save"' not in one
 
 
+def test_people_have_their_names() -> None:
+    rows()
+    ann = User.objects.create(username="ann-of-the-north")
+    Usage.objects.filter(subject="ann").update(subject=f"user:{ann.pk}")
+    Usage.objects.create(
+        id="gone", at=NOON, day="2026-11-21", tenant="acme", subject="user:x", endpoint="e", outcome="ok"
+    )
+    Response.objects.create(tenant="t", subject=f"user:{ann.pk}", name="resp_1", created=1, expires=9e9, data=b"p{}")
+    Budget.objects.create(name="daily", resource="tokens", window="day", per=["subject"], limit=10)
+    account = f"daily/day@UTC/subject=user:{ann.pk},tenant=acme"
+    QuotaSpent.objects.create(account=account, slot=2**40, amount=5, keep=9e9)
+    client = staff("view_usage", "view_response", "view_budget")
+    said = page(client, "usage/")
+    link = f'<a href="/admin/auth/user/{ann.pk}/change/" title="user:{ann.pk}">ann-of-the-north</a>'
+    assert said.count(link) == 3
+    assert ">user:x<" in said
+    assert page(client, "usage/", q="the-north").count(link) == 3
+    assert "user:x" not in page(client, "usage/", q="the-north")
+    assert "user:x" not in page(client, "usage/", subject=f"user:{ann.pk}")
+    assert link in page(client, "response/")
+    for asked in ("the-north", f"user:{ann.pk}", ""):
+        assert f"<td>ann-of-the-north (user:{ann.pk}), tenant acme</td>" in page(client, "budget/", q=asked)
+    assert "tenant acme" not in page(client, "budget/", q="the-south")
+
+
+def test_who_spends_most() -> None:
+    rows()
+    Usage.objects.filter(pk="r2").update(subject="bob")
+    said = page(staff("view_usage"), "usage/")
+    spenders = said[said.index("Who spends most") :]
+    assert spenders.index("?subject=ann") < spenders.index("$1.50") < spenders.index("?subject=bob")
+    assert spenders.index("?subject=bob") < spenders.index("$0.25")
+
+
 def test_a_chart_has_a_bar_for_each_part_and_few_colours() -> None:
     amounts = {(day, f"m{n}"): n for day in ("2026-11-20", "2026-11-21") for n in range(12)}
     made = chart("Tokens", ["2026-11-20", "2026-11-21"], amounts, str)
@@ -162,7 +196,7 @@ def test_budgets_show_how_much_is_used_and_can_be_given_back() -> None:
     said = page(viewer, "budget/")
     assert said.count("from the settings, which alone change it") == 2
     assert re.findall(r'<meter [^>]*value="(\d+)"', said) == ["75", "30"]
-    assert "tenant=acme" in said
+    assert "<td>tenant acme</td>" in said
     assert "everybody" in said
     assert "$2.00" in said
     assert "Give back" not in said
@@ -172,7 +206,7 @@ def test_budgets_show_how_much_is_used_and_can_be_given_back() -> None:
         "counts no more" in changer.post("/admin/asgi_llm/budget/", {"account": account}, follow=True).content.decode()
     )
     assert not QuotaSpent.objects.exists()
-    assert "tenant=acme" not in page(changer, "budget/", q="nobody")
+    assert "tenant acme" not in page(changer, "budget/", q="nobody")
 
 
 BUDGET = {

@@ -23,7 +23,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     monkeypatch.setenv("GATEWAY_KEY", "k-1")
     blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     names: dict[str, Any] = {"INSTALLED_APPS": [], "urlpatterns": [], "__name__": "guide"}
     for block in blocks:
         exec(compile(block, str(GUIDE), "exec"), names)

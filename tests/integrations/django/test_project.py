@@ -57,6 +57,14 @@ class TestChecks:
                     'ASGI_LLM.identity: "no" is neither session nor rest_framework nor the dotted path of a callable',
                 ],
             ),
+            ({**TARGETS, "roles": "groups"}, ["ASGI_LLM.roles: must be a list, not str"]),
+            (
+                {**TARGETS, "roles": ["groups", "editors", 7, "shop."]},
+                [
+                    f"ASGI_LLM.roles[{place}]: {shown} is neither groups nor a permission, as in app.codename"
+                    for place, shown in ((1, "'editors'"), (2, "7"), (3, "'shop.'"))
+                ],
+            ),
             (
                 {**TARGETS, "identity": ["session", "django.no_such_thing", 7, "django.http.Http404"]},
                 [

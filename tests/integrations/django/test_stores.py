@@ -1,13 +1,15 @@
 """The stores in the project's database do what every such store does, on SQLite and PostgreSQL."""
 
-import importlib.util
-import inspect
+import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from django.core.cache import cache
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from suites import cases_in
 
 from asgi_llm_django.stores.answers import CachedAnswers
 from asgi_llm_django.stores.desk import Desk
@@ -20,16 +22,6 @@ from asgi_llm_django.stores.signatures import ORMSignatures
 DESK = Desk(threads=5, timeout=60)
 
 
-def suite(name: str) -> ModuleType:
-    path = Path(__file__).parents[2] / "core" / "stores" / f"test_{name}.py"
-    spec = importlib.util.spec_from_file_location(f"behaviour_of_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def behaviour(name: str, given: str, made: Any) -> type:
     """A class of all tests in the suite of that name that are given a store, as ``given``."""
 
@@ -37,14 +29,7 @@ def behaviour(name: str, given: str, made: Any) -> type:
     def store(self: Any, database: str) -> Any:
         return made(DESK)
 
-    found = vars(suite(name)).items()
-    tests = {
-        title: staticmethod(test)
-        for title, test in found
-        if title.startswith("test_") and given in inspect.signature(test).parameters
-    }
-    assert len(tests) > 2
-    return type(f"Test{name.title()}", (), {given: store, **tests})
+    return type(f"Test{name.title()}", (), {given: store, **cases_in(f"core/stores/test_{name}.py", (given,))})
 
 
 TestKeys = behaviour("keys", "store", ORMKeys)
@@ -62,6 +47,4 @@ class TestAnswers:
         cache.clear()
         return CachedAnswers()
 
-    for title, case in vars(suite("answers")).items():
-        if title.startswith("test_") and "answers" in inspect.signature(case).parameters:
-            vars()[title] = staticmethod(case)
+    vars().update(cases_in("core/stores/test_answers.py", ("answers",)))
