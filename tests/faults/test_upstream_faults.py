@@ -400,7 +400,7 @@ async def test_keep_alives_hold_a_stream_open_and_later_errors_are_told_in_band(
             assert body.endswith(b"data: [DONE]\n\n")
     async with no_leaks(), ScriptedUpstream(Answer.silence()) as slow:
         desk = Desk(
-            {"up": target("chat", slow.url, timeouts={**QUICK, "first_byte": 0.25})}, stream={"keepalive": 0.05}
+            {"up": target("chat", slow.url, timeouts={**QUICK, "first_byte": 1})}, stream={"keepalive": 0.05}
         )
         async with desk.gateway.running():
             status, _, body = await desk.ask("messages", stream=True)
