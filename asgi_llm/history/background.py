@@ -31,7 +31,17 @@ from .vault import UnreadableError
 if TYPE_CHECKING:
     from .history import History
 
-__all__ = ["RUNNING", "BackgroundCaller", "Run", "finish_as", "follow", "make_room", "recovered", "start_run"]
+__all__ = [
+    "RUNNING",
+    "BackgroundCaller",
+    "Run",
+    "finish_as",
+    "follow",
+    "make_room",
+    "recovered",
+    "start_run",
+    "until_ended",
+]
 
 logger = logging.getLogger("asgi_llm")
 
@@ -199,6 +209,18 @@ async def follow(history: "History", scope: Scope, response_id: str, after: int)
                 yield _ended(history, found, after + 1)
                 return
             ended_for += _POLL
+        await _wait(history.runs.get((scope, response_id)))
+        if (silent := silent + _POLL) >= _SILENCE:
+            silent = 0.0
+            yield b": keep-alive\n\n"
+
+
+async def until_ended(history: "History", scope: Scope, response_id: str) -> AsyncIterator[bytes]:
+    """Comments, as long as it runs; for those without a log."""
+    silent = 0.0
+    while (row := await history.store.get(scope, response_id, history.now())) is not None:
+        if (await recovered(history, scope, row)).status not in RUNNING:
+            return
         await _wait(history.runs.get((scope, response_id)))
         if (silent := silent + _POLL) >= _SILENCE:
             silent = 0.0

@@ -177,7 +177,7 @@ async def _first_event(response: UpstreamResponse) -> bytes:
     """The first bytes of a stream up to at least one line of data; comments are not yet an answer, though a flood of
     them is let through rather than kept."""
     first = await response.read()
-    while first and b"data:" not in first and len(first) < _PREFACE:
+    while first and first.find(b"data:") < 0 and len(first) < _PREFACE:
         more = await response.read()
         if not more:
             break

@@ -63,7 +63,7 @@ def check_first(dialect: Dialect, first: bytes) -> None:
     """
     if not first:
         raise UpstreamError("the upstream's stream ended before it began", cause=Cause.TRUNCATED)
-    if b'"error"' not in first and b"event: error" not in first:
+    if first.find(b'"error"') < 0 and first.find(b"event: error") < 0:
         return
     watcher = dialect.watcher()
     watcher.feed(first)

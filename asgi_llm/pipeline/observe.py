@@ -121,6 +121,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         rung=exchange.plan.resolution.rung if exchange.plan is not None else "",
         why=exchange.why,
         cache=cache,
+        warnings=tuple(f"{one.field};{one.action}" for one in exchange.warnings) if exchange.warnings else (),
         error=exchange.error_code,
         first_token=began - exchange.started if began is not None else None,
         input=usage.input if usage is not None else None,

@@ -121,7 +121,7 @@ class ChatStreamDecoder:
         if data[:6] == b"[DONE]":
             self._close(terminated=True)
         elif data and not data.isspace():
-            failed = name == b"error" or b'"error"' in data
+            failed = name == b"error" or data.find(b'"error"') >= 0
             self._fail(in_band_error(data) if failed else content_error("The upstream's stream holds no chat chunk."))
 
     def _take(self, chunk: Chunk) -> None:

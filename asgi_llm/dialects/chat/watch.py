@@ -20,14 +20,16 @@ _KEPT, _EVENTS = 2048, 4
 and the reason why the answer ended stands before it."""
 _LIMIT = 1024 * 1024
 """Bytes of one event that are kept; a larger one is let go unread."""
+_CR = 13
 _BLANKS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _chunk = msgspec.json.Decoder(Chunk)
 
 
 def event_end(data: bytes) -> int:
     """Where the last whole event in ``data`` ends, or 0."""
-    if b"\r" not in data:
-        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+    if _CR not in data:
+        end = data.rfind(b"\n\n")
+        return end + 2 if end >= 0 else 0
     ends = [data.rfind(blank) + len(blank) for blank in (b"\n\n", b"\r\n\r\n", b"\r\r") if blank in data]
     return max(ends, default=0)
 

@@ -80,6 +80,29 @@ async def test_a_stream_is_taken_up_without_gap_or_double(open_client: Any, stor
             assert again.events == whole.events[after + 1 :]
 
 
+async def test_one_that_was_not_streamed_is_told_when_it_has_ended(open_client: Any) -> None:
+    go = asyncio.Event()
+
+    async def answer(_request: Recorded) -> Answer:
+        await go.wait()
+        return chat_text("At last.")
+
+    async with ScriptedUpstream(answer) as upstream:
+        client = await open_client(upstream)
+        name = (await client.say("Think.", background=True)).json["id"]
+        follower = asyncio.create_task(client("GET", f"/v1/responses/{name}?stream=true"))
+        await upstream.wait_request()
+        go.set()
+        told = await follower
+        assert (told.events[-1]["type"], told.json["status"], told.text) == (
+            "response.completed",
+            "completed",
+            "At last.",
+        )
+        refused = await client("GET", f"/v1/responses/{name}?stream=true&starting_after=1")
+        assert (refused.status, refused.code) == (400, "response_not_resumable")
+
+
 async def test_whoever_leaves_may_come_back(open_client: Any) -> None:
     go = asyncio.Event()
     events: list[Any] = chat_events(["One ", "two."])
@@ -120,8 +143,8 @@ async def test_cancelling(open_client: Any, store_url: str) -> None:
 
 async def test_cancelled_by_another_process(open_client: Any, sql_url: str) -> None:
     async with ScriptedUpstream(chat_stream(["One ", Wait(asyncio.Event()), "two."])) as upstream:
-        one = await open_client(upstream, store=sql_url, background_lease=0.5)
-        two = await open_client(upstream, store=sql_url, background_lease=0.5)
+        one = await open_client(upstream, store=sql_url, background_lease=3)
+        two = await open_client(upstream, store=sql_url, background_lease=3)
         name = (await one.say("Count.", background=True, stream=False)).json["id"]
         request = await upstream.wait_request()
         assert (await two("POST", f"/v1/responses/{name}/cancel")).json["status"] == "cancelled"

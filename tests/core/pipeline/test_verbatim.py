@@ -269,7 +269,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(extra=st.dictionaries(st.text().filter(lambda name: name not in ("model", "messages", "stream")), json_values))
 async def test_any_body_passes_unchanged(extra: dict[str, Any]) -> None:
     members = list({**extra, "model": "m", "messages": [], "max_tokens": 1}.items())
