@@ -75,6 +75,8 @@ class GatewayApp:
             await handle(runtime, exchange, caller)
         finally:
             caller.close()
+            if caller.gone and not caller.started:
+                await caller.part()
 
     async def _serve(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str, path: str) -> None:
         """What is not a call whose dialect its endpoint alone says, which nearly all requests are."""

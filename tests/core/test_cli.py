@@ -285,6 +285,34 @@ def test_serve_is_open_on_loopback_with_a_warning(toml: Any) -> None:
         assert running.stop() == 0
 
 
+APP = """
+from asgi_llm import Gateway
+
+class shop:
+    gateway = Gateway({"targets": {"echo": {"provider": "echo"}}})
+"""
+
+
+def test_a_command_may_be_about_an_applications_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As servers are told of an application: by its module and its name."""
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{Path(asgi_llm.__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    )
+    monkeypatch.chdir(tmp_path)
+    Path("main.py").write_text(APP, encoding="utf-8")
+    found = run("check", "main:shop.gateway")
+    assert (found.returncode, found.stdout.splitlines()[0]) == (0, "ok: 1 target, 0 routes")
+    for name, told in (
+        ("main:gateway", '"gateway" of main is not there'),
+        ("main:shop", '"shop" of main is no Gateway, but type'),
+        ("nobody.main:gateway", 'there is no module "nobody" here'),
+        ("llm.toml", "the file llm.toml cannot be read"),
+    ):
+        missing = run("explain", name, "--model", "m")
+        assert missing.returncode == 1
+        assert told in missing.stderr
+
+
 @needs_server
 def test_serve_with_keys_asks_for_them(toml: Any) -> None:
     keys = '[[auth.keys]]\nkey = "env://SOME_KEY"\nsubject = "ci"\n'
