@@ -1,6 +1,7 @@
 """One attempt: one request to one worker, until the first event of its answer, or all of one that is no stream."""
 
 from dataclasses import replace
+from email.utils import formatdate
 
 from msgspec import Struct, structs
 
@@ -129,8 +130,9 @@ async def _first(
     """The first piece of a good answer; a bad one is raised as what it is."""
     if not 200 <= response.status < 300:
         body = await _read_error(response)
-        error = leg.dialect.decode_error(response.status, response.headers, body)
+        error = leg.dialect.decode_error(response.status, _dated(response.headers), body)
         error.should_retry = _should_retry(response.headers)
+        error.headers = leg.returned.passing(response.headers)
         raise error
     if _is_stream(response.headers):
         first = await _first_event(response)
@@ -159,6 +161,13 @@ async def _first(
     if outgoing.restore.stops:
         whole = cut(whole, outgoing.restore.stops)
     return Reply(response, outgoing, False, body, whole=whole, usage=whole.usage)
+
+
+def _dated(headers: Headers) -> Headers:
+    """With a ``date``, against which one in ``retry-after`` is measured; not all upstreams have a clock."""
+    if any(name == b"date" for name, _ in headers):
+        return headers
+    return [*headers, (b"date", formatdate(usegmt=True).encode("ascii"))]
 
 
 _PREFACE = 64 * 1024

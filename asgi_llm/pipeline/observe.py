@@ -129,9 +129,19 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         cache_read=(usage.cache_read or 0) if usage is not None else 0,
         cache_write=usage.written if usage is not None else 0,
         reasoning=(usage.reasoning or 0) if usage is not None else 0,
-        attempts=tuple(AttemptRecord(one.target, one.result, one.seconds) for one in exchange.attempts),
+        attempts=_attempts(exchange),
         trace_id=exchange.trace.id if exchange.trace is not None else None,
     )
+
+
+def _attempts(exchange: Exchange) -> tuple[AttemptRecord, ...]:
+    """What came of each in the end: one that began well and broke off was none that was."""
+    told = [AttemptRecord(one.target, one.result, one.seconds) for one in exchange.attempts]
+    if exchange.outcome == "interrupted":
+        place = next((place for place in reversed(range(len(told))) if told[place].result == "ok"), None)
+        if place is not None:
+            told[place] = structs.replace(told[place], result="interrupted")
+    return tuple(told)
 
 
 def _end_trace(tracing: "Tracing", exchange: Exchange, record: ExchangeRecord) -> None:

@@ -53,7 +53,7 @@ class Passage(Protocol):
     def end(self) -> bytes: ...
 
     def break_off(self, error: UpstreamError) -> bytes:
-        """What tells the caller that no more will come, because of ``error``."""
+        """What tells the caller that no more will come, because of ``error``; as ``end`` where all of it has come."""
         ...
 
     def keepalive(self) -> bytes: ...
@@ -134,7 +134,7 @@ class Verbatim:
         return data
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._broken(error, cut=not self._watcher.at_boundary)
+        return self.end() if self._watcher.over else self._broken(error, cut=not self._watcher.at_boundary)
 
     def _broken(self, error: UpstreamError, *, cut: bool) -> bytes:
         """The failure in an event of its own, also where the upstream stopped midway in one."""
@@ -181,7 +181,9 @@ class Translation:
         return self._encode(self._decoder.end())
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._encode([Failure(error)])
+        events = self._decoder.end()
+        broken = any(isinstance(event, Failure) for event in events)
+        return self._encode([Failure(error)] if broken else events)
 
     def keepalive(self) -> bytes:
         return self._encoder.keepalive()
@@ -249,7 +251,8 @@ class Formed:
         return self._form.feed(data) + self._form.end() if self.failure is None else self._form.break_off(data)
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._form.break_off(self._passage.break_off(error))
+        data = self._passage.break_off(error)
+        return self._form.feed(data) + self._form.end() if self.failure is None else self._form.break_off(data)
 
     def keepalive(self) -> bytes:
         return self._passage.keepalive()

@@ -76,6 +76,10 @@ class Watcher:
         """The events that came last."""
 
     @property
+    def over(self) -> bool:
+        return self.ended
+
+    @property
     def at_boundary(self) -> bool:
         """Whether the bytes seen so far end with a whole event."""
         return _blank(self._tail)
