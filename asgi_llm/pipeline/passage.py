@@ -154,9 +154,11 @@ class Verbatim:
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_cutter", "_decoder", "_encoder", "failure", "finish", "over", "usage")
+    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "failure", "finish", "over", "usage")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
+        self._alone = decoder is None
+        """Of several rounds, one that is whole is not all."""
         self._decoder = decoder or leg.dialect.stream_decoder(reply.outgoing.restore)
         self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
         self.usage: Usage | None = None
@@ -176,7 +178,7 @@ class Translation:
         return self._encode(self._decoder.end())
 
     def break_off(self, error: UpstreamError) -> bytes:
-        events = self._decoder.end()
+        events: list[Event] = self._decoder.end() if self._alone else [Failure(error)]
         broken = any(isinstance(event, Failure) for event in events)
         return self._encode([Failure(error)] if broken else events)
 
