@@ -29,8 +29,8 @@ class Reply(Struct, frozen=True):
     """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``.
 
     Of an answer that came whole, ``usage`` is what it used or what reads that, ``whole`` is it decoded where it is to
-    be translated, and ``told`` is it translated where that was done by a short cut. It ``passes`` piece by piece where
-    it is no JSON.
+    be translated, and ``told`` is it translated where that was done by a short cut. ``failure`` is what it tells of
+    itself, where it passes all the same. It ``passes`` piece by piece where it is no JSON.
     """
 
     response: UpstreamResponse
@@ -41,6 +41,7 @@ class Reply(Struct, frozen=True):
     usage: Told = None
     told: bytes | None = None
     passes: bool = False
+    failure: UpstreamError | None = None
 
 
 async def ask(
@@ -149,8 +150,8 @@ async def _first(
         usage, told = read_whole(exchange, leg, body)
         return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
-        reads_usage = check_whole(leg.dialect, response.headers, body)
-        return Reply(response, outgoing, False, body, usage=reads_usage)
+        checked = check_whole(leg.dialect, response.headers, body)
+        return Reply(response, outgoing, False, body, usage=checked.usage, failure=checked.failure)
     if outgoing.direct is not None and not exchange.stream:
         assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
         found = outgoing.direct.answer(body, exchange.envelope.model)

@@ -37,7 +37,7 @@ Attributes = dict[str, str | int | float | bool | list[str]]
 def begin_trace(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     """Opens the span of ``exchange``, whose plan is known, if traces are wanted."""
     tracing = runtime.telemetry.tracing if runtime.telemetry is not None else None
-    if tracing is not None:
+    if tracing is not None and exchange.trace is None:
         elapsed = runtime.loop.time() - exchange.started
         exchange.trace = tracing.begin(_span_name(exchange), _asked(exchange), caller.fields, elapsed)
 

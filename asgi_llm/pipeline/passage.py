@@ -154,18 +154,23 @@ class Verbatim:
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "failure", "finish", "over", "usage")
+    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
         self._alone = decoder is None
         """Of several rounds, one that is whole is not all."""
         self._decoder = decoder or leg.dialect.stream_decoder(reply.outgoing.restore)
         self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
-        self.usage: Usage | None = None
+        self._usage: Usage | None = None
         self.finish: str | None = None
         self.failure: UpstreamError | None = None
         self.over = False
         self._cutter = cutter_for(exchange, reply)
+
+    @property
+    def usage(self) -> Usage | None:
+        # A decoder that keeps it for the end of the stream says it here, too: there may be none.
+        return merge(self._usage, getattr(self._decoder, "told", None))
 
     @property
     def complete(self) -> bool:
@@ -195,7 +200,7 @@ class Translation:
         for event in events:
             match event:
                 case UsageUpdate() | Start():
-                    self.usage = merge(self.usage, event.usage)
+                    self._usage = merge(self._usage, event.usage)
                 case Finished():
                     self.finish = event.finish.reason
                 case Failure():
