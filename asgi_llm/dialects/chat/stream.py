@@ -192,6 +192,11 @@ class ChatStreamDecoder:
         self._out.append(Failure(error))
         self._done = True
 
+    @property
+    def told(self) -> Usage | None:
+        """What was used, as far as it was told: among the events it is only at the end."""
+        return self._used()
+
     def _used(self) -> Usage | None:
         usage = None if self._usage is None else read_usage(self._usage)
         if self._costs is None:

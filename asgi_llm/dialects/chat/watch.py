@@ -38,11 +38,11 @@ class ChatWatcher:
     """See ``StreamWatcher``. A chat stream tells how it ends, and what it used, in its last events: only those are
     kept, and looked at when somebody wants to know."""
 
-    __slots__ = ("_ended", "_failure", "_finish", "_pieces", "_room", "_size", "_usage")
+    __slots__ = ("_ended", "_failure", "_finish", "_over", "_pieces", "_room", "_size", "_usage")
 
     def __init__(self) -> None:
         self._usage: Usage | None = None
-        self._ended = False
+        self._ended = self._over = False
         self._failure: UpstreamError | None = None
         self._finish: str | None = None
         self._pieces: list[bytes] = []
@@ -58,6 +58,11 @@ class ChatWatcher:
     def ended(self) -> bool:
         self._catch_up()
         return self._ended
+
+    @property
+    def over(self) -> bool:
+        self._catch_up()
+        return self._over
 
     @property
     def failure(self) -> UpstreamError | None:
@@ -110,7 +115,7 @@ class ChatWatcher:
         reader = SSEReader()
         for frame in [*reader.feed(data), *reader.end()]:
             if frame.data[:6] == b"[DONE]":
-                self._ended = True
+                self._ended = self._over = True
             elif frame.event == b"error" or _matters(frame.data):
                 self._read(frame)
 
