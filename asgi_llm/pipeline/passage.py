@@ -89,11 +89,12 @@ class Verbatim:
     """The upstream's bytes, watched. Two things are taken out or put back where they must be: usage that only the
     gateway asked for, and the caller's name of a model that has another one upstream."""
 
-    __slots__ = ("_dialect", "_filters", "_watcher", "failure", "over")
+    __slots__ = ("_dialect", "_edit", "_filters", "_watch", "_watcher", "failure", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._dialect = leg.dialect
         self._watcher = leg.dialect.watcher()
+        self._watch = self._watcher.feed
         self._filters: list[StreamFilter] = []
         self.failure: UpstreamError | None = None
         self.over = False
@@ -103,6 +104,8 @@ class Verbatim:
             self._filters.append(HideCosts())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
             self._filters.append(RenameModel(exchange.envelope.model, leg.dialect.answer_model))
+        # Nearly all streams have one filter: for it there is no loop.
+        self._edit = self._filters[0].feed if len(self._filters) == 1 else None
 
     @property
     def usage(self) -> Usage | None:
@@ -117,7 +120,9 @@ class Verbatim:
         return self._watcher.ended
 
     def feed(self, data: bytes) -> bytes:
-        self._watcher.feed(data)
+        self._watch(data)
+        if self._edit is not None:
+            return self._edit(data)
         for edit in self._filters:
             data = edit.feed(data)
         return data
