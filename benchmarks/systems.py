@@ -216,7 +216,7 @@ def in_host(application: str) -> Callable[[Site], Launch]:
             *("--no-access-log", "--no-server-header", "--no-proxy-headers", "--log-level", "warning"),
         ]
         variables = {"BENCH_KEY": KEY, "BENCH_UPSTREAM": site.upstream, "PYTHONPATH": str(project)}
-        framework = application.partition(":")[0].removeprefix("in_")
+        framework = application.partition(":")[0].rpartition("_")[2]
         name = framework if framework in ("fastapi", "litestar", "django") else "asgi-llm"
         return Launch(command, installed_version(bin_directory, name), variables)
 
@@ -321,7 +321,7 @@ SYSTEMS = {
         _hosted("bare", "below a path", "bare:app"),
         _hosted("fastapi", "FastAPI, router", "in_fastapi:app", "/own"),
         _hosted("litestar", "Litestar, plugin", "in_litestar:app", "/own"),
-        _hosted("intercept", "Django, intercept", "in_django:before"),
+        _hosted("intercept", "Django, intercept", "before_django:app"),
         _hosted("django", "Django, view", "in_django:app", "/own"),
     )
 }

@@ -59,6 +59,13 @@ class Target:
         """The upstream's name of the caller's ``model``."""
         return self.settings.models.get(model, model)
 
+    def window(self, model: str) -> int | None:
+        """Tokens that its ``model`` can take, as far as the settings say; the first pattern decides."""
+        for pattern, tokens in self.settings.context_windows.items():
+            if compile_glob(pattern)(model):
+                return tokens
+        return None
+
 
 def compile_targets(settings: Settings, transports: Mapping[str, Any]) -> dict[str, Target]:
     """All targets of the settings by name.

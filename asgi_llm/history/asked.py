@@ -8,11 +8,12 @@ from asgi_llm.errors import ClientError
 from .ids import item_id
 from .records import KeptItem
 
-__all__ = ["CALLS", "Asked", "check_results", "item_types", "new_items", "read_asked"]
+__all__ = ["CALLS", "Asked", "check_results", "input_items", "item_types", "new_items", "read_asked"]
 
 CALLS = frozenset({"responses", "responses_input_tokens"})
 """The endpoints whose requests may build upon what is kept."""
 _NULL = Raw(b"null")
+_TRUNCATIONS = (b"null", b'"auto"', b'"disabled"')
 
 
 class Asked(Struct):
@@ -24,6 +25,8 @@ class Asked(Struct):
     metadata: Raw = _NULL
     model: str = ""
     instructions: Raw = _NULL
+    truncation: Raw = _NULL
+    max_output_tokens: Raw = _NULL
     previous_response_id: str | None = None
     conversation: "str | _Named | None" = None
     store: bool | None = None
@@ -33,6 +36,16 @@ class Asked(Struct):
     @property
     def conversation_id(self) -> str | None:
         return self.conversation.id if isinstance(self.conversation, _Named) else self.conversation
+
+    @property
+    def truncates(self) -> bool:
+        return bytes(self.truncation) == b'"auto"'
+
+    @property
+    def answer(self) -> int:
+        """Tokens that the answer may have, as far as that is said."""
+        said = bytes(self.max_output_tokens)
+        return int(said) if said.isdigit() and len(said) < 10 else 0
 
     @property
     def refers(self) -> bool:
@@ -70,6 +83,8 @@ def read_asked(body: bytes) -> Asked:
         raise ClientError(
             "previous_response_id and conversation exclude each other", code="mutually_exclusive", param="conversation"
         )
+    if bytes(asked.truncation) not in _TRUNCATIONS:
+        raise ClientError("truncation: expected auto or disabled", code="invalid_value", param="truncation")
     return asked
 
 
@@ -96,6 +111,14 @@ def _named(item: Raw, now: float) -> KeptItem:
     read = _item.decode(item)
     # The bytes are the body's: what is kept must not keep all of it alive.
     return KeptItem(read.id or item_id(read.type or "message", now), Raw(bytes(item)))
+
+
+def input_items(raw: Raw) -> list[bytes]:
+    """The items of an ``input``; none where it is a text or something else."""
+    try:
+        return [bytes(item) for item in _items.decode(raw)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
 
 
 def item_types(raw: Raw) -> list[str]:

@@ -31,7 +31,17 @@ from .vault import UnreadableError
 if TYPE_CHECKING:
     from .history import History
 
-__all__ = ["RUNNING", "BackgroundCaller", "Run", "finish_as", "follow", "make_room", "recovered", "start_run"]
+__all__ = [
+    "RUNNING",
+    "BackgroundCaller",
+    "Run",
+    "finish_as",
+    "follow",
+    "make_room",
+    "recovered",
+    "start_run",
+    "until_ended",
+]
 
 logger = logging.getLogger("asgi_llm")
 
@@ -168,6 +178,9 @@ def start_run(runtime: Runtime, history: "History", exchange: Exchange, caller: 
     run = Run(history, Scope.of(exchange.identity), response_id)
     history.runs[run.scope, run.id] = run
     inner = errand_exchange(runtime, exchange.endpoint, exchange.dialect)
+    # It goes on as that one, under the name that its caller was told, and is settled there: once.
+    inner.id, inner.started, inner.trace = exchange.id, exchange.started, exchange.trace
+    exchange.settled, exchange.trace = True, None
     hears = BackgroundCaller(caller, exchange.identity, exchange.body, run)
     run.task = runtime.spawn(run.work(runtime, hears, inner), "background response")
     return run
@@ -199,6 +212,18 @@ async def follow(history: "History", scope: Scope, response_id: str, after: int)
                 yield _ended(history, found, after + 1)
                 return
             ended_for += _POLL
+        await _wait(history.runs.get((scope, response_id)))
+        if (silent := silent + _POLL) >= _SILENCE:
+            silent = 0.0
+            yield b": keep-alive\n\n"
+
+
+async def until_ended(history: "History", scope: Scope, response_id: str) -> AsyncIterator[bytes]:
+    """Comments, as long as it runs; for those without a log."""
+    silent = 0.0
+    while (row := await history.store.get(scope, response_id, history.now())) is not None:
+        if (await recovered(history, scope, row)).status not in RUNNING:
+            return
         await _wait(history.runs.get((scope, response_id)))
         if (silent := silent + _POLL) >= _SILENCE:
             silent = 0.0

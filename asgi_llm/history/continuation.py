@@ -21,8 +21,9 @@ from .compaction import plain
 from .edit import edited, listed
 from .local import Local
 from .records import KeptItem, Upstream
+from .truncation import CUT, Truncation, truncates
 
-__all__ = ["Continuation", "credential_of", "maker_of"]
+__all__ = ["Continuation", "credential_of", "maker_of", "truncation_of"]
 
 _ENCRYPTED = "reasoning.encrypted_content"
 _DROPPED = Warned("reasoning", "warn", "Thoughts of another model are left out of the history.")
@@ -51,7 +52,8 @@ class Continuation(Struct, eq=False, kw_only=True):
     """``earlier`` are the items of the conversation so far, ``new`` those of this request. ``store`` is whether the
     answer is to be kept, ``id`` its id. ``native`` is whether upstreams that keep responses may be asked to;
     ``upstream`` is what one of them calls the response that this one builds upon. ``body`` is the caller's. ``local``
-    remembers the answer if it is not kept."""
+    remembers the answer if it is not kept. ``truncation`` knows what may be left out; None where nothing may.
+    ``begins_late``: the beginning is missing already."""
 
     asked: Asked
     scope: Scope
@@ -66,6 +68,9 @@ class Continuation(Struct, eq=False, kw_only=True):
     upstream: Upstream | None = None
     fitted: Leg | None = None
     local: Local | None = None
+    truncation: Truncation | None = None
+    begins_late: bool = False
+    cut: bool = False
     referred: bool = False
     dropped: bool = False
 
@@ -86,7 +91,7 @@ class Continuation(Struct, eq=False, kw_only=True):
         exchange.body = self._reference(leg) if self.referred else self._whole(leg)
 
     def warnings(self) -> tuple[Warned, ...]:
-        return (_DROPPED,) if self.dropped else ()
+        return (*((_DROPPED,) if self.dropped else ()), *((CUT,) if self.cut else ()))
 
     def _reference(self, leg: Leg) -> bytes:
         """For an upstream that keeps responses: what it calls the last one, or all that was said if it does not know
@@ -94,26 +99,34 @@ class Continuation(Struct, eq=False, kw_only=True):
         known = self.upstream
         values = {"store": b"true" if self.store else b"false"}
         if known is None or (known.target, known.credential) != (leg.crew.target.name, credential_of(leg)):
-            values["input"] = self._input(leg)
+            values |= self._input(leg)
             return edited(self.body, values, ("previous_response_id", "conversation", "background"))
         values["input"] = listed(plain(bytes(item.item)) for item in self.new)
         values["previous_response_id"] = msgspec.json.encode(known.id)
         return edited(self.body, values, ("conversation", "background"))
 
     def _whole(self, leg: Leg) -> bytes:
-        values = {"input": self._input(leg)}
+        values = self._input(leg)
+        without = () if truncates(leg) else ("truncation",)
         if leg.dialect.name == "responses":
             values["store"] = b"false"
             if leg.crew.target.profile.takes("encrypted_reasoning"):
                 # What the upstream does not keep must be sent back to it, and thoughts only so.
                 values["include"] = _with_thoughts(self.asked.include)
-        return edited(self.body, values, ("previous_response_id", "conversation", "background", "store"))
+        return edited(self.body, values, ("previous_response_id", "conversation", "background", "store", *without))
 
-    def _input(self, leg: Leg) -> bytes:
+    def _input(self, leg: Leg) -> dict[str, bytes]:
         self.dropped = False
+        if bytes(self.asked.input) == b"null" and not self.earlier and not self.new:
+            return {}  # a stored prompt may be all that is asked
         maker = maker_of(leg)
-        said = (self._said(item, maker) for item in (*self.earlier, *self.new))
-        return listed(item for item in said if item)
+        gone: frozenset[int] = frozenset()
+        if self.truncation is not None and not truncates(leg):
+            gone = self.truncation.gone(leg)
+        self.cut = self.begins_late or bool(gone)
+        whole = enumerate((*self.earlier, *self.new))
+        said = (self._said(item, maker) for place, item in whole if place not in gone)
+        return {"input": listed(item for item in said if item)}
 
     def _said(self, kept: KeptItem, maker: str) -> bytes:
         """The item as it is told to ``maker``; nothing where it is a thought of another's."""
@@ -133,3 +146,14 @@ def _with_thoughts(include: Raw) -> bytes:
     except msgspec.MsgspecError:
         return bytes(include)
     return msgspec.json.encode(names if _ENCRYPTED in names else [*names, _ENCRYPTED])
+
+
+def truncation_of(continuation: Continuation) -> Truncation:
+    """What may be left out of it."""
+    asked, body = continuation.asked, continuation.body
+    return Truncation(
+        [bytes(item.item) for item in (*continuation.earlier, *continuation.new)],
+        len(body) - len(bytes(asked.input)),
+        asked.answer,
+        orphans=continuation.begins_late,
+    )

@@ -20,11 +20,12 @@ _PAGE = 500
 
 class Earlier(Struct, frozen=True):
     """``parents`` are the responses that were built upon, the oldest first; ``upstream`` what an upstream calls the
-    last one."""
+    last one. ``late``: it is not all that was said, but the later part of it."""
 
     items: list[KeptItem]
     parents: tuple[str, ...] = ()
     upstream: Upstream | None = None
+    late: bool = False
 
 
 class _Output(Struct):
@@ -56,10 +57,18 @@ def _id_of(item: Raw) -> str:
 
 
 class Expansion:
-    """Looks things up for one scope at one time, within the limits of the settings."""
+    """Looks things up for one scope at one time, within the limits of the settings. ``late``: of what is longer than
+    that, the later part will do."""
 
     def __init__(
-        self, store: ResponseStore, vault: Vault, settings: ResponseSettings, scope: Scope, now: float
+        self,
+        store: ResponseStore,
+        vault: Vault,
+        settings: ResponseSettings,
+        scope: Scope,
+        now: float,
+        *,
+        late: bool = False,
     ) -> None:
         self._store = store
         self._vault = vault
@@ -67,6 +76,7 @@ class Expansion:
         self._scope = scope
         self._now = now
         self._size = 0
+        self._late = late
 
     async def response(self, response_id: str) -> Earlier:
         """
@@ -76,18 +86,32 @@ class Expansion:
         rows = await self._store.chain(self._scope, response_id, self._now, self._settings.max_turns)
         if not rows:
             raise missing("Previous response", response_id, "previous_response_not_found", "previous_response_id")
-        if len(rows) > self._settings.max_turns:
-            raise self._too_long()
         if rows[-1].status in ("queued", "in_progress"):
             said = f"Previous response with id '{response_id[:100]}' has not ended yet."
             raise ClientError(said, code="previous_response_not_ended", param="previous_response_id")
+        taken = self._latest(rows)
         found: list[KeptItem] = []
         kept: Kept | None = None
-        for row in rows:
-            self._weigh(row.data)
+        for row in taken:
             kept = unseal(self._vault, row.data, Kept)
             found += [*kept.input, *output_of(kept)]
-        return Earlier(found, tuple(row.id for row in rows), kept.upstream if kept is not None else None)
+        upstream = kept.upstream if kept is not None else None
+        return Earlier(found, tuple(row.id for row in rows), upstream, len(taken) < len(rows))
+
+    def _latest(self, rows: list[ResponseRow]) -> list[ResponseRow]:
+        """As many of ``rows`` as the limits allow.
+
+        Raises:
+            ClientError: that is not all of them, and has to be.
+        """
+        taken: list[ResponseRow] = []
+        for row in reversed(rows):
+            if len(taken) >= self._settings.max_turns or self._is_too_much(row.data):
+                if not self._late:
+                    raise self._too_long()
+                break
+            taken.append(row)
+        return taken[::-1]
 
     async def conversation(self, conversation_id: str) -> Earlier:
         """
@@ -97,14 +121,19 @@ class Expansion:
         found: list[KeptItem] = []
         after: str | None = None
         while True:
-            page = await self._store.items(self._scope, conversation_id, self._now, limit=_PAGE, after=after)
+            page = await self._store.items(
+                self._scope, conversation_id, self._now, limit=_PAGE, after=after, descending=True
+            )
             if page is None:
                 raise missing("Conversation", conversation_id, "conversation_not_found", "conversation")
             for row in page:
-                self._weigh(row.data)
+                if self._is_too_much(row.data):
+                    if not self._late:
+                        raise self._too_long()
+                    return Earlier(found[::-1], late=True)
                 found.append(unseal(self._vault, row.data, KeptItem))
             if len(page) < _PAGE:
-                return Earlier(found)
+                return Earlier(found[::-1])
             after = page[-1].id
 
     async def references(self, items: list[KeptItem], earlier: list[KeptItem]) -> list[KeptItem]:
@@ -139,9 +168,12 @@ class Expansion:
             held |= {item.id: item for item in (*kept.input, *output_of(kept))}
         return held
 
-    def _weigh(self, data: bytes) -> None:
+    def _is_too_much(self, data: bytes) -> bool:
         self._size += len(data)
-        if self._size > self._settings.max_history:
+        return self._size > self._settings.max_history
+
+    def _weigh(self, data: bytes) -> None:
+        if self._is_too_much(data):
             raise self._too_long()
 
     def _too_long(self) -> ClientError:

@@ -2,13 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 import msgspec
-from msgspec import Raw, Struct, structs
+from msgspec import Raw, structs
 
-from asgi_llm.dialects.interface import Answer, Warned
+from asgi_llm.dialects.interface import Answer
 from asgi_llm.errors import ClientError, StoreError
 from asgi_llm.exchange import Caller, CallerServed, Exchange
 from asgi_llm.neutral.fold import unfold
@@ -19,19 +19,18 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.settings import ResponseSettings
 from asgi_llm.stores.responses import FOREVER, ItemRow, ResponseRow, ResponseStore, Status
 from asgi_llm.stores.scope import Scope
-from asgi_llm.types import Headers
 
 from .asked import CALLS, Asked, check_results, new_items, read_asked
 from .background import BackgroundCaller, Run, follow, make_room, recovered, start_run
 from .compaction import plain
-from .continuation import Continuation, credential_of, maker_of
+from .continuation import Continuation, truncation_of
 from .edit import edited, listed
 from .expansion import Earlier, Expansion, missing, output_of
-from .ids import item_id, new_id
+from .ids import new_id
 from .keeper import Keeper
+from .keeping import Keeping
 from .local import LOCAL_KEY, Local
-from .records import Kept, KeptItem, Upstream
-from .shape import Shape
+from .records import Kept, KeptItem
 from .vault import Vault
 
 __all__ = ["Historian", "History"]
@@ -66,13 +65,6 @@ class Historian(Protocol):
         ...
 
 
-class _Said(Struct):
-    """What is read of a response object."""
-
-    status: Status | None = None
-
-
-_said = msgspec.json.Decoder(_Said)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -101,8 +93,8 @@ class History:
     def expires(self, now: float) -> float:
         return now + self.settings.retention if self.settings.retention else FOREVER
 
-    def expansion(self, scope: Scope, now: float) -> Expansion:
-        return Expansion(self.store, self.vault, self.settings, scope, now)
+    def expansion(self, scope: Scope, now: float, *, late: bool = False) -> Expansion:
+        return Expansion(self.store, self.vault, self.settings, scope, now, late=late)
 
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.endpoint not in CALLS:
@@ -135,7 +127,12 @@ class History:
             native=self.settings.native == "reference" and store,
             upstream=earlier.upstream,
             local=local,
+            begins_late=earlier.late,
         )
+        if asked.truncates:
+            continuation.truncation = truncation = truncation_of(continuation)
+            if exchange.plan is not None:
+                exchange.plan = truncation.extended(exchange.plan)
         if exchange.plan is not None:
             continuation.fit(exchange, exchange.plan.legs[0])  # what is reserved goes by the whole of it
         self._tidy(runtime, now)
@@ -159,7 +156,7 @@ class History:
         Raises:
             ClientError: it is not what the API takes, or refers to what is not there.
         """
-        expansion = self.expansion(scope, now)
+        expansion = self.expansion(scope, now, late=asked.truncates)
         earlier, said = Earlier([]), new_items(asked.input, "input", now)
         remembered: tuple[KeptItem, ...] | None = None
         if (name := asked.previous_response_id) is not None:
@@ -250,92 +247,6 @@ class History:
             logger.warning("expired responses could not be deleted: %r", error.__cause__)
 
 
-class Keeping:
-    """See ``Ending``: keeps the answer to ``continuation``."""
-
-    __slots__ = ("_continuation", "_exchange", "_history", "_shape")
-
-    def __init__(self, history: History, exchange: Exchange, continuation: Continuation) -> None:
-        self._history = history
-        self._exchange = exchange
-        self._continuation = continuation
-        self._shape = Shape(continuation.body, continuation.created)
-
-    def members(self, response: bytes) -> Mapping[str, bytes]:
-        asked, conversation = self._continuation.asked, self._continuation.asked.conversation_id
-        values = {
-            **self._shape.lacking(response, self._history.now()),
-            "id": _encode(self._continuation.id),
-            "previous_response_id": _encode(asked.previous_response_id),
-            "conversation": _encode(None if conversation is None else {"id": conversation}),
-            "store": b"true" if self._continuation.store else b"false",
-        }
-        if asked.metadata and bytes(asked.metadata) != b"null":
-            # Not every upstream is told, and so not every one says it again.
-            values["metadata"] = bytes(asked.metadata)
-        if asked.background:
-            values["background"] = b"true"
-        return values
-
-    async def keep(self, response: bytes, upstream_id: str) -> Mapping[str, bytes]:
-        continuation, history = self._continuation, self._history
-        leg = self._exchange.leg
-        upstream = None
-        if leg is not None and continuation.referred and upstream_id:
-            upstream = Upstream(leg.crew.target.name, credential_of(leg), upstream_id)
-        maker = "" if leg is None else maker_of(leg)
-        logged = bool(continuation.asked.background and continuation.asked.stream)
-        kept = Kept(Raw(response), tuple(continuation.new), maker, upstream, logged)
-        try:
-            row = history.row(continuation, kept, _status(response))
-            added = self._added(kept) if row.conversation is not None else []
-        except msgspec.MsgspecError:
-            logger.warning("request %s: the answer is no response, and is not kept", self._exchange.id)
-            return {"store": b"false"}
-        values = await self._put(row, added)
-        local = continuation.local
-        if local is not None and row.status != "failed" and (not continuation.store or "store" in values):
-            whole = [*continuation.earlier, *continuation.new, *output_of(kept)]
-            local.remember(continuation.scope, continuation.id, whole)
-        return values
-
-    async def _put(self, row: ResponseRow, added: list[ItemRow]) -> Mapping[str, bytes]:
-        """Members of the response that say what became of it."""
-        continuation, history = self._continuation, self._history
-        if len(row.data) > history.settings.max_response:
-            logger.warning("request %s: a response of %d bytes is not kept", self._exchange.id, len(row.data))
-            return {"store": b"false"}
-        try:
-            if not continuation.store:
-                if row.conversation is not None:
-                    await history.store.add_items(continuation.scope, row.conversation, added, continuation.created)
-                return {}
-            if continuation.asked.background:
-                running = await history.store.finish(continuation.scope, row, added=added)
-                return {} if running else {"status": b'"cancelled"'}
-            kept_so = await history.store.put(continuation.scope, row, added=added, kept=continuation.parents)
-        except StoreError as error:
-            if history.settings.required:
-                raise
-            logger.warning("request %s: the response is not kept: %r", self._exchange.id, error.__cause__)
-            return {"store": b"false"}
-        return {} if kept_so else {"store": b"false"}
-
-    def warnings(self) -> tuple[tuple[Warned, ...], Headers]:
-        return self._continuation.warnings(), []
-
-    def _added(self, kept: Kept) -> list[ItemRow]:
-        """What is added to the conversation. There are servers that give the items of each answer the same ids; those
-        are new items all the same."""
-        continuation = self._continuation
-        known = {item.id for item in (*continuation.earlier, *continuation.new)}
-        made = [
-            structs.replace(item, id=item_id("", continuation.created)) if item.id in known else item
-            for item in output_of(kept)
-        ]
-        return self._history.items([*continuation.new, *made])
-
-
 def _check_background(asked: Asked, *, counting: bool) -> None:
     """
     Raises:
@@ -347,11 +258,3 @@ def _check_background(asked: Asked, *, counting: bool) -> None:
             code="invalid_value",
             param="background",
         )
-
-
-def _status(response: bytes) -> Status:
-    """How it ended; where a server says that in a word of its own, it is an answer all the same."""
-    try:
-        return _said.decode(response).status or "completed"
-    except msgspec.ValidationError:
-        return "completed"

@@ -17,7 +17,7 @@ from asgi_llm.stores.responses import ResponseRow
 from asgi_llm.stores.scope import Scope
 
 from .asked import read_asked
-from .background import RUNNING, finish_as, follow, recovered
+from .background import RUNNING, finish_as, follow, recovered, until_ended
 from .compaction import compacted, compaction_body
 from .edit import edit_event, edited
 from .errand import Errand, errand_exchange
@@ -152,11 +152,13 @@ async def stream(history: History, scope: Scope, response_id: str, after: int | 
             code="response_not_resumable",
             param="starting_after",
         )
-    return _once(_replayed(kept))
+    return _told(history, scope, response_id)
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+async def _told(history: History, scope: Scope, response_id: str) -> AsyncIterator[bytes]:
+    async for comment in until_ended(history, scope, response_id):
+        yield comment
+    yield _replayed(await load(history, scope, response_id))
 
 
 def _replayed(found: Kept) -> bytes:

@@ -15,11 +15,12 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
 from asgi_llm.types import Headers
 
-from .asked import CALLS, item_types, read_asked
-from .edit import edited
+from .asked import CALLS, input_items, item_types, read_asked
+from .edit import edited, listed
 from .ids import new_id
 from .keeper import Keeper
 from .shape import Shape
+from .truncation import CUT, Truncation, truncates
 
 __all__ = ["Stateless"]
 
@@ -53,7 +54,13 @@ class Stateless:
             return caller
         now = self._now()
         shape = Shape(exchange.body, now)
-        ending = _Ending(exchange, new_id("resp_", now), asked.store is not False, shape, self._now)
+        ending = _Ending(exchange, new_id("resp_", now), asked.store is not False, shape, self._now, exchange.body)
+        if asked.truncates and (items := input_items(asked.input)):
+            ending.items = items
+            rest = len(exchange.body) - len(bytes(asked.input))
+            ending.truncation = Truncation(items, rest, asked.answer)
+            if exchange.plan is not None:
+                exchange.plan = ending.truncation.extended(exchange.plan)
         exchange.continuation = ending
         return Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
 
@@ -69,16 +76,34 @@ class _Ending(Struct, eq=False):
     wished: bool
     shape: Shape
     now: Callable[[], float]
+    body: bytes
+    items: list[bytes] = []
+    truncation: Truncation | None = None
+    cut: bool = False
 
     def fit(self, exchange: Exchange, leg: Leg) -> None:
+        if self.truncation is not None:
+            self._shorten(exchange, leg, self.truncation)
         # What nobody can refer to need not be kept by the upstream either.
         if self.wished and leg.mode != "translated":
             exchange.body = edited(exchange.body, {"store": b"false"})
         elif self.wished and b'"store"' in exchange.body:
             exchange.body = edited(exchange.body, {}, ("store",))
 
+    def _shorten(self, exchange: Exchange, leg: Leg, truncation: Truncation) -> None:
+        exchange.request, exchange.fetched, exchange.body, self.cut = None, False, self.body, False
+        if truncates(leg):
+            return
+        gone = truncation.gone(leg)
+        self.cut = bool(gone)
+        told = listed(item for place, item in enumerate(self.items) if place not in gone)
+        exchange.body = edited(self.body, {"input": told} if gone else {}, ("truncation",))
+
     def members(self, response: bytes) -> Mapping[str, bytes]:
-        return {**self.shape.lacking(response, self.now()), "id": b'"%b"' % self.id.encode(), "store": b"false"}
+        values = {**self.shape.lacking(response, self.now()), "id": b'"%b"' % self.id.encode(), "store": b"false"}
+        if self.truncation is not None:
+            values["truncation"] = b'"auto"'
+        return values
 
     async def keep(self, _response: bytes, _upstream_id: str) -> Mapping[str, bytes]:
         return {}
@@ -88,6 +113,8 @@ class _Ending(Struct, eq=False):
         if b'"reasoning"' in self.exchange.body and _drops_thoughts(self.exchange):
             warned.append(_REASONING)
         texts = [f'299 - "{_TEXTS[one.field]}"'.encode() for one in warned]
+        if self.cut:
+            warned.append(CUT)
         return tuple(warned), [(b"warning", b", ".join(texts))] if texts else []
 
 

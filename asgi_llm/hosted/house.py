@@ -23,6 +23,7 @@ from .ids import MADE_HERE, Batch
 from .kit import Kit
 from .search import Search
 from .servers import Server, Servers, tool_list
+from .toolsets import server_definition
 from .transcript import History, read_history
 
 __all__ = ["House", "house_opener"]
@@ -127,7 +128,7 @@ class House:
             if tool.kind == "web_search" and self._search is not None:
                 kit.offer_search(place, tool, self._search)
             elif tool.kind == "mcp" and self._servers is not None:
-                server = self._servers.find(tool.raw, path, exchange.identity)
+                server = self._server(self._servers, kit, tool, path, exchange)
                 if any(server.label == other.label for _, other in servers):
                     raise ClientError(f"{path}.server_label: is there twice.", param=f"{path}.server_label")
                 servers.append((place, server))
@@ -149,6 +150,21 @@ class House:
                 )
                 empty = structs.replace(ran, tools=None, end=None)
                 kit.prelude += [part for part in (forms.begun(empty), forms.ended(ran)) if part is not None]
+
+    @staticmethod
+    def _server(servers: Servers, kit: Kit, tool: HostedTool, path: str, exchange: Exchange) -> Server:
+        """
+        Raises:
+            ClientError: it may not be used, or not in this API.
+        """
+        if tool.dialect == "responses":
+            return servers.find(tool.raw, path, exchange.identity)
+        definition = server_definition(tool.raw, kit.asked.ext.get("mcp_servers"), path)
+        server = servers.find(definition, path, exchange.identity)
+        if server.ruled is not None and server.ruled.require_approval == "always":
+            said = f"{path}: its tools need the caller's approval, and this API has no words for that."
+            raise ClientError(said, code="mcp_server_not_allowed", param=path, kind=Kind.PERMISSION)
+        return server
 
     async def _listed(self, server: Server, connection: Connection, history: History) -> list[ServerTool]:
         """
@@ -180,7 +196,8 @@ async def _all(lists: list[Any]) -> list[list[ServerTool]]:
 
 
 def _taken(plan: Plan) -> Plan:
-    legs = (structs.replace(leg, mode="translated", direct=None, patcher=None, passes=False) for leg in plan.legs)
+    changes: dict[str, Any] = {"direct": None, "patcher": None, "passes": False, "passes_plain": False}
+    legs = (structs.replace(leg, mode="translated", **changes) for leg in plan.legs)
     return structs.replace(plan, legs=tuple(legs))
 
 

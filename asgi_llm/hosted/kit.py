@@ -43,6 +43,8 @@ _SEARCH_TOOL = FunctionTool(
 )
 _ENOUGH = "No more tools can be called for this answer. Answer with what is known."
 _MOST_AT_ONCE = 64
+_SERVERS = "mcp_servers"
+"""What callers of Messages say of the servers besides."""
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -164,6 +166,7 @@ class Kit:
             tool_choice=self._choice(request.tool_choice),
             turns=closed(turns, self._made),
             max_tool_calls=None if self._placed else request.max_tool_calls,
+            ext={name: raw for name, raw in request.ext.items() if name != _SERVERS},
         )
 
     def _choice(self, choice: ToolChoice | None) -> ToolChoice | None:
@@ -230,7 +233,7 @@ class Kit:
             id=batch.new_id(self._forms.prefixes[kind]),
             name=tool.name,
             server=server.label,
-            arguments=call.arguments or "{}",
+            arguments=self._forms.arguments(call.arguments or "{}"),
             approval=approval,
             carriers=call.carriers,
         )

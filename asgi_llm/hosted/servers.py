@@ -52,6 +52,7 @@ class _Definition(Struct):
     headers: dict[str, str] | None = None
     allowed_tools: list[str] | _Filter | None = None
     require_approval: str | _Approval | None = None
+    barred_tools: list[str] = []
 
 
 class _Annotations(Struct):
@@ -77,6 +78,8 @@ class Server(Struct, eq=False):
         ruled, wish = self.ruled, self.wished.allowed_tools
         ruling = () if ruled is None else ruled.allowed_tools
         if ruling and not any(fnmatchcase(tool.name, pattern) for pattern in ruling):
+            return False
+        if tool.name in self.wished.barred_tools:
             return False
         if wish is None:
             return True

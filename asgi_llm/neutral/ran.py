@@ -49,6 +49,7 @@ class HostedForms(Struct, frozen=True):
         ended: the part that tells what came of it; None where ``begun`` told all.
         read: what parts of the history tell, the call and what came of it; None where that is another's.
         approvals: what a part of the history says of an approval: its id, whether it was given, and why.
+        arguments: those of a call as they come back in a history.
     """
 
     prefixes: dict[RanKind, str]
@@ -56,3 +57,4 @@ class HostedForms(Struct, frozen=True):
     ended: Callable[[Ran], Part | None]
     read: Callable[[ServerCall, ServerResult | None], Ran | None]
     approvals: Callable[[ServerResult], tuple[str, bool, str] | None]
+    arguments: Callable[[str], str] = str

@@ -47,7 +47,7 @@ async def read_request(runtime: Runtime, exchange: Exchange, caller: Caller, for
     limits = runtime.blueprint.settings.limits
     endpoint = forward.endpoint
     if endpoint.body == "form":
-        forward.upload = upload = await open_upload(caller, limits, model=endpoint.model != "none")
+        forward.upload = upload = await open_upload(runtime, caller, model=endpoint.model != "none")
         model = upload.field("model")
         if not model and endpoint.model == "needed":
             raise ClientError("model is missing; the name of a model is expected", code="model_required", param="model")

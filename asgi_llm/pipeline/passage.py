@@ -53,7 +53,7 @@ class Passage(Protocol):
     def end(self) -> bytes: ...
 
     def break_off(self, error: UpstreamError) -> bytes:
-        """What tells the caller that no more will come, because of ``error``."""
+        """What tells the caller that no more will come, because of ``error``; as ``end`` where all of it has come."""
         ...
 
     def keepalive(self) -> bytes: ...
@@ -89,11 +89,12 @@ class Verbatim:
     """The upstream's bytes, watched. Two things are taken out or put back where they must be: usage that only the
     gateway asked for, and the caller's name of a model that has another one upstream."""
 
-    __slots__ = ("_dialect", "_filters", "_watcher", "failure", "over")
+    __slots__ = ("_dialect", "_edit", "_filters", "_watch", "_watcher", "failure", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._dialect = leg.dialect
         self._watcher = leg.dialect.watcher()
+        self._watch = self._watcher.feed
         self._filters: list[StreamFilter] = []
         self.failure: UpstreamError | None = None
         self.over = False
@@ -103,6 +104,8 @@ class Verbatim:
             self._filters.append(HideCosts())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
             self._filters.append(RenameModel(exchange.envelope.model, leg.dialect.answer_model))
+        # Nearly all streams have one filter: for it there is no loop.
+        self._edit = self._filters[0].feed if len(self._filters) == 1 else None
 
     @property
     def usage(self) -> Usage | None:
@@ -117,7 +120,9 @@ class Verbatim:
         return self._watcher.ended
 
     def feed(self, data: bytes) -> bytes:
-        self._watcher.feed(data)
+        self._watch(data)
+        if self._edit is not None:
+            return self._edit(data)
         for edit in self._filters:
             data = edit.feed(data)
         return data
@@ -134,7 +139,7 @@ class Verbatim:
         return data
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._broken(error, cut=not self._watcher.at_boundary)
+        return self.end() if self._watcher.over else self._broken(error, cut=not self._watcher.at_boundary)
 
     def _broken(self, error: UpstreamError, *, cut: bool) -> bytes:
         """The failure in an event of its own, also where the upstream stopped midway in one."""
@@ -154,16 +159,23 @@ class Verbatim:
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_cutter", "_decoder", "_encoder", "failure", "finish", "over", "usage")
+    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
+        self._alone = decoder is None
+        """Of several rounds, one that is whole is not all."""
         self._decoder = decoder or leg.dialect.stream_decoder(reply.outgoing.restore)
         self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
-        self.usage: Usage | None = None
+        self._usage: Usage | None = None
         self.finish: str | None = None
         self.failure: UpstreamError | None = None
         self.over = False
         self._cutter = cutter_for(exchange, reply)
+
+    @property
+    def usage(self) -> Usage | None:
+        # A decoder that keeps it for the end of the stream says it here, too: there may be none.
+        return merge(self._usage, getattr(self._decoder, "told", None))
 
     @property
     def complete(self) -> bool:
@@ -176,7 +188,9 @@ class Translation:
         return self._encode(self._decoder.end())
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._encode([Failure(error)])
+        events: list[Event] = self._decoder.end() if self._alone else [Failure(error)]
+        broken = any(isinstance(event, Failure) for event in events)
+        return self._encode([Failure(error)] if broken else events)
 
     def keepalive(self) -> bytes:
         return self._encoder.keepalive()
@@ -191,7 +205,7 @@ class Translation:
         for event in events:
             match event:
                 case UsageUpdate() | Start():
-                    self.usage = merge(self.usage, event.usage)
+                    self._usage = merge(self._usage, event.usage)
                 case Finished():
                     self.finish = event.finish.reason
                 case Failure():
@@ -244,7 +258,8 @@ class Formed:
         return self._form.feed(data) + self._form.end() if self.failure is None else self._form.break_off(data)
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._form.break_off(self._passage.break_off(error))
+        data = self._passage.break_off(error)
+        return self._form.feed(data) + self._form.end() if self.failure is None else self._form.break_off(data)
 
     def keepalive(self) -> bytes:
         return self._passage.keepalive()

@@ -30,6 +30,8 @@ def settle(runtime: Runtime, exchange: Exchange) -> None:
         give_back(exchange)
     if exchange.hosted is not None:
         exchange.hosted.close()
+    if exchange.forward is not None and exchange.forward.upload is not None:
+        exchange.forward.upload.close()
     if exchange.recall is not None:
         exchange.recall.settled()
     if runtime.quotas is not None:

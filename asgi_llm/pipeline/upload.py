@@ -2,22 +2,30 @@
 
 It is read ahead until its model is known. SDKs put that before the files, so little is kept then; where it comes last,
 what came before waits in a temporary file. As long as nothing of the body was let go it can be sent anew.
+
+That a caller leaves is told behind all that it sent before. So where nobody takes the body for a while (it waits for a
+place, the upstream does not read), it is received nevertheless, up to a limit.
 """
 
 import asyncio
 import tempfile
-from typing import IO
+from collections.abc import Coroutine
+from typing import IO, Any
 
 from asgi_llm.dialects.forwarded.form import FormReader, boundary_of
 from asgi_llm.errors import Cause, ClientError, Kind, UpstreamError
-from asgi_llm.exchange import Caller
-from asgi_llm.settings import LimitSettings
+from asgi_llm.exchange import Caller, CallerGone, HostRefusal
+from asgi_llm.runtime import Runtime
 
 __all__ = ["Upload", "open_upload"]
 
 _KEPT = 1024 * 1024
 """Bytes kept in memory."""
 _PIECE = 256 * 1024
+_PATIENCE = 0.25
+"""Seconds in which nobody takes it, after which it is received all the same."""
+_AHEAD = 32 * 1024 * 1024
+"""Bytes received so: more than a caller's and a server's sockets hold of one that has left."""
 _WANTED = ("model", "stream", "stream_format")
 
 
@@ -31,13 +39,18 @@ class Upload:
     """
 
     __slots__ = (
-        "_at", "_caller", "_declared", "_edit", "_ended", "_file", "_form", "_kept", "_kept_size", "_limits",
-        "_received", "content_type", "length", "spent",
+        "_at", "_caller", "_closed", "_declared", "_edit", "_ended", "_failed", "_file", "_form", "_kept", "_kept_size",
+        "_limits", "_listening", "_received", "_runtime", "_task", "content_type", "length", "spent",
     )  # fmt: skip
 
-    def __init__(self, caller: Caller, content_type: bytes, length: int | None, limits: LimitSettings) -> None:
+    def __init__(self, runtime: Runtime, caller: Caller, content_type: bytes, length: int | None) -> None:
+        self._runtime = runtime
         self._caller = caller
-        self._limits = limits
+        self._limits = runtime.blueprint.settings.limits
+        self._task = asyncio.current_task()
+        self._listening: asyncio.Task[None] | None = None
+        self._failed: ClientError | HostRefusal | None = None
+        self._closed = False
         self._form = FormReader(boundary_of(content_type), _WANTED)
         self._kept = bytearray()
         self._file: IO[bytes] | None = None
@@ -57,8 +70,8 @@ class Upload:
             ClientError, CallerGone, HostRefusal: see ``read``.
         """
         while not self._ended and not self._form.over and (model and "model" not in self._form.fields):
-            piece = await self._receive()
-            await self._keep(piece)
+            await self._keep(await self._receive())
+        self._rest()
 
     def field(self, name: str) -> str:
         """What is known of a field; empty where it was not seen.
@@ -96,6 +109,16 @@ class Upload:
             CallerGone: it left.
             HostRefusal: the host does not let the body be read.
         """
+        self._runtime.lookout.remove(self)
+        if self._listening is not None:
+            await self._stop_listening()
+        if self._failed is not None:
+            raise self._failed
+        piece = await self._next()
+        self._rest()
+        return piece
+
+    async def _next(self) -> bytes:
         if (edit := self._edit) is not None and self._at <= edit[0]:
             if self._at < edit[0]:
                 return await self._stored(edit[0])
@@ -104,21 +127,52 @@ class Upload:
                 return edit[2]
         if self._at < self._kept_size:
             return await self._stored(self._kept_size)
+        if self.spent:
+            self._drop()
+            return await self._receive()
         piece = await self._receive()
         if self._file is None and self._kept_size + len(piece) <= _KEPT:
             self._kept += piece
             self._kept_size += len(piece)
             self._at = self._kept_size
         elif piece:
-            self._let_go()
+            self.spent = True
+            self._drop()
         return piece
 
+    def is_taking_long(self) -> None:
+        """Told by the lookout: nobody takes it."""
+        self._listening = self._runtime.spawn(self._listen(), "upload watch")
+
+    async def _listen(self) -> None:
+        await asyncio.sleep(_PATIENCE)
+        try:
+            while not self._ended and self._kept_size - self._at < _AHEAD:
+                await _surely(self._keep(await self._receive()))
+        except CallerGone:
+            if self._task is not None:
+                self._task.cancel()
+        except (ClientError, HostRefusal) as error:
+            self._failed = error
+
+    async def _stop_listening(self) -> None:
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.cancel()
+            await asyncio.wait((listening,))
+
+    def _rest(self) -> None:
+        """Until it is read again."""
+        if not (self._ended or self._closed):
+            self._runtime.lookout.add(self)
+
     def close(self) -> None:
-        """Takes back what it holds."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        self._kept = bytearray()
+        """Takes back what it holds, and does not listen any more."""
+        self._closed = True
+        self._runtime.lookout.remove(self)
+        if self._listening is not None:
+            self._listening.cancel()
+        self._drop()
 
     async def _receive(self) -> bytes:
         """The next piece that is not empty; b"" at the end."""
@@ -165,12 +219,17 @@ class Upload:
         self._at += len(piece)
         return piece
 
-    def _let_go(self) -> None:
-        self.spent = True
-        self.close()
+    def _drop(self) -> None:
+        """What was kept is not needed any more."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._kept = bytearray()
+        self._kept_size = self._at = 0
+        self._edit = None
 
 
-async def open_upload(caller: Caller, limits: LimitSettings, *, model: bool) -> Upload:
+async def open_upload(runtime: Runtime, caller: Caller, *, model: bool) -> Upload:
     """The form that ``caller`` sends, read until its model is known.
 
     Raises:
@@ -178,12 +237,13 @@ async def open_upload(caller: Caller, limits: LimitSettings, *, model: bool) -> 
         CallerGone, HostRefusal: see ``Upload.read``.
     """
     fields = caller.fields
+    limit = runtime.blueprint.settings.limits.upload
     declared = fields.get(b"content-length", b"")
     length = None
     if declared.isdigit():
         # An absurdly long number must not be parsed at all: that takes quadratic time.
-        if len(declared) > 18 or int(declared) > limits.upload:
-            raise _too_large(limits.upload)
+        if len(declared) > 18 or int(declared) > limit:
+            raise _too_large(limit)
         length = int(declared)
     if fields.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         raise ClientError(
@@ -192,13 +252,23 @@ async def open_upload(caller: Caller, limits: LimitSettings, *, model: bool) -> 
             param="content-encoding",
             kind=Kind.UNSUPPORTED_MEDIA_TYPE,
         )
-    upload = Upload(caller, fields.get(b"content-type", b""), length, limits)
+    upload = Upload(runtime, caller, fields.get(b"content-type", b""), length)
     try:
         await upload.read_ahead(model=model)
     except BaseException:
         upload.close()
         raise
     return upload
+
+
+async def _surely(work: Coroutine[Any, Any, None]) -> None:
+    """Waits for ``work`` to its end, also where it is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
 
 
 def _too_large(limit: int) -> ClientError:

@@ -184,6 +184,8 @@ class TargetSettings(Model):
         balance: how the worker is chosen where there are several.
         balance_options: what the policy lets one choose, by name.
         max_tokens: output limit in tokens where the dialect needs one and the caller gave none.
+        context_windows: globs of its own model names -> tokens that such a model can take, question and answer
+            together. Conversations that may be truncated are cut before it is asked; without, when it refuses.
         headers: sent with every request to it.
         forward_headers: globs of further caller's headers passed on to it when dialects match.
         stream_usage: whether it takes ``stream_options.include_usage``; by default what the provider is known for.
@@ -220,6 +222,7 @@ class TargetSettings(Model):
     pool: PoolSettings = PoolSettings()
     tls: TLSSettings | None = None
     proxy: Secret | None = None
+    context_windows: dict[Glob, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     forward_headers: tuple[Glob, ...] = ()
     stream_usage: bool | None = None

@@ -17,7 +17,9 @@ from .series import Counts, Histograms, Labels, Line
 __all__ = ["Meters", "Sink"]
 
 _CODES = 100
-"""Error codes that are told apart: some are an upstream's own."""
+"""Error codes that are told apart: some are an upstream's own. As many fields that callers are warned about."""
+_WARNED = ("reasoning;warn", "store;warn", "truncation;cut")
+"""What of it has a label in any case: callers can invent fields."""
 _LINES = 5000
 """Kinds of exchanges that are found at once."""
 _RECENT = 50
@@ -48,6 +50,7 @@ class Meters:
         self._codes = Names(_CODES)
         self._models = Names(models)
         self._users = Names(users)
+        self._fields = Names(_CODES, _WARNED)
         self._by_users = False
         self._lines: dict[tuple[str | bool | int | None, ...], Line] = {}
         self._requests = Counts()
@@ -55,6 +58,7 @@ class Meters:
         self._attempts = Counts()
         self._rungs = Counts()
         self._cache = Counts()
+        self._warnings = Counts()
         self._whys = Counts()
         self._user_requests = Counts()
         self._user_tokens = Counts()
@@ -125,6 +129,8 @@ class Meters:
             self._attempts.at(attempt.target, attempt.result).value += 1
             if attempt.result == "ok":
                 self._begins.at(attempt.target).observe(attempt.seconds)
+        for warning in record.warnings:
+            self._warnings.at(record.target, *self._fields.label(warning, proven=ok).partition(";")[::2]).value += 1
         self._count_tokens(record, line)
         if self._by_users:
             self._count_user(record, model)
@@ -207,6 +213,12 @@ class Meters:
                     "Requests that the cache of answers was asked about.",
                     ("endpoint", "result"),
                     self._cache,
+                ),
+                Family.counter(
+                    "asgi_llm_warnings",
+                    "Fields of requests that did not pass as they were.",
+                    ("target", "field", "action"),
+                    self._warnings,
                 ),
                 Family.counter("asgi_llm_resolutions", "What led to the target.", ("rung",), self._rungs),
                 Family.counter(

@@ -58,7 +58,7 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
 
     ``served`` is the model that was asked, ``error`` what went wrong: the code, None where nothing did. ``mode``,
     ``rung`` and ``why`` are empty where it did not come so far; ``cache`` is ``hit`` or ``miss`` where the cache of
-    answers was asked.
+    answers was asked. ``warnings`` are what was done to fields that did not pass as they were, as ``field;action``.
     """
 
     id: str
@@ -81,6 +81,7 @@ class ExchangeRecord(Struct, frozen=True, kw_only=True):
     rung: str = ""
     why: str = ""
     cache: str = ""
+    warnings: tuple[str, ...] = ()
     error: str | None = None
     first_token: float | None = None
     input: int | None = None

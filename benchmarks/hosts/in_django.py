@@ -1,5 +1,5 @@
-"""The gateway below Django's URLconf, and before Django in asgi.py; and what Django itself takes to answer with the
-same number of bytes, with the middleware that a new project has."""
+"""The gateway below Django's URLconf; and what Django itself takes to answer with the same number of bytes, with the
+middleware that a new project has."""
 
 import django
 from django.conf import settings
@@ -31,7 +31,7 @@ settings.configure(
 )
 django.setup()
 
-from asgi_llm_django import intercept, with_lifespan  # noqa: E402  # needs the settings
+from asgi_llm_django import with_lifespan  # noqa: E402  # needs the settings
 
 
 @csrf_exempt
@@ -42,4 +42,3 @@ async def own(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [path("own", own), path(f"{PREFIX[1:]}/", include("asgi_llm_django.urls"))]
 app = with_lifespan(get_asgi_application())
-before = intercept(get_asgi_application(), prefix=PREFIX)

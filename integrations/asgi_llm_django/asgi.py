@@ -65,11 +65,11 @@ class _Door:
         return get_gateway().asgi.knows(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gateway, sources, _ = get_project()
+        gateway, sources, _, keyless = get_project()
         if scope["type"] == "lifespan":
             await _run(gateway, scope, receive, send)
             return
-        if scope["type"] != "http" or (brings_credentials(scope) and all(source.keyless for source in sources)):
+        if scope["type"] != "http" or (keyless and brings_credentials(scope)):
             # Nobody needs to be asked, and asking would take a thread.
             await gateway.asgi(scope, receive, send)
             return

@@ -52,4 +52,7 @@ def shows_credentials(request: HttpRequest, *, ambient: bool = True) -> bool:
 
 def brings_credentials(scope: Scope) -> bool:
     """The same as ``shows_credentials`` of a request that has not been made yet."""
-    return any(value.strip() for name, value in scope["headers"] if name in _BYTES)
+    for name, value in scope["headers"]:  # noqa: SIM110  # a generator takes twice as long
+        if name in _BYTES and value.strip():
+            return True
+    return False

@@ -65,7 +65,10 @@ async def identify(request: HttpRequest, sources: Sequence[Source]) -> Identity 
         PolicyError: the request may be forged.
         Exception: whatever a source raises to refuse it.
     """
+    shown = shows_credentials(request)
     for source in sources:
+        if shown and source.keyless:  # asking it would take a thread
+            continue
         identity = await source.identity(request)
         if identity is not None:
             return identity

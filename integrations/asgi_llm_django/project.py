@@ -31,9 +31,12 @@ _made: list["Project"] = []
 
 
 class Project(NamedTuple):
+    """``keyless``: no source knows anybody who shows a key."""
+
     gateway: Gateway
     sources: tuple[Source, ...]
-    roles: tuple[str, ...] = ()
+    roles: tuple[str, ...]
+    keyless: bool
 
 
 def get_gateway() -> Gateway:
@@ -85,7 +88,7 @@ def make_project() -> Project:
         problems += [_below(problem) for problem in error.problems]
     if gateway is None or problems:
         raise ConfigError(problems)
-    return Project(gateway, sources, roles)
+    return Project(gateway, sources, roles, all(source.keyless for source in sources))
 
 
 def tree() -> dict[str, Any]:

@@ -32,6 +32,8 @@ key_revoked = Signal()
 
 def announce(exchange: Exchange) -> Coroutine[Any, Any, None] | None:
     """Tells the receivers, if there are any. A gateway awaits what this returns in a task of its own."""
+    if not (exchange_settled.receivers or budget_exhausted.receivers):
+        return None
     signals = [
         signal
         for signal, sent in ((exchange_settled, True), (budget_exhausted, exchange.error_code == "quota_exceeded"))

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any
 
-import fastapi.routing
 from fastapi import APIRouter, Depends
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response
@@ -17,14 +16,15 @@ from asgi_llm import Gateway
 from asgi_llm.endpoints import Endpoint
 from asgi_llm.openapi import operation
 
+from .front import stand_in_front
 from .identity import ToIdentity, as_identity
 from .route import Admitted, GatewayRoute, route_class
+from .shortcut import ANYTHING, LLMRouter, contexts
 
 __all__ = ["llm_router"]
 
-iter_route_contexts: Any = getattr(fastapi.routing, "iter_route_contexts", None)
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_ANYTHING = "/{path:path}"
+_UNLIMITED = sys.maxsize
 _Forward = Callable[..., Any]
 
 
@@ -56,21 +56,24 @@ def llm_router(
     """
     if "max_body_size" in inspect.signature(APIRouter).parameters:
         # The gateway has a limit of its own and says so in the caller's dialect; the application's is for forms.
-        router_options.setdefault("max_body_size", sys.maxsize)
+        router_options.setdefault("max_body_size", _UNLIMITED)
     tails: dict[_Forward, str] = {}
     routes = route_class(gateway, tails)
-    router = APIRouter(
+    router = LLMRouter(
+        gateway,
+        tails,
+        _UNLIMITED,
         tags=list(tags),
         dependencies=list(dependencies),
         include_in_schema=include_in_schema,
-        lifespan=_lifespan(gateway, routes),
+        lifespan=_lifespan(gateway, routes, lambda: router),
         route_class=routes,
         **router_options,
     )
-    who = identity if isinstance(identity, Dependency) else Depends(identity or _nobody)
+    who = identity if identity is None or isinstance(identity, Dependency) else Depends(identity)
     for endpoint in gateway.asgi.table.served:
         # Probes come without a user.
-        forward = _forward(Depends(_nobody) if endpoint.public else who, to_identity)
+        forward = _forward(None if endpoint.public else who, to_identity)
         tails[forward] = endpoint.path
         # Names of models may hold slashes.
         path = endpoint.path.replace("{model}", "{model:path}")
@@ -79,40 +82,39 @@ def llm_router(
         for method in sorted(endpoint.methods - {"HEAD"}):
             router.add_api_route(path, forward, methods=[method], response_class=Response, **_documentation(endpoint))
     anything = _forward(who, to_identity)
-    router.add_api_route(_ANYTHING, anything, methods=_METHODS, include_in_schema=False, name="llm")
+    tails[anything] = "/{path}"
+    router.add_api_route(ANYTHING, anything, methods=_METHODS, include_in_schema=False, name="llm")
     return router
 
 
-async def _nobody() -> None:
-    """The application does not say who calls."""
+def _forward(who: Dependency | None, convert: ToIdentity | None) -> _Forward:
+    async def pass_on() -> Response:
+        return Admitted(None)
 
-
-def _forward(who: Dependency, convert: ToIdentity | None) -> _Forward:
-    async def forward(user: Any = who) -> Response:
+    async def identify(user: Any = who) -> Response:
         return Admitted(as_identity(user, convert))
 
-    return forward
+    return pass_on if who is None else identify
 
 
-def _lifespan(gateway: Gateway, routes: type[APIRoute]) -> Callable[[Any], Any]:
+def _lifespan(gateway: Gateway, routes: type[APIRoute], router: Callable[[], LLMRouter]) -> Callable[[Any], Any]:
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncIterator[None]:
         gateway.asgi.refuse_hidden(_prefixes(app, routes))
         async with gateway.running():
-            yield
+            with stand_in_front(app, router()):
+                yield
 
     return lifespan
 
 
 def _prefixes(app: Any, routes: type[APIRoute]) -> Iterator[str]:
     """Where in ``app`` the router is included; twice where another one is, too."""
-    # Before 0.137 an application had all routes in one list.
-    listed = iter_route_contexts(app.routes) if iter_route_contexts is not None else app.routes
     places: dict[str, list[type]] = {}
-    for one in listed:
+    for one in contexts(app):
         kind = type(getattr(one, "original_route", one))
-        if issubclass(kind, GatewayRoute) and one.path.endswith(_ANYTHING):
-            places.setdefault(one.path.removesuffix(_ANYTHING), []).append(kind)
+        if issubclass(kind, GatewayRoute) and one.path.endswith(ANYTHING):
+            places.setdefault(one.path.removesuffix(ANYTHING), []).append(kind)
     for prefix, kinds in places.items():
         if routes in kinds:
             yield from (prefix for _ in kinds)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from .client import USER
 from .config import LLMPluginConfig
 from .identity import as_identity
 from .refusal import refusal, with_refusal
+from .straight import straight
 
 __all__ = ["Place", "make_handlers", "provide_user", "segments"]
 
@@ -39,6 +41,14 @@ class Place:
     depth: int
     middleware: Sequence[Middleware]
     opt: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A handler's ``handler``, and the middleware by which the same is done without it, where that is possible."""
+
+    handler: Callable[..., Any]
+    shortcut: Callable[..., Any] | None = None
 
 
 def segments(path: str) -> list[str]:
@@ -82,30 +92,37 @@ def _parents(served: Sequence[Endpoint]) -> Iterator[str]:
     yield from sorted(found)
 
 
-def _functions(config: LLMPluginConfig, place: Place) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Handlers' functions: one that knows who calls, and one that does not ask."""
+def _functions(config: LLMPluginConfig, place: Place) -> tuple[_Function, _Function]:
+    """What answers: a function that knows who calls, and one that does not ask."""
+
+    async def forward(scope: Scope, receive: Receive, send: Send, identity: Identity | None = None) -> None:
+        inner = below(scope, place.depth)
+        if identity is not None:
+            inner[IDENTITY_KEY] = identity
+        await place.gateway.asgi(inner, receive, send)
+
+    def who(scope: Scope) -> Identity | None:
+        if IDENTITY_KEY in scope:  # a middleware has said it in the gateway's own terms
+            return None
+        return as_identity(scope.get("user"), config.to_identity)
 
     def answer(identity: Identity | None) -> Response[Any]:
-        async def forward(scope: Scope, receive: Receive, send: Send) -> None:
-            inner = below(scope, place.depth)
-            if identity is not None:
-                inner[IDENTITY_KEY] = identity
-            await place.gateway.asgi(inner, receive, send)
-
-        return GatewayResponse(forward)
+        return GatewayResponse(partial(forward, identity=identity))
 
     async def probe() -> Response[Any]:
         return answer(None)
 
     async def call(request: Request[Any, Any, Any]) -> Response[Any]:
-        if IDENTITY_KEY in request.scope:  # a middleware has said it in the gateway's own terms
-            return answer(None)
-        return answer(as_identity(request.scope.get("user"), config.to_identity))
+        return answer(who(request.scope))  # type: ignore[arg-type]  # Litestar's scope types are closed, ASGI's open
 
     async def call_with_dependency(llm_user: Annotated[Any, USER]) -> Response[Any]:
         return answer(as_identity(llm_user, config.to_identity))
 
-    return (call if config.identity is None else call_with_dependency), probe
+    async def forward_known(scope: Scope, receive: Receive, send: Send) -> None:
+        await forward(scope, receive, send, who(scope))
+
+    known = _Function(call, straight(forward_known))
+    return (known if config.identity is None else _Function(call_with_dependency)), _Function(probe, straight(forward))
 
 
 def _handler(
@@ -113,15 +130,16 @@ def _handler(
     place: Place,
     paths: list[str],
     methods: list[HttpMethod],
-    function: Callable[..., Any],
+    function: _Function,
     **options: Any,
 ) -> HTTPRouteHandler:
+    shortcut = [] if function.shortcut is None else [function.shortcut]
     handler = _Handler(
         paths,
         http_method=methods,
         status_code=200,
         guards=list(config.guards),
-        middleware=list(place.middleware),
+        middleware=[*place.middleware, *shortcut],
         opt=dict(place.opt),
         dependencies={USER: provide_user(config.identity)} if config.identity is not None else None,
         request_max_body_size=_largest_body(place.gateway),
@@ -130,7 +148,7 @@ def _handler(
         **options,
     )
     handler.refuse = refusal(place.gateway, place.depth)
-    return handler(function)
+    return handler(function.handler)
 
 
 def _largest_body(gateway: Gateway) -> int:

@@ -121,7 +121,7 @@ class ChatStreamDecoder:
         if data[:6] == b"[DONE]":
             self._close(terminated=True)
         elif data and not data.isspace():
-            failed = name == b"error" or b'"error"' in data
+            failed = name == b"error" or data.find(b'"error"') >= 0
             self._fail(in_band_error(data) if failed else content_error("The upstream's stream holds no chat chunk."))
 
     def _take(self, chunk: Chunk) -> None:
@@ -192,6 +192,11 @@ class ChatStreamDecoder:
         self._out.append(Failure(error))
         self._done = True
 
+    @property
+    def told(self) -> Usage | None:
+        """What was used, as far as it was told: among the events it is only at the end."""
+        return self._used()
+
     def _used(self) -> Usage | None:
         usage = None if self._usage is None else read_usage(self._usage)
         if self._costs is None:
@@ -258,7 +263,10 @@ class _Candidate:
         pieces = said.tool_calls or []
         if said.function_call is not None and not pieces:
             pieces = [ToolPiece(index="function_call", function=said.function_call)]
-        if self._calls is not None and self._calls.queue and not self._settle():
+        queue = self._calls.queue if self._calls is not None else []
+        if queue and queue[0].custom and _mute(said):
+            pass  # its text goes on: only something else shows that free text is whole
+        elif queue and not self._settle():
             self._later.append(said)
         else:
             self._speak(said, logprobs)
@@ -404,3 +412,8 @@ def _plain(said: Said) -> bool:
         or said.audio
         or said.images
     )
+
+
+def _mute(said: Said) -> bool:
+    """Whether a delta says nothing, but for pieces of calls."""
+    return not said.content and _plain(msgspec.structs.replace(said, tool_calls=None, function_call=None))

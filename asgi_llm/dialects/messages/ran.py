@@ -124,8 +124,23 @@ def _opened(hit: _Hit) -> str | None:
         return None
 
 
+def arguments(said: str) -> str:
+    """Callers keep an object, and not how it was written."""
+    try:
+        return _arguments(said.encode())
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return said
+
+
 def approvals(_part: ServerResult) -> None:
     """This API knows none."""
 
 
-FORMS = HostedForms(prefixes=_PREFIXES, begun=begun, ended=ended, read=read, approvals=approvals)  # type: ignore[arg-type]  # a literal for each key
+FORMS = HostedForms(
+    prefixes=_PREFIXES,  # type: ignore[arg-type]  # a literal for each key
+    begun=begun,
+    ended=ended,
+    read=read,
+    approvals=approvals,
+    arguments=arguments,
+)

@@ -275,6 +275,9 @@ class MessagesDecoder:
         if block is None or block.wire != event.index:
             block = self._missing(event, events)
             if block is None:
+                if type(delta) is WireInput and delta.partial_json:
+                    # Without them the call would be another one than the model made.
+                    self._fail(_content("The upstream sent arguments of a call that is not open."), events)
                 return
         if type(delta) is WireText:
             if block.mode == "text" and delta.text:

@@ -73,6 +73,15 @@ class Ladder:
         self.add(item)
         self.finish(item)
 
+    def ran(self, item: dict[str, Any], work: str) -> None:
+        """An item of a tool that its provider ran, told when all is over: its progress in between. ``work`` is what
+        the tool does between its beginning and its end."""
+        begun = {**item, "status": "in_progress", **({"result": None} if "result" in item else {})}
+        place = b'"item_id":%b,"output_index":%d' % (encode(item["id"]), self.add(begun))
+        for progress in ("in_progress", work, "completed"):
+            self.event(f"response.{item['type']}.{progress}", place)
+        self.finish(item)
+
 
 class Items(Ladder):
     """The finished items only, for an answer that is no stream."""
@@ -343,7 +352,7 @@ class SearchBlock:
     def close(self) -> None:
         item = search_item(self._call, "".join(self._texts), self._ids)
         if item is not None:
-            self._ladder.whole(item)
+            self._ladder.ran(item, "searching")
 
 
 class MediaBlock:
@@ -357,4 +366,4 @@ class MediaBlock:
         self.data = [data]
 
     def close(self) -> None:
-        self._ladder.whole(image_item(self._ids.item("ig_"), "".join(self.data)))
+        self._ladder.ran(image_item(self._ids.item("ig_"), "".join(self.data)), "generating")

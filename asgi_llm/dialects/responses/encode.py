@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from asgi_llm.dialects.foreign import foreign_fields
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
-from asgi_llm.dialects.place import conversation_field, member
+from asgi_llm.dialects.place import member
 from asgi_llm.dialects.profile import adapted
 from asgi_llm.dialects.short_ids import short_id
 from asgi_llm.neutral.request import Instruction, OutputFormat, ReasoningConfig, Request
@@ -83,7 +83,7 @@ def _refuse(request: Request, report: Report) -> None:
         report.lose("state", "previous_response_id")
     # Where these callers end with what the assistant said, they want it continued; others only want the next message.
     if request.dialect in ("messages", "gemini") and request.turns and request.turns[-1].role == "assistant":
-        report.lose("prefill", conversation_field(request.dialect))
+        report.lose("prefill")
 
 
 def top_instructions(request: Request) -> tuple[str, list[Instruction]]:

@@ -7,6 +7,7 @@ __all__ = ["LOSSES"]
 _ALL = (
     Loss("stop", "emulate", "the Responses API has no stop sequences; the answer is cut at the first one"),
     Loss("n", "refuse", "the Responses API gives one answer to a request; ask for n = 1"),
+    Loss("prefill", "warn", "the Responses API does not continue an assistant message; it answers after it"),
     Loss("seed", "warn", "the Responses API has no seed"),
     Loss("presence_penalty", "warn", "the Responses API has no presence penalty"),
     Loss("frequency_penalty", "warn", "the Responses API has no frequency penalty"),
@@ -16,7 +17,6 @@ _ALL = (
     Loss("temperature", "warn", "this model does not take a temperature while it reasons"),
     Loss("top_p", "warn", "this model does not take top_p while it reasons"),
     Loss("max_output", "emulate", "the smallest output limit of the Responses API is 16 tokens"),
-    Loss("prefill", "refuse", "the Responses API does not continue an assistant message; the last must be a user's"),
     Loss("modalities", "refuse", "the Responses API answers in text"),
     Loss("video", "refuse", "the Responses API takes no video"),
     Loss("file_id", "refuse", "a file stored at one provider cannot be read by another; send its content"),

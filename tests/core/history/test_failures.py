@@ -75,6 +75,7 @@ async def test_two_references_exclude_each_other(open_client: Any) -> None:
         ({"store": "yes"}, "store"),
         ({"background": 1}, "background"),
         ({"input": [5]}, "input"),
+        ({"truncation": "sometimes"}, "truncation"),
     ],
 )
 async def test_a_wrong_type_is_named(open_client: Any, body: Any, param: str) -> None:

@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 
@@ -328,3 +329,77 @@ async def test_switched_off_it_is_refused(open_sdk: Any) -> None:
         with pytest.raises(openai.BadRequestError) as raised:
             await asked(client, False, input="x", tools=[tool(server_url="https://x.example/mcp")])
         assert raised.value.param == "tools[0].type"
+
+
+def toolset(url: str | None, **more: Any) -> dict[str, Any]:
+    """A request of Messages for the tools of a server."""
+    server = {"type": "url", "name": "sums"} | ({} if url is None else {"url": url})
+    return {
+        "model": "m",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": "1 + 2?"}],
+        "tools": [{"type": "mcp_toolset", "mcp_server_name": "sums", **more}],
+        "mcp_servers": [server],
+        "betas": ["mcp-client-2025-11-20"],
+    }
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_for_callers_of_messages(open_sdk: Any, speaks: Any, mcp_url: str, dialect: str, stream: bool) -> None:
+    model = speaks(dialect, {"calls": [SUM]}, {"text": "It is 3."}, {"text": "As I said."})
+    async with ScriptedUpstream(model) as upstream:
+        # An upstream that is Anthropic asks servers itself.
+        provider = {"messages": "vllm"}.get(dialect)
+        target = {"provider": provider, "base_url": f"{upstream.url}/v1", "dialects": [dialect]}
+        more = None if provider is None else {"targets": {"up": target}}
+        client = await open_sdk(upstream, dialect, library=anthropic.AsyncAnthropic, more=more, mcp=servers(mcp_url))
+        request = toolset(None)
+        if stream:
+            async with client.beta.messages.stream(**request) as events:
+                message = await events.get_final_message()
+        else:
+            message = await client.beta.messages.create(**request)
+        use, result, text = message.content
+        assert (use.type, use.name, use.server_name, use.input) == ("mcp_tool_use", "add", "sums", {"a": 1, "b": 2})
+        assert (result.type, result.tool_use_id, result.is_error) == ("mcp_tool_result", use.id, False)
+        assert result.content[0].text == "3"
+        assert (text.text, message.stop_reason) == ("It is 3.", "end_turn")
+        said = [block.model_dump(exclude_none=True) for block in message.content]
+        request["messages"] += [{"role": "assistant", "content": said}, {"role": "user", "content": "Sure?"}]
+        again = await client.beta.messages.create(**request)
+        assert again.content[-1].text == "As I said."
+        assert "mcp_servers" not in upstream.requests[2].json
+        if dialect != "gemini":  # these blocks have no place for its proofs of thought
+            history = "input" if dialect == "responses" else "messages"
+            before, after = (request.json[history] for request in upstream.requests[1:])
+            assert after[: len(before)] == before
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "rules", "status"),
+    [
+        (None, {"default_config": {"enabled": False}, "configs": {"add": {"enabled": True}}}, {}, 200),
+        (None, {"configs": {"add": {"enabled": False}}}, {}, 200),
+        (None, {}, {"require_approval": "always"}, 403),
+        ("https://elsewhere.example/mcp", {}, {}, 403),
+        (None, {"mcp_server_name": "other"}, {}, 400),
+        (None, {"configs": 5}, {}, 400),
+    ],
+)
+async def test_what_callers_of_messages_may_use(
+    open_sdk: Any, speaks: Any, mcp_url: str, url: Any, more: Any, rules: Any, status: int
+) -> None:
+    async with ScriptedUpstream(speaks("chat", {"text": "Hm."})) as upstream:
+        client = await open_sdk(upstream, library=anthropic.AsyncAnthropic, mcp=servers(mcp_url, **rules))
+        request = toolset(url, **more)
+        if status != 200:
+            with pytest.raises(anthropic.APIStatusError) as refused:
+                await client.beta.messages.create(**request)
+            assert refused.value.status_code == status
+            assert not upstream.requests
+            return
+        await client.beta.messages.create(**request)
+        names = {tool["function"]["name"] for tool in upstream.requests[0].json.get("tools", [])}
+        assert ("sums__add" in names) == ("default_config" in more)
+        assert ("default_config" in more) == (len(names) == 1)

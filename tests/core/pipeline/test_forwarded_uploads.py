@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import chain
 from typing import Any, Self
 
 import pytest
@@ -88,8 +89,10 @@ class Listener:
     """An upstream of bare sockets, to see what arrives while it arrives."""
 
     def __init__(self, reads: bool = True) -> None:
-        self.reads = reads
-        self.received = 0
+        self.reading = asyncio.Event()
+        if reads:
+            self.reading.set()
+        self.seen = bytearray()
         self.changed = asyncio.Event()
         self.closed = asyncio.Event()
         self.writer: asyncio.StreamWriter | None = None
@@ -101,24 +104,29 @@ class Listener:
 
     async def __aexit__(self, *_: object) -> None:
         self.server.close()
+        self.reading.set()
         if self.writer is not None:
             self.writer.transport.abort()
+            await self.closed.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
         try:
-            while self.reads and (data := await reader.read(65536)):
-                self.received += len(data)
+            await self.reading.wait()
+            while data := await reader.read(65536):
+                self.seen += data
                 self.changed.set()
         except ConnectionError:
             pass
-        if self.reads:
-            self.closed.set()
-            writer.close()
+        self.closed.set()
+        writer.close()
+
+    def read(self) -> None:
+        self.reading.set()
 
     async def got(self, size: int) -> None:
         async with asyncio.timeout(60):
-            while self.received < size:
+            while len(self.seen) < size:
                 self.changed.clear()
                 await self.changed.wait()
 
@@ -130,6 +138,31 @@ class Listener:
 async def open_upload(gate: Gateway, length: int | None = None) -> Any:
     headers = TYPE if length is None else [*TYPE, ("content-length", str(length))]
     return await ASGIDriver(gate.asgi).request("POST", "/v1/audio/transcriptions", headers, hold_body=True)
+
+
+SCOPE: dict[str, Any] = {
+    "type": "http", "method": "POST", "path": "/v1/audio/transcriptions", "root_path": "", "query_string": b"",
+    "headers": [(name.encode(), value.encode()) for name, value in TYPE],
+}  # fmt: skip
+
+
+def cut(data: bytes) -> Iterator[dict[str, Any]]:
+    return (
+        {"type": "http.request", "body": data[at : at + 65536], "more_body": True} for at in range(0, len(data), 65536)
+    )
+
+
+def messages(*said: Iterable[Any]) -> Any:
+    coming = chain(*said)
+
+    async def receive() -> Any:
+        return next(coming)
+
+    return receive
+
+
+async def no_answer(_message: Any) -> None:
+    """Nobody is there to be told anything."""
 
 
 async def test_it_is_sent_on_while_it_arrives() -> None:
@@ -160,6 +193,51 @@ async def test_a_caller_that_leaves_in_the_middle_ends_it_upstream() -> None:
                 await upstream.closed.wait()
             await exchange.finished()
     assert settled[0].outcome == "disconnected"
+
+
+async def test_a_caller_that_leaves_while_the_upstream_does_not_read_is_heard() -> None:
+    """Behind all that it sent before, and long before the time-outs."""
+    settled: list[Exchange] = []
+    async with Listener(reads=False) as upstream:
+        gate = gateway(settled, upstream.url)
+        pieces = cut(form(MODEL_FIRST, b"x" * 20_000_000)[:-1])
+        async with gate.running():
+            async with asyncio.timeout(60):
+                await gate.asgi(SCOPE, messages(pieces, [{"type": "http.disconnect"}]), no_answer)
+        assert settled[0].outcome == "disconnected"
+        assert not next(pieces, None)
+
+
+async def test_what_was_received_meanwhile_is_sent_when_the_upstream_reads_again() -> None:
+    whole = form(MODEL_FIRST, bytes(index * 7 % 251 for index in range(251)) * 80_000)
+    sent: list[Any] = []
+    async with Listener(reads=False) as upstream:
+        gate = gateway([], upstream.url)
+        *pieces, last = cut(whole)
+        answered = asyncio.Event()
+
+        async def receive_all() -> AsyncIterator[Any]:
+            for piece in pieces:
+                yield piece
+            upstream.read()
+            yield {**last, "more_body": False}
+            await answered.wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async with gate.running():
+            serving = asyncio.create_task(gate.asgi(SCOPE, receive_all().__anext__, send))
+            await upstream.got(len(whole))
+            upstream.answer(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+            await serving
+            answered.set()
+    assert sent[-1]["body"] == b"{}"
+    # Chunked: the first bytes of every line tell how long the chunk is.
+    body, at = b"", upstream.seen.index(b"\r\n\r\n") + 4
+    while size := int(upstream.seen[at : (end := upstream.seen.index(b"\r\n", at))], 16):
+        body, at = body + upstream.seen[end + 2 : end + 2 + size], end + 4 + size
+    assert body == whole
 
 
 async def test_a_caller_that_leaves_before_the_answer_ends_it_upstream() -> None:
@@ -213,13 +291,9 @@ async def test_an_upstream_that_does_not_read_makes_the_caller_wait() -> None:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        scope = {
-            "type": "http", "method": "POST", "path": "/v1/audio/transcriptions", "root_path": "", "query_string": b"",
-            "headers": [(name.encode(), value.encode()) for name, value in TYPE],
-        }  # fmt: skip
         async with gate.running():
             async with asyncio.timeout(60):
-                await gate.asgi(scope, receive, send)
+                await gate.asgi(SCOPE, receive, send)
         assert sent[0]["status"] == 504
         # The sockets' own buffers are some megabytes.
         assert taken * 65536 < 64 * 1024 * 1024
@@ -359,7 +433,7 @@ async def test_a_second_model_behind_the_file_reaches_no_upstream_whole() -> Non
             async with asyncio.timeout(60):
                 await upstream.closed.wait()
             await exchange.finished()
-        assert upstream.received < len(whole)
+        assert len(upstream.seen) < len(whole)
 
 
 async def test_a_model_may_be_missing_where_the_endpoint_has_one_of_its_own() -> None:

@@ -159,6 +159,7 @@ async def test_every_ending_is_counted_once() -> None:
     assert outcomes == {
         "upstream_error": 1, "interrupted": 1, "disconnected": 1, "denied": 1, "client_error": 2,
     }  # fmt: skip
+    assert found.value("asgi_llm_attempts_total", result="interrupted") == 1
     assert found.value("asgi_llm_requests_total", endpoint="unknown", status="404") == 1
     assert found.value("asgi_llm_errors_total", code="model_not_permitted") == 1
     # Never of anything but exchanges: no histogram knows of the unknown path.
@@ -308,3 +309,14 @@ async def test_answers_that_were_given_before() -> None:
     for result in ("hit", "miss"):
         assert found.value("asgi_llm_cache_total", endpoint="chat_completions", result=result) == 1
     assert found.value("gen_ai_client_token_usage_count", gen_ai_token_type="output") == 1
+
+
+async def test_what_callers_are_warned_about() -> None:
+    async with ScriptedUpstream(lambda _request: chat_text("hi")) as upstream:
+        gateway = Gateway({**settings(upstream.url), "responses": {"stateful": False}})
+        async with gateway.running():
+            for more in ({}, {"store": True}, {"store": False}, {"store": False, "context_management": []}):
+                await ask(gateway, "/v1/responses", input="x", **more)
+            found = await scrape(gateway)
+    assert found.value("asgi_llm_warnings_total", target="up", field="store", action="warn") == 2
+    assert found.value("asgi_llm_warnings_total", field="context_management") == 1

@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llm.dialects.chat import CHAT
@@ -316,7 +316,6 @@ CASES = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(CASES), st.lists(st.integers(0, 1500), max_size=12))
 def test_any_chunking_gives_the_same_answer(data, cuts):
     decoder = CHAT.stream_decoder(Restore())
@@ -378,7 +377,6 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(json_values | json_values.map(lambda value: {"choices": [value]}), max_size=5), st.booleans())
 def test_any_chunks_give_a_legal_stream(chunks, done):
     events(wire(*[json.dumps(chunk) for chunk in chunks], *([DONE] if done else [])), candidates=99)
@@ -393,3 +391,16 @@ def test_a_stream_says_the_same_as_the_whole_answer():
     whole = {"id": "x", "model": "up", "created": 5, "choices": [{"message": message, "finish_reason": "stop"}]}
     chunks = [delta(reasoning="r"), delta(content="a"), delta(content="b"), call(0, "1", "f", "{}"), END, DONE]
     assert answer(*chunks) == CHAT.decode_response(json.dumps(whole).encode(), Restore())
+
+
+def custom(text, call_id=None, index=0):
+    begin = {"id": call_id, "type": "custom", "custom": {"name": "patch", "input": text}}
+    return delta(tool_calls=[{"index": index, **(begin if call_id else {"custom": {"input": text}})}])
+
+
+def test_free_text_of_a_custom_tool_is_kept_to_its_last_piece():
+    pieces = [custom("*** ", "1"), custom('Begin "'), custom('"\n'), custom("", "2", 1), custom("more", index=1)]
+    assert parts(*pieces, delta(content="")) == (
+        ToolCall("1", "patch", '*** Begin ""\n', kind="text"),
+        ToolCall("2", "patch", "more", kind="text"),
+    )
