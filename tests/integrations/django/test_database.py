@@ -47,6 +47,15 @@ async def apart(work: Callable[[], Any]) -> Any:
     return await asyncio.to_thread(done)
 
 
+async def begin(caller: httpx.AsyncClient, path: str, running: contextlib.AsyncExitStack, streams: list[Any]) -> None:
+    """A stream that has begun and goes on for a minute. One that is let go would end its request."""
+    slow = {"model": "echo", "stream": True, "input": "/repeat 120\n/delay 0.5\nword"}
+    answer = await running.enter_async_context(caller.stream("POST", path, json=slow))
+    assert answer.status_code == 200
+    streams.append(answer.aiter_raw())
+    await anext(streams[-1])
+
+
 async def until(says: Callable[[], Any]) -> None:
     async with asyncio.timeout(60):
         while not await apart(says):
@@ -174,18 +183,10 @@ async def test_no_connection_is_held_while_twenty_streams_run(
     name = connections.settings[database]["NAME"]
     asked = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
     streams: list[Any] = []
-    slow = {"model": "echo", "stream": True, "input": "/repeat 100\n/delay 0.5\nword"}
-
-    async def begin(ann: httpx.AsyncClient, running: contextlib.AsyncExitStack) -> None:
-        answer = await running.enter_async_context(ann.stream("POST", "/responses", json=slow))
-        assert answer.status_code == 200
-        streams.append(answer.aiter_raw())
-        await anext(streams[-1])
-
     async with serve(way) as url:
         made = await get_gateway().keys.create("ann")
         async with client(url, made.text) as ann, contextlib.AsyncExitStack() as running:
-            await asyncio.gather(*(begin(ann, running) for _ in range(20)))
+            await asyncio.gather(*(begin(ann, "/responses", running, streams) for _ in range(20)))
             await until(lambda: postgres_server.run(asked) == "0")
             assert await Desk().read(lambda database: QuotaHold.objects.using(database).count()) == 20
         await get_gateway().aclose()
@@ -238,7 +239,6 @@ async def test_none_is_held_for_who_is_known_by_the_session(
         visitor.force_login(get_user_model().objects.get_or_create(username="ann")[0])
         return {"sessionid": visitor.cookies["sessionid"].value, "csrftoken": "a" * 32}
 
-    slow = {"model": "echo", "stream": True, "input": "/repeat 100\n/delay 0.5\nword"}
     streams: list[Any] = []
     counted = "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity WHERE datname = "
     counted += f"'{connections.databases[alias]['NAME']}'"
@@ -253,11 +253,7 @@ async def test_none_is_held_for_who_is_known_by_the_session(
             httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, **shown) as ann,
             contextlib.AsyncExitStack() as running,
         ):
-            for _ in range(20):
-                answer = await running.enter_async_context(ann.stream("POST", "/llm/v1/responses", json=slow))
-                assert answer.status_code == 200
-                streams.append(answer.aiter_raw())  # one that is let go ends the request
-                await anext(streams[-1])
+            await asyncio.gather(*(begin(ann, "/llm/v1/responses", running, streams) for _ in range(20)))
             await until(at_rest)
         await get_gateway().aclose()
 
