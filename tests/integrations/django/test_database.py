@@ -152,6 +152,7 @@ async def test_staff_change_budgets_while_it_runs(
         await apart(lambda: rows.filter(pk=made.pk).update(active=True, limit=-1))
         assert (await asked())[0] == 200
         assert "the budget few in the database makes no sense" in caplog.text
+        await until(lambda: Usage.objects.using(database).count() == 7)
         await get_gateway().aclose()
 
 
@@ -189,6 +190,7 @@ async def test_no_connection_is_held_while_twenty_streams_run(
             await asyncio.gather(*(begin(ann, "/responses", running, streams) for _ in range(20)))
             await until(lambda: postgres_server.run(asked) == "0")
             assert await Desk().read(lambda database: QuotaHold.objects.using(database).count()) == 20
+        await until(lambda: Usage.objects.using(database).count() == 20)
         await get_gateway().aclose()
 
 
@@ -232,6 +234,7 @@ async def test_none_is_held_for_who_is_known_by_the_session(
 ) -> None:
     """Users, sessions and all that the gateway keeps are in one database, and requests in transactions."""
     alias, most = idle
+    await apart(lambda: Usage.objects.using(alias).all().delete())
     configured({**KEPT, "auth": {}, "identity": "session", "quotas": []})
 
     def cookies() -> dict[str, str]:
@@ -255,6 +258,7 @@ async def test_none_is_held_for_who_is_known_by_the_session(
         ):
             await asyncio.gather(*(begin(ann, "/llm/v1/responses", running, streams) for _ in range(20)))
             await until(at_rest)
+        await until(lambda: Usage.objects.using(alias).count() == 20)
         await get_gateway().aclose()
 
 
