@@ -30,6 +30,7 @@ from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
 from asgi_llm.serving import bind, installed, missing, on_hangup, run
 from asgi_llm.settings import FallbackSettings, Settings, literal_secrets
+from asgi_llm.source import METAVAR, gateway_of
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 from asgi_llm.usage_command import add_usage
 
@@ -87,11 +88,11 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="look for mistakes in the settings")
     check.set_defaults(run=_check)
-    check.add_argument("file", metavar="FILE.toml", type=Path)
+    check.add_argument("source", metavar=METAVAR)
 
     explain = commands.add_parser("explain", help="say where a request would go and why")
     explain.set_defaults(run=_explain)
-    explain.add_argument("file", metavar="FILE.toml", type=Path)
+    explain.add_argument("source", metavar=METAVAR)
     explain.add_argument("--model", required=True, help="as the caller names it")
     explain.add_argument("--dialect", choices=("chat", "messages", "responses"), default="chat")
     explain.add_argument(
@@ -237,8 +238,10 @@ def _address(host: str, port: int) -> str:
 
 
 def _check(options: argparse.Namespace) -> int:
-    gateway = Gateway(options.file)
-    for path in literal_secrets(tomllib.loads(options.file.read_text(encoding="utf-8"))):
+    gateway = gateway_of(options.source)
+    file = Path(options.source)
+    tree = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for path in literal_secrets(tree):
         _say(f"warning: {path}: the secret itself is in the file; refer to it, as in env://NAME or file:///path")
     for line in outline(gateway.settings):
         print(line)
@@ -298,7 +301,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    explanation = Gateway(options.file).explain(options.model, options.dialect, options.target, options.endpoint)
+    explanation = gateway_of(options.source).explain(options.model, options.dialect, options.target, options.endpoint)
     if options.json:
         print(msgspec.json.format(msgspec.json.encode(explanation)).decode())
     else:

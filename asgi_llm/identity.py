@@ -75,7 +75,13 @@ def _says(value: Any) -> bool:
     return value is not None and value != ""
 
 
-def shown_key(headers: Mapping[str, str] | Iterable[tuple[bytes, bytes]]) -> str | None:
+class _Fields(Protocol):
+    """The headers of a request, as frameworks have them."""
+
+    def get(self, name: str, default: str, /) -> str | None: ...
+
+
+def shown_key(headers: _Fields | Iterable[tuple[bytes, bytes]]) -> str | None:
     """The key that a caller shows, in whichever header the clients of its dialect put it: ``x-api-key`` (Anthropic's),
     ``x-goog-api-key`` (Google's) or ``Authorization: Bearer`` (all others). For applications that give their users
     keys or tokens of their own.
@@ -83,11 +89,13 @@ def shown_key(headers: Mapping[str, str] | Iterable[tuple[bytes, bytes]]) -> str
     Args:
         headers: of a request of any framework, or of an ASGI scope.
     """
-    if not isinstance(headers, Mapping):
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-    scheme, _, token = headers.get("authorization", "").partition(" ")
+    get = getattr(headers, "get", None)
+    if get is None:
+        pairs: Any = headers
+        get = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}.get
+    scheme, _, token = get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return headers.get("x-api-key") or headers.get("x-goog-api-key") or bearer or None
+    return get("x-api-key", "") or get("x-goog-api-key", "") or bearer or None
 
 
 class Authenticator(Protocol):

@@ -8,7 +8,6 @@ import asyncio
 import datetime as dt
 import re
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.gateway import Gateway
 from asgi_llm.keys.issue import NewKey
+from asgi_llm.source import METAVAR, gateway_of
 from asgi_llm.stores.keys import IssuedKey
 
 __all__ = ["add_keys"]
@@ -28,7 +28,7 @@ def add_keys(commands: Any, say: Say, gateway: Callable[[], Gateway] | None = No
     """Adds the command to a parser's ``commands``; ``say`` tells people what is not the answer itself. ``gateway`` is a
     host's; without it the command asks for a file."""
     keys = commands.add_parser("keys", help="issue API keys, list, revoke and rotate them")
-    keys.set_defaults(run=lambda options: _run(options, say, gateway() if gateway else Gateway(options.file)))
+    keys.set_defaults(run=lambda options: _run(options, say, gateway() if gateway else gateway_of(options.source)))
     actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     create = actions.add_parser("create", help="make a key and show it, once")
@@ -46,7 +46,7 @@ def add_keys(commands: Any, say: Say, gateway: Callable[[], Gateway] | None = No
     rotate.add_argument("--overlap", type=_seconds, default=86400.0, metavar="TIME", help="default: 1d")
     for action in (create, listing, revoke, rotate):
         if gateway is None:
-            action.add_argument("file", metavar="FILE.toml", type=Path)
+            action.add_argument("source", metavar=METAVAR)
         action.add_argument("--tenant", default="default")
     for action in (revoke, rotate):
         action.add_argument("id", metavar="ID", help="as list shows it")

@@ -136,7 +136,8 @@ class Runtime:
     """One event loop's share of a gateway.
 
     Attributes:
-        active: exchanges in flight.
+        active: exchanges in flight, counted by ``handle``.
+        attends: hooks, quotas, a cache, conversations or the like may go along with an exchange, or this fetches media.
         cache: answers that may be given again; None where none may.
         gate: keeps to ``limits.concurrency``, or None.
         governed: there is something to see to between plan and attempt, whoever calls.
@@ -148,6 +149,7 @@ class Runtime:
         keyring: the keys that were issued; None where none are.
         quotas: what limits callers; None where nothing does.
         media: fetches what requests give by URL, where the settings let it.
+        max_body: the settings' limit, in bytes.
         stopping: shutting down; new requests are refused.
         telemetry: told of every exchange; None where nobody wants to know.
         users: how many hold it open (``Gateway.running``).
@@ -162,6 +164,7 @@ class Runtime:
         "_sentinel",
         "_tasks",
         "active",
+        "attends",
         "blueprint",
         "cache",
         "database",
@@ -174,6 +177,7 @@ class Runtime:
         "listing",
         "lookout",
         "loop",
+        "max_body",
         "media",
         "plans",
         "quotas",
@@ -197,6 +201,7 @@ class Runtime:
             interval=blueprint.settings.state.interval,
             grace=blueprint.settings.admin.drain_timeout,
         )
+        self.max_body = limits.body
         self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)
@@ -218,6 +223,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self.quotas = self._open_quotas()
+        self.attends = bool(self.governed or blueprint.hooks) or self.quotas is not None or self.media is not None
         self.keyring = self._open_keys()
         self._prefix = f"req_{secrets.token_hex(8)}_"
         self._count = 0
@@ -237,14 +243,9 @@ class Runtime:
         task.add_done_callback(self._ended)
         return task
 
-    def enter(self) -> None:
-        """An exchange begins."""
-        self.active += 1
-
-    def leave(self) -> None:
-        """An exchange ended."""
-        self.active -= 1
-        if not self.active and self.stopping:
+    def left(self) -> None:
+        """An exchange has ended while the runtime waits for the last one to."""
+        if not self.active:
             self._idle.set()
 
     async def retire(self) -> None:

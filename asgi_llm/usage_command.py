@@ -3,12 +3,12 @@
 import argparse
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from asgi_llm.errors import StoreError
 from asgi_llm.report import read_report, rendered
 from asgi_llm.settings import Settings
+from asgi_llm.source import METAVAR, settings_of
 from asgi_llm.stores.ledger import DIMENSIONS, Dimension, Query, milliseconds
 
 __all__ = ["add_usage"]
@@ -17,9 +17,9 @@ __all__ = ["add_usage"]
 def add_usage(commands: Any, settings: Callable[[], Settings] | None = None) -> None:
     """Adds the command to a parser's ``commands``. ``settings`` are a host's; without them it asks for a file."""
     usage = commands.add_parser("usage", help="say what was used and what it cost")
-    usage.set_defaults(run=lambda options: _usage(options, settings() if settings else Settings.load(options.file)))
+    usage.set_defaults(run=lambda options: _usage(options, settings() if settings else settings_of(options.source)))
     if settings is None:
-        usage.add_argument("file", metavar="FILE.toml", type=Path)
+        usage.add_argument("source", metavar=METAVAR)
     usage.add_argument("--by", default="", type=_dimensions, help=f"grouped by: {','.join(DIMENSIONS)}")
     usage.add_argument("--rows", action="store_true", help="single requests, the latest first")
     for name in ("since", "until"):

@@ -10,6 +10,7 @@ import inspect
 import ipaddress
 import multiprocessing
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -20,6 +21,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from multiprocessing.context import SpawnContext
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+BRIEF, DEEP = "ASGI_LLM_BRIEF" in os.environ, "ASGI_LLM_DEEP" in os.environ
+EXAMPLES = 10 if BRIEF else 500 if DEEP else 50
 # Time limits on single examples say more about the machine than about the code. CI repeats itself, a laptop explores.
-BRIEF = "ASGI_LLM_BRIEF" in os.environ
-settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ, max_examples=15 if BRIEF else 100)
+settings.register_profile("asgi-llm", deadline=None, derandomize="CI" in os.environ, max_examples=EXAMPLES)
 settings.load_profile("asgi-llm")
 
 
@@ -45,10 +48,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_repetition(item: pytest.Item) -> bool:
     if item.get_closest_marker("once") is not None:
         return True
-    servers = {"postgres_server", "postgres_url", "redis_server", "redis_url"}
+    servers = {"postgres_server", "postgres_url", "redis_server", "redis_url", "redis_cluster_url"}
     given: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     return not servers.isdisjoint(getattr(item, "fixturenames", ())) or any(
-        kind in {"postgresql", "redis", *servers} for kind in given.values() if isinstance(kind, str)
+        kind in {"postgresql", "redis", "redis cluster", *servers} for kind in given.values() if isinstance(kind, str)
     )
 
 
@@ -75,6 +78,21 @@ def program(name: str, *folders: str) -> str:
     pytest.skip(f"{name} is not installed")
 
 
+def port_for_a_program() -> int:
+    """A port that nobody has, nor gets before the program listens there: the system gives away only higher ones."""
+    while True:
+        port = random.SystemRandom().randrange(15_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives ports for programs that cannot choose one themselves."""
+    return port_for_a_program
+
+
 class Server:
     """A program that listens on a port of its own: started, stopped and started again with the same data."""
 
@@ -83,9 +101,7 @@ class Server:
         self.user = user
         if user is not None:
             shutil.chown(self.folder, user)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = port_for_a_program()
         self._command = command(self.folder, self.port)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -206,6 +222,32 @@ def redis_server() -> Iterator[Server]:
 def redis_url(redis_server: Server) -> str:
     """A Redis database. It is the same one for all tests: they keep apart by the prefix of their keys."""
     return f"redis://127.0.0.1:{redis_server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """A cluster of three Redis servers, shared by all tests as the one Redis is."""
+    redis, cli = program("redis-server"), program("redis-cli")
+
+    def command(folder: Path, port: int) -> list[str]:
+        with socket.socket() as probe:  # the usual port of its bus, 10,000 higher, may be none
+            probe.bind(("127.0.0.1", 0))
+            bus = probe.getsockname()[1]
+        options = {"port": port, "bind": "127.0.0.1", "save": "", "dir": folder, "cluster-enabled": "yes",
+                   "cluster-port": bus, "cluster-node-timeout": 60_000}  # fmt: skip
+        return [redis, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
+
+    nodes = [Server(command) for _ in range(3)]
+    try:
+        for node in nodes:
+            node.start()
+        places = [f"127.0.0.1:{node.port}" for node in nodes]
+        join = [cli, "--cluster", "create", *places, "--cluster-yes"]
+        subprocess.run(join, check=True, capture_output=True, timeout=60)
+        yield f"redis+cluster://{places[0]}"
+    finally:
+        for node in nodes:
+            node.remove()
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class GatewayApp:
         self.table = table
         self._runtime = runtime
         self._running = running
-        # Whatever else the request says.
+        # Of calls, whatever else the request says.
         self._spoken = {
             endpoint.name: DIALECTS[endpoint.dialect]
             for endpoint in table.served
@@ -65,13 +65,29 @@ class GatewayApp:
             await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
             return
         endpoint, rest = found
-        if scope["method"] not in endpoint.methods:
-            if rest and endpoint.kind not in ("admin", "stored"):  # below a model there is nothing but its verbs
-                await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
-                return
-            await self._refuse_method(runtime, caller, endpoint, path or "")
+        dialect = self._spoken.get(endpoint.name)
+        if dialect is None or scope["method"] != "POST":
+            await self._serve(runtime, caller, endpoint, rest, path or "")
             return
-        dialect = self._spoken.get(endpoint.name) or _dialect(endpoint, caller, path or "")
+        name, now = endpoint.name, runtime.loop.time()
+        exchange = Exchange(id=runtime.new_id(), endpoint=name, dialect=dialect, started=now, named=rest)
+        try:
+            await handle(runtime, exchange, caller)
+        finally:
+            caller.close()
+            if caller.gone and not caller.started:
+                await caller.part()
+
+    async def _serve(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str, path: str) -> None:
+        """What is not a call whose dialect its endpoint alone says, which nearly all requests are."""
+        method = caller.scope["method"]
+        if method not in endpoint.methods:
+            if rest and endpoint.kind not in ("admin", "stored"):  # below a model there is nothing but its verbs
+                await self._refuse(runtime, caller, _unknown(path), _guess(caller, path))
+                return
+            await self._refuse_method(runtime, caller, endpoint, path)
+            return
+        dialect = _dialect(endpoint, caller, path)
         if endpoint.kind not in _EXCHANGES:
             answer = answer_stored if endpoint.kind == "stored" else answer_plain
             await answer(runtime, caller, endpoint, rest, dialect)
@@ -85,7 +101,7 @@ class GatewayApp:
             stream=endpoint.stream,
         )
         if endpoint.forwarded is not None:
-            exchange.forward = Forward(endpoint.forwarded, scope["method"].encode("ascii"))
+            exchange.forward = Forward(endpoint.forwarded, method.encode("ascii"))
         try:
             await handle(runtime, exchange, caller, counting=endpoint.kind == "count")
         finally:

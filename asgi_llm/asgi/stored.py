@@ -37,7 +37,7 @@ _TRUE = (b"true", b"1")
 async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str, dialect: Dialect) -> None:
     """Answers ``endpoint``; ``rest`` holds the ids of the path, with a slash between them."""
     exchange = Exchange(id=runtime.new_id(), endpoint=endpoint.name, dialect=dialect, started=runtime.loop.time())
-    runtime.enter()
+    runtime.active += 1
     try:
         exchange.identity = await identify(runtime, caller)
         check_endpoint(runtime, exchange.identity, endpoint.name, dialect)
@@ -85,7 +85,9 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
         await refuse(exchange, AsgiLLMError(said, kind=Kind.SERVER, code="internal_error"), caller)
     finally:
         caller.close()
-        runtime.leave()
+        runtime.active -= 1
+        if runtime.stopping:
+            runtime.left()
         note_answer(runtime, endpoint.name, exchange.status)
 
 

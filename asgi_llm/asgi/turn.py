@@ -12,7 +12,8 @@ from asgi_llm.types import Message
 __all__ = ["Turn"]
 
 _FAILED = b"response.failed"
-_BROKEN = {"code": "internal_error", "message": "the gateway failed; the details are in its log"}
+_LONGEST = 500
+"""Bytes of an error that has not the API's form."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -80,14 +81,21 @@ class Turn:
             await self._say(_encode({"type": "response.completed", "sequence_number": 0, "response": Raw(body)}))
             return
         self.failed = True
-        try:
-            error = msgspec.json.decode(body)["error"]
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError):
-            error = _BROKEN
-        await self._tell_failure(self._status, error)
+        await self._tell_failure(self._status, _error(body))
 
     async def _tell_failure(self, status: int, error: Any) -> None:
         await self._say(_encode({"type": "error", "status": status, "error": error}))
+
+
+def _error(body: bytes) -> Any:
+    """What is wrong, as the API says it; there are upstreams that say it in their own way."""
+    try:
+        said = msgspec.json.decode(body)["error"]
+    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, KeyError):
+        said = None
+    if isinstance(said, dict):
+        return said
+    return {"code": "upstream_error", "message": body[:_LONGEST].decode("utf-8", "replace")}
 
 
 class _Event(msgspec.Struct):

@@ -80,7 +80,7 @@ class SSEReader:
         if self._parts and self._parts[-1].endswith(b"\r"):
             data = self._let_go() + data
         last = self._parts[-1][-1:] if self._parts else b""
-        if b"\r" in data:
+        if _CR in data:
             data = self._unify(data, last)
         done, found, rest = data.rpartition(b"\n\n")
         if not found:

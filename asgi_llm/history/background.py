@@ -178,6 +178,9 @@ def start_run(runtime: Runtime, history: "History", exchange: Exchange, caller: 
     run = Run(history, Scope.of(exchange.identity), response_id)
     history.runs[run.scope, run.id] = run
     inner = errand_exchange(runtime, exchange.endpoint, exchange.dialect)
+    # It goes on as that one, under the name that its caller was told, and is settled there: once.
+    inner.id, inner.started, inner.trace = exchange.id, exchange.started, exchange.trace
+    exchange.settled, exchange.trace = True, None
     hears = BackgroundCaller(caller, exchange.identity, exchange.body, run)
     run.task = runtime.spawn(run.work(runtime, hears, inner), "background response")
     return run

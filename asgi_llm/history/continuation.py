@@ -99,14 +99,14 @@ class Continuation(Struct, eq=False, kw_only=True):
         known = self.upstream
         values = {"store": b"true" if self.store else b"false"}
         if known is None or (known.target, known.credential) != (leg.crew.target.name, credential_of(leg)):
-            values["input"] = self._input(leg)
+            values |= self._input(leg)
             return edited(self.body, values, ("previous_response_id", "conversation", "background"))
         values["input"] = listed(plain(bytes(item.item)) for item in self.new)
         values["previous_response_id"] = msgspec.json.encode(known.id)
         return edited(self.body, values, ("conversation", "background"))
 
     def _whole(self, leg: Leg) -> bytes:
-        values = {"input": self._input(leg)}
+        values = self._input(leg)
         without = () if truncates(leg) else ("truncation",)
         if leg.dialect.name == "responses":
             values["store"] = b"false"
@@ -115,8 +115,10 @@ class Continuation(Struct, eq=False, kw_only=True):
                 values["include"] = _with_thoughts(self.asked.include)
         return edited(self.body, values, ("previous_response_id", "conversation", "background", "store", *without))
 
-    def _input(self, leg: Leg) -> bytes:
+    def _input(self, leg: Leg) -> dict[str, bytes]:
         self.dropped = False
+        if bytes(self.asked.input) == b"null" and not self.earlier and not self.new:
+            return {}  # a stored prompt may be all that is asked
         maker = maker_of(leg)
         gone: frozenset[int] = frozenset()
         if self.truncation is not None and not truncates(leg):
@@ -124,7 +126,7 @@ class Continuation(Struct, eq=False, kw_only=True):
         self.cut = self.begins_late or bool(gone)
         whole = enumerate((*self.earlier, *self.new))
         said = (self._said(item, maker) for place, item in whole if place not in gone)
-        return listed(item for item in said if item)
+        return {"input": listed(item for item in said if item)}
 
     def _said(self, kept: KeptItem, maker: str) -> bytes:
         """The item as it is told to ``maker``; nothing where it is a thought of another's."""

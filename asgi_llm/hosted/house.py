@@ -196,7 +196,8 @@ async def _all(lists: list[Any]) -> list[list[ServerTool]]:
 
 
 def _taken(plan: Plan) -> Plan:
-    legs = (structs.replace(leg, mode="translated", direct=None, patcher=None, passes=False) for leg in plan.legs)
+    changes: dict[str, Any] = {"direct": None, "patcher": None, "passes": False, "passes_plain": False}
+    legs = (structs.replace(leg, mode="translated", **changes) for leg in plan.legs)
     return structs.replace(plan, legs=tuple(legs))
 
 

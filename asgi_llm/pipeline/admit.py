@@ -7,6 +7,7 @@ from asgi_llm.errors import ClientError, Kind, PolicyError
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.identity import ANONYMOUS, IDENTITY_KEY, Identity
 from asgi_llm.runtime import Runtime
+from asgi_llm.stores.keys import Shown
 
 from .forward import read_request
 
@@ -32,7 +33,7 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
         return
     if caller.fields.get(b"content-type") != b"application/json":
         _check_type(caller)
-    exchange.body = await caller.body(runtime.blueprint.settings.limits.body)
+    exchange.body = await caller.body(runtime.max_body)
     if exchange.dialect.names_model:
         exchange.envelope = envelope = peek(exchange.dialect.name, exchange.body)
         exchange.stream = envelope.stream
@@ -72,11 +73,14 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
             raise TypeError(f"scope[{IDENTITY_KEY!r}] must be an Identity, not {type(named).__name__}")
         return named
     blueprint = runtime.blueprint
-    if blueprint.keyed and (key := _key(caller)) is not None:
-        identity = blueprint.keys.find(key)
-        if identity is None:
-            raise _unknown()
-        return identity
+    if blueprint.keyed:
+        shown = _shown(caller)
+        if (identity := blueprint.keys.recall(shown)) is not None:
+            return identity
+        if (key := _in_headers(shown)) is not None:
+            return _known(blueprint.keys.find(key, shown))
+        if (key := _in_query(caller)) is not None:
+            return _known(blueprint.keys.find(key))
     if blueprint.settings.auth.anonymous:
         return ANONYMOUS
     raise PolicyError(
@@ -86,6 +90,12 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
     )
 
 
+def _known(identity: Identity | None) -> Identity:
+    if identity is None:
+        raise _unknown()
+    return identity
+
+
 def _unknown() -> PolicyError:
     """One answer to all keys that do not work, whatever the reason."""
     return PolicyError("the API key is not known here", kind=Kind.AUTHENTICATION, code="invalid_api_key")
@@ -93,12 +103,25 @@ def _unknown() -> PolicyError:
 
 def _key(caller: Caller) -> bytes | None:
     """The key shown: in a header of its own, else as a bearer token, else in the query, where Google's clients may."""
+    return _in_headers(_shown(caller)) or _in_query(caller)
+
+
+def _shown(caller: Caller) -> Shown:
+    """The headers that keys are shown in, as they are."""
     fields = caller.fields
-    if key := fields.get(b"x-api-key") or fields.get(b"x-goog-api-key"):
-        return key
-    authorization = fields.get(b"authorization", b"")
-    if authorization[:7].lower() == b"bearer ":
+    return fields.get(b"x-api-key"), fields.get(b"x-goog-api-key"), fields.get(b"authorization")
+
+
+def _in_headers(shown: Shown) -> bytes | None:
+    own, google, authorization = shown
+    if own or google:
+        return own or google
+    if authorization is not None and authorization[:7].lower() == b"bearer ":
         return authorization[7:].strip() or None
+    return None
+
+
+def _in_query(caller: Caller) -> bytes | None:
     query = caller.scope["query_string"]
     return parse_qs(query)[b"key"][0] if b"key=" in query and b"key" in parse_qs(query) else None
 

@@ -42,13 +42,9 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     for leg in plan.legs:
         if course.failure is not None and not course.leads_to(leg):
             continue
-        if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):
+        if runtime.attends and not await _attended(runtime, exchange, leg):
             continue
         crew, restraint = leg.crew, leg.crew.restraint
-        if exchange.continuation is not None:
-            exchange.continuation.fit(exchange, leg)
-        if runtime.media is not None:
-            await inline_media(runtime.media, exchange, leg)
         outgoing = prepare(exchange, leg, caller) if course.failure is None else course.prepared(leg, caller)
         if outgoing is None:
             continue
@@ -74,6 +70,18 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
             give_back(exchange, restraint.gate)
     assert course.failure is not None  # noqa: S101  # a plan has a leg, and each ends in an answer or a failure
     raise course.failure
+
+
+async def _attended(runtime: Runtime, exchange: Exchange, leg: Leg) -> bool:
+    """Makes the request what ``leg`` is to be asked, where that is more than what the caller sent; whether its quotas
+    let it be asked."""
+    if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):
+        return False
+    if exchange.continuation is not None:
+        exchange.continuation.fit(exchange, leg)
+    if runtime.media is not None:
+        await inline_media(runtime.media, exchange, leg)
+    return True
 
 
 def _facts(exchange: Exchange, leg: Leg, caller: Caller) -> Facts:

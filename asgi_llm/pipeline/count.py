@@ -116,6 +116,7 @@ def _leg(leg: Leg, spoken: DialectName, dialect: DialectName) -> Leg:
         allowed=target.forwarded[spoken] if same else target.forwarded_foreign,
         returned=returned_headers(spoken if same else None),
         passes=same and patcher is None,
+        passes_plain=False,
     )
 
 

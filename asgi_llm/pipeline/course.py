@@ -73,7 +73,8 @@ class Course(Struct, eq=False):
 
     def first_worker(self, leg: Leg) -> Worker | None:
         """Whom to ask first on ``leg``; None, with the failure saying why, if there is nobody."""
-        crew, now = leg.crew, self.runtime.loop.time()
+        crew = leg.crew
+        now = self.begun if self.failure is None else self.runtime.loop.time()
         # A target may be on two legs, with two models. A worker that broke on one is not asked on the other.
         tried = self.blamed if self.blamed and len(crew.workers) > 1 else ()
         worker = crew.pick(tried, now, self.exchange.facts, leg.model)

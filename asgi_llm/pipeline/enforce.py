@@ -44,7 +44,7 @@ def enforce(runtime: Runtime, exchange: Exchange) -> None:
         wish = Wish(exchange.endpoint, exchange.dialect.name, names, target, features)
         if access.permits(roles, wish) and within(identity.scopes, wish):
             cap = access.cap(roles, names, target)
-            legs.append(leg if cap is None else structs.replace(leg, cap=cap, passes=False))
+            legs.append(leg if cap is None else structs.replace(leg, cap=cap, passes=False, passes_plain=False))
         elif position == 0:
             raise PolicyError(
                 f'you may not use {exchange.endpoint} with model "{model[:200]}" in this way',

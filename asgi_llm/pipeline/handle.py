@@ -39,7 +39,7 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
     """Serves one request; with ``counting``, by saying how many tokens it has. Raises nothing, except a cancellation
     that is not about its own caller, and what the host itself raised while the body was read."""
     heartbeat: Heartbeat | None = None
-    runtime.enter()
+    runtime.active += 1
     try:
         await admit(runtime, exchange, caller)
         if runtime.blueprint.hooks:
@@ -81,7 +81,9 @@ async def handle(runtime: Runtime, exchange: Exchange, caller: Caller, *, counti
         if heartbeat is not None:
             heartbeat.stop()
         settle(runtime, exchange)
-        runtime.leave()
+        runtime.active -= 1
+        if runtime.stopping:
+            runtime.left()
 
 
 def _outcome(error: AsgiLLMError) -> Outcome:

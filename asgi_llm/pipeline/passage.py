@@ -53,7 +53,7 @@ class Passage(Protocol):
     def end(self) -> bytes: ...
 
     def break_off(self, error: UpstreamError) -> bytes:
-        """What tells the caller that no more will come, because of ``error``."""
+        """What tells the caller that no more will come, because of ``error``; as ``end`` where all of it has come."""
         ...
 
     def keepalive(self) -> bytes: ...
@@ -134,7 +134,7 @@ class Verbatim:
         return data
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._broken(error, cut=not self._watcher.at_boundary)
+        return self.end() if self._watcher.over else self._broken(error, cut=not self._watcher.at_boundary)
 
     def _broken(self, error: UpstreamError, *, cut: bool) -> bytes:
         """The failure in an event of its own, also where the upstream stopped midway in one."""
@@ -154,16 +154,21 @@ class Verbatim:
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_cutter", "_decoder", "_encoder", "failure", "finish", "over", "usage")
+    __slots__ = ("_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
         self._decoder = decoder or leg.dialect.stream_decoder(reply.outgoing.restore)
         self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
-        self.usage: Usage | None = None
+        self._usage: Usage | None = None
         self.finish: str | None = None
         self.failure: UpstreamError | None = None
         self.over = False
         self._cutter = cutter_for(exchange, reply)
+
+    @property
+    def usage(self) -> Usage | None:
+        # A decoder that keeps it for the end of the stream says it here, too: there may be none.
+        return merge(self._usage, getattr(self._decoder, "told", None))
 
     @property
     def complete(self) -> bool:
@@ -176,7 +181,9 @@ class Translation:
         return self._encode(self._decoder.end())
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._encode([Failure(error)])
+        events = self._decoder.end()
+        broken = any(isinstance(event, Failure) for event in events)
+        return self._encode([Failure(error)] if broken else events)
 
     def keepalive(self) -> bytes:
         return self._encoder.keepalive()
@@ -191,7 +198,7 @@ class Translation:
         for event in events:
             match event:
                 case UsageUpdate() | Start():
-                    self.usage = merge(self.usage, event.usage)
+                    self._usage = merge(self._usage, event.usage)
                 case Finished():
                     self.finish = event.finish.reason
                 case Failure():
@@ -244,7 +251,8 @@ class Formed:
         return self._form.feed(data) + self._form.end() if self.failure is None else self._form.break_off(data)
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self._form.break_off(self._passage.break_off(error))
+        data = self._passage.break_off(error)
+        return self._form.feed(data) + self._form.end() if self.failure is None else self._form.break_off(data)
 
     def keepalive(self) -> bytes:
         return self._passage.keepalive()

@@ -42,8 +42,9 @@ class Leg(Struct, frozen=True, eq=False):
     ``number`` is its place in the route, from 1; ``on`` says after which failures it is tried. ``cap`` is the most
     tokens that this caller may be answered, ``credentials`` are its own, shown instead of the gateway's.
     ``forwarded`` is the endpoint where it is no dialect's, ``adapter`` what turns it into one that this target has.
-    ``hides_cost``: what it cost is not the caller's to know. ``passes``: the caller's bytes are all that it takes.
-    ``cut``: how much less than the whole it is told, where that is too long for it; see ``history.truncation``.
+    ``hides_cost``: what it cost is not the caller's to know. ``passes``: the caller's bytes are all that it takes;
+    ``passes_plain``: they are where the envelope is plain. ``cut``: how much less than the whole it is told, where that
+    is too long for it; see ``history.truncation``.
     """
 
     crew: Crew
@@ -66,6 +67,7 @@ class Leg(Struct, frozen=True, eq=False):
     adapter: Adapter | None = None
     hides_cost: bool = False
     passes: bool = False
+    passes_plain: bool = False
     cut: int = 0
 
 
@@ -183,6 +185,7 @@ def _leg(crew: Crew, model: str, dialect: DialectName, number: int, on: On) -> L
         on=on,
         hides_cost=target.settings.hide_cost,
         passes=own and patcher is None,
+        passes_plain=patcher is not None and patcher.spares_plain,
     )
 
 

@@ -41,7 +41,9 @@ def prepare(exchange: Exchange, leg: Leg, caller: Caller) -> Outgoing:
         ClientError: the body is not what the caller's dialect says (found only when it must be translated), or the
             leg's dialect cannot express it.
     """
-    if leg.passes:
+    envelope = exchange.envelope
+    assert envelope is not None  # noqa: S101  # admit() filled it in
+    if leg.passes or (leg.passes_plain and envelope.plain and not exchange.fetched):
         return _verbatim(exchange, leg, caller, exchange.body)
     if leg.cap is not None and (leg.forwarded is None or exchange.endpoint == "completions"):
         return _capped(exchange, leg, leg.cap, caller)
@@ -54,7 +56,7 @@ def _prepared(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outg
     if leg.mode == "translated" or (exchange.fetched and leg.mode == "patched"):
         return _translated(exchange, leg, caller, body)
     assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
-    if leg.patcher is None or (leg.patcher.spares_plain and exchange.envelope.plain):
+    if leg.patcher is None or (leg.passes_plain and exchange.envelope.plain):
         return _verbatim(exchange, leg, caller, body)
     patched = leg.patcher.patch(body)
     if patched is None:
@@ -109,7 +111,7 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warning
         body, hide_usage = ask_for_usage(body, envelope.stream_options), True
     if leg.model != envelope.model and dialect.names_model:
         body = set_model(body, leg.model)
-    if dialect.clean is not None:
+    if dialect.clean is not None and not envelope.plain:
         body = dialect.clean(body)
     request = _request(leg, leg.allowed.passing(caller.headers), body, envelope.stream)
     return Outgoing(request, hide_usage=hide_usage, warnings=warnings)
@@ -118,7 +120,12 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warning
 def _translated(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:
     envelope, profile = exchange.envelope, leg.crew.target.profile
     assert envelope is not None  # noqa: S101  # admit() filled it in
-    if leg.direct is not None and (told := leg.direct.request(body, leg.model, profile)) is not None:
+    if (
+        leg.direct is not None
+        and envelope.said is not None
+        and leg.cap is None
+        and (told := leg.direct.request(body, envelope.said, leg.model, profile)) is not None
+    ):
         request = _request(leg, leg.allowed.passing(caller.headers), told, envelope.stream)
         return Outgoing(request, translated=True, direct=leg.direct)
     asked = decoded(exchange)

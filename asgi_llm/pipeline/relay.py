@@ -33,6 +33,7 @@ from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
 from .recall import begin_keeping, copied
 from .refuse import in_form
+from .reserve import WRITING
 from .rounds import open_rounds
 from .tool_rounds import AnyRounds, ToolRounds
 
@@ -51,14 +52,58 @@ async def relay(
     assert leg is not None  # noqa: S101  # attempt() filled in both
     assert worker is not None  # noqa: S101
     exchange.status = reply.response.status
-    rounds: AnyRounds | None = None
     watched: Watched | None = None
     if leg.crew.remembers:
         caller, watched = watch(caller)
+    attended = runtime.attends
+    if attended:
+        reply = _attend(runtime, exchange, leg, reply)
+    try:
+        if heartbeat is not None or attended or reply.stream or reply.whole is not None or leg.forwarded is not None:
+            await _relay_any(runtime, exchange, caller, reply, heartbeat, leg)
+        else:
+            body = _whole_body(exchange, leg, reply, None)
+            await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
+    except UpstreamError as error:
+        _broke_off(runtime, exchange, worker, error)
+        raise
+    finally:
+        reply.response.close()
+    if reply.failure is not None:
+        _broke_off(runtime, exchange, worker, reply.failure)
+        exchange.outcome = "upstream_error"
+    elif exchange.worker is worker:
+        exchange.worker = None
+        worker.succeeded(exchange.facts, exchange.probe)
+        if watched is not None:
+            watched.tell(exchange, worker)
+        exchange.outcome = "disconnected" if caller.missed else "ok"
+        if attended:
+            _attended(runtime, exchange, leg, reply)
+
+
+def _attend(runtime: Runtime, exchange: Exchange, leg: Leg, reply: Reply) -> Reply:
+    """Hooks and the cache are told that an answer comes. Returns it as they let it through."""
     if exchange.inspection is not None:
         exchange.inspection.begin(exchange, leg)
     if runtime.cache is not None and exchange.recall is not None:
-        reply = copied(runtime.cache, exchange, leg, reply)
+        return copied(runtime.cache, exchange, leg, reply)
+    return reply
+
+
+def _attended(runtime: Runtime, exchange: Exchange, leg: Leg, reply: Reply) -> None:
+    """What hooks and the cache make of an answer that has come to its end."""
+    if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
+        exchange.outcome, exchange.error_code = "denied", refusal.code
+    if runtime.cache is not None and exchange.recall is not None:
+        begin_keeping(runtime, exchange, leg, reply)
+
+
+async def _relay_any(
+    runtime: Runtime, exchange: Exchange, caller: Caller, reply: Reply, heartbeat: Heartbeat | None, leg: Leg
+) -> None:
+    """An answer of any form, shown to whatever wants to see it."""
+    rounds: AnyRounds | None = None
     try:
         if exchange.hosted is not None:
             rounds = ToolRounds(runtime, exchange, reply, exchange.hosted)
@@ -67,34 +112,24 @@ async def relay(
         if leg.forwarded is not None:
             await _relay_forwarded(runtime, exchange, caller, reply, heartbeat)
         elif heartbeat is None:
-            whole = await _fold(reply, leg, exchange, rounds) if reply.stream else reply.whole
-            if rounds is not None and reply.whole is not None:
-                whole = await rounds.complete(reply.whole)
-            if exchange.inspection is not None:
-                whole = await inspected(exchange, leg, reply, whole)
-            body = _whole_body(exchange, leg, reply, whole)
-            await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
+            await _send_whole(exchange, caller, reply, leg, rounds)
         elif reply.stream:
             await _send_stream(runtime, exchange, caller, reply, heartbeat, rounds)
         else:
             await _send_unfolded(exchange, caller, reply, heartbeat, leg, rounds)
-    except UpstreamError as error:
-        _broke_off(runtime, exchange, worker, error)
-        raise
     finally:
-        reply.response.close()
         if rounds is not None:
             rounds.close()
-    if exchange.worker is worker:
-        exchange.worker = None
-        worker.succeeded(exchange.facts, exchange.probe)
-        if watched is not None:
-            watched.tell(exchange, worker)
-        exchange.outcome = "disconnected" if caller.missed else "ok"
-        if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
-            exchange.outcome, exchange.error_code = "denied", refusal.code
-        if runtime.cache is not None and exchange.recall is not None:
-            begin_keeping(runtime, exchange, leg, reply)
+
+
+async def _send_whole(exchange: Exchange, caller: Caller, reply: Reply, leg: Leg, rounds: AnyRounds | None) -> None:
+    whole = await _fold(reply, leg, exchange, rounds) if reply.stream else reply.whole
+    if rounds is not None and reply.whole is not None:
+        whole = await rounds.complete(reply.whole)
+    if exchange.inspection is not None:
+        whole = await inspected(exchange, leg, reply, whole)
+    body = _whole_body(exchange, leg, reply, whole)
+    await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
 
 
 async def _relay_forwarded(
@@ -146,6 +181,8 @@ def _forwarded_body(runtime: Runtime, exchange: Exchange, reply: Reply) -> bytes
     assert leg is not None  # noqa: S101
     assert exchange.envelope is not None  # noqa: S101
     exchange.usage = reply.usage
+    if reply.usage is None and exchange.endpoint in WRITING:
+        exchange.answered = reply.first
     body = reply.first if reply.told is None else reply.told
     if leg.hides_cost:
         body = without_costs(body)
@@ -173,7 +210,7 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
     if whole is not None:
         exchange.usage, exchange.finish = whole.usage, _finish(whole)
         return exchange.dialect.encode_response(whole, answer_for(exchange))
-    exchange.usage = reply.usage
+    exchange.told_usage = reply.usage
     if reply.told is not None:
         return reply.told
     body = without_costs(reply.first) if leg.hides_cost else reply.first

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 __all__ = [
-    "REFERENCE", "Glob", "HTTPAddress", "HeaderName", "HeaderSecret", "HeaderValue", "Model", "Name", "Prefix",
+    "REDIS", "REFERENCE", "Glob", "HTTPAddress", "HeaderName", "HeaderSecret", "HeaderValue", "Model", "Name", "Prefix",
     "Seconds", "Secret",
 ]  # fmt: skip
 
+REDIS = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+"""What the address of a Redis begins with."""
 REFERENCE = re.compile(r"^(env|file)://(.+)$", re.DOTALL)
 _TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _FRAMING = frozenset({"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"})

@@ -1,8 +1,8 @@
 """Keys that callers may show: those of the settings, found by their SHA-256, and what a store of issued ones does.
 
 A look-up by digest gives nothing away through its duration: to learn a digest byte by byte one would have to choose
-digests, and SHA-256 does not let one. Keys that were shown and found good are remembered under their (randomised)
-hash, which does not let one either: their texts are compared only where 64 bits of it agree.
+digests, and SHA-256 does not let one. Headers that showed a good key are remembered under their (randomised) hash,
+which does not let one either: their texts are compared only where 64 bits of it agree.
 """
 
 import hashlib
@@ -14,7 +14,13 @@ from msgspec import Struct
 from asgi_llm.identity import Identity
 from asgi_llm.settings import KeySettings
 
-__all__ = ["IssuedKey", "KeyStore", "SettingsKeys"]
+__all__ = ["IssuedKey", "KeyStore", "SettingsKeys", "Shown"]
+
+Shown = tuple[bytes | None, ...]
+"""All headers in which a key may be shown."""
+
+_REMEMBERED = 1024
+"""Most headers remembered: beside one good key, the others are the caller's to invent."""
 
 
 class SettingsKeys:
@@ -24,7 +30,7 @@ class SettingsKeys:
 
     def __init__(self, keys: Iterable[KeySettings]) -> None:
         self._entries: dict[bytes, Identity] = {}
-        self._shown: dict[bytes, Identity] = {}
+        self._shown: dict[Shown, Identity] = {}
         for key in keys:
             digest = (
                 bytes.fromhex(key.sha256 or "")
@@ -37,13 +43,17 @@ class SettingsKeys:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, key: bytes) -> Identity | None:
-        """Whose key this is, or None."""
-        identity = self._shown.get(key)
-        if identity is None:
-            identity = self._entries.get(hashlib.sha256(key).digest())
-            if identity is not None:
-                self._shown[key] = identity
+    def recall(self, shown: Shown) -> Identity | None:
+        """Whose key was found in the same headers before."""
+        return self._shown.get(shown)
+
+    def find(self, key: bytes, shown: Shown | None = None) -> Identity | None:
+        """Whose key this is, or None. ``shown`` are the headers that alone say that it is this key."""
+        identity = self._entries.get(hashlib.sha256(key).digest())
+        if identity is not None and shown is not None:
+            if len(self._shown) >= _REMEMBERED:
+                self._shown.clear()
+            self._shown[shown] = identity
         return identity
 
 

@@ -15,7 +15,7 @@ _TURNS = 20
 
 
 @asynccontextmanager
-async def no_leaks(seconds: float = 1.0) -> AsyncIterator[None]:
+async def no_leaks(seconds: float = 5.0) -> AsyncIterator[None]:
     """Fails if more asyncio tasks or open file descriptors (sockets among them) exist after the block than before.
 
     What is on its way out gets some turns of the loop, and then at most so many seconds. Descriptors are looked at

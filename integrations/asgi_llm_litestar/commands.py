@@ -1,12 +1,17 @@
-"""``litestar llm check`` and ``litestar llm explain``."""
+"""``litestar llm check | explain | keys | usage | doctor``."""
 
+import argparse
+from collections.abc import Callable
 from typing import Any
 
 import click
 import msgspec
 
-from asgi_llm import Gateway
-from asgi_llm.cli import outline, told
+from asgi_llm import ConfigError, Gateway
+from asgi_llm.cli import CommandProblem, add_doctor, outline, told
+from asgi_llm.errors import StoreError
+from asgi_llm.keys_command import add_keys
+from asgi_llm.usage_command import add_usage
 
 from .plugin import LLMPlugin
 
@@ -38,17 +43,49 @@ def check(environment: Any) -> None:
 @click.pass_obj
 def explain(environment: Any, model: str, dialect: Any, target: str | None, path: str | None, as_json: bool) -> None:
     """Say where a request would go and why. Exits with 1 where it would be refused."""
-    gateways = _gateways(environment)
-    if path is None and len(gateways) == 1:
-        path = next(iter(gateways))
-    if path not in gateways:
-        raise click.UsageError(f"say which gateway is meant: --path {' or '.join(gateways)}")
-    explanation = gateways[path].explain(model, dialect, target)
+    explanation = _gateway(environment, path).explain(model, dialect, target)
     lines = [msgspec.json.encode(explanation).decode()] if as_json else told(explanation)
     for line in lines:
         click.echo(line)
     if explanation.code:
         raise SystemExit(1)
+
+
+def _shared(name: str, summary: str, add: Callable[[Any, Callable[[], Gateway]], None]) -> None:
+    """Adds a command that is that of ``asgi-llm``, with its options and its help."""
+
+    @commands.command(name, help=summary, add_help_option=False, context_settings={"ignore_unknown_options": True})
+    @click.option("--path", help="Of the gateway, where there are several.")
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    @click.pass_obj
+    def run(environment: Any, path: str | None, arguments: tuple[str, ...]) -> None:
+        parser = argparse.ArgumentParser(prog="litestar llm")
+        add(parser.add_subparsers(), lambda: _gateway(environment, path))
+        options = parser.parse_args([name, *arguments])
+        try:
+            raise SystemExit(options.run(options))
+        except (ConfigError, CommandProblem) as error:
+            raise click.ClickException(str(error)) from None
+        except StoreError as error:
+            raise click.ClickException(error.message) from None
+
+
+def _say(line: str) -> None:
+    click.echo(f"asgi-llm: {line}", err=True)
+
+
+_shared("keys", "Issue API keys, list, revoke and rotate them.", lambda to, gateway: add_keys(to, _say, gateway))
+_shared("usage", "Say what was used and what it cost.", lambda to, gateway: add_usage(to, lambda: gateway().settings))
+_shared("doctor", "Say whether streams stream through all that is in front.", lambda to, _gateway: add_doctor(to))
+
+
+def _gateway(environment: Any, path: str | None) -> Gateway:
+    gateways = _gateways(environment)
+    if path is None and len(gateways) == 1:
+        path = next(iter(gateways))
+    if path not in gateways:
+        raise click.UsageError(f"say which gateway is meant: --path {' or '.join(gateways)}")
+    return gateways[path]
 
 
 def _gateways(environment: Any) -> dict[str, Gateway]:

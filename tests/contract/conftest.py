@@ -20,13 +20,9 @@ from asgi_llm.testing.patience import within
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mounts.base import Mount
-from mounts.djangos import DjangoIntercept, DjangoView, DjangoWSGI
-from mounts.litestars import LitestarPlugin
-from mounts.plain import Middleware, RawASGI
 from mounts.serving import serving, threaded
-from mounts.starlettes import FastAPIRouter, StarletteMount
+from mounts.ways import ALL
 
-ALL = [RawASGI, Middleware, StarletteMount, FastAPIRouter, DjangoView, DjangoIntercept, DjangoWSGI, LitestarPlugin]
 WANTED = os.environ.get("ASGI_LLM_WAYS", "").split()
 """Names of those to try, where not all are; one that is missing then is a failure."""
 WAYS = [way for way in ALL if not WANTED or way.__name__ in WANTED]

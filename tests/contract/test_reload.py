@@ -28,7 +28,7 @@ async def test_streams_go_on_with_the_old_and_requests_with_the_new(serve: Any) 
         served.client.stream("POST", f"{served.base}/v1/chat/completions", json={**CHAT, "stream": True}) as answer,
     ):
         pieces = answer.aiter_bytes()
-        assert b"one" in await within(anext(pieces), 5, "waiting for the first byte")
+        assert b"one" in await within(anext(pieces), 60, "waiting for the first byte")
         served.mount.reload(tree(new))
         assert "new" in (await served.post("/v1/chat/completions", CHAT)).text
         with pytest.raises(ConfigError, match=r"targets\.up\.provider"):

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process
 from importlib.metadata import version
@@ -30,7 +29,7 @@ PACED = {"model": "echo", "stream": True, "messages": [{"role": "user", "content
 
 
 @pytest.mark.parametrize("server", SERVERS)
-async def test_answers_and_streams(way: Any, server: str, tmp_path: Path) -> None:
+async def test_answers_and_streams(way: Any, server: str, tmp_path: Path, free_port: Any) -> None:
     """uvicorn serves all the other tests."""
     if way.wsgi:
         pytest.skip("these serve ASGI")
@@ -77,8 +76,3 @@ async def answering(client: httpx.AsyncClient, process: Process, log: Path) -> N
             await asyncio.sleep(0.05)
         else:
             return
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -1,5 +1,6 @@
-"""The commands as somebody types them: in processes of their own."""
+"""The commands as somebody types them; those that serve, in processes of their own."""
 
+import io
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from typing import Any
 import pytest
 
 import asgi_llm
-from asgi_llm.cli import reachable
+from asgi_llm.cli import main, reachable
 from asgi_llm.providers.registry import PROVIDERS
 
-SECONDS = 20
+SECONDS = 60
 needs_server = pytest.mark.skipif(find_spec("uvicorn") is None, reason="uvicorn is not installed")
 needs_demo = pytest.mark.skipif(
     find_spec("uvicorn") is None or find_spec("fastapi") is None or find_spec("asgi_llm_fastapi") is None,
@@ -66,6 +67,19 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """What a command says and returns. Where it serves nothing, in this process: a new one takes its time to begin."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(os, "environ", environment(**more))
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def run_apart(*arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own."""
     command = [sys.executable, "-W", "error", "-m", "asgi_llm", *arguments]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=SECONDS, env=environment(**more)
@@ -136,8 +150,9 @@ def get(url: str, headers: dict[str, str] | None = None, body: Any = None) -> tu
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "Hello"}]}
 
 
-def test_version() -> None:
-    done = run("--version")
+@pytest.mark.parametrize("how", [run, run_apart])
+def test_version(how: Any) -> None:
+    done = how("--version")
     assert (done.returncode, done.stdout) == (0, f"asgi-llm {asgi_llm.__version__}\n")
 
 
@@ -270,6 +285,34 @@ def test_serve_is_open_on_loopback_with_a_warning(toml: Any) -> None:
         assert running.stop() == 0
 
 
+APP = """
+from asgi_llm import Gateway
+
+class shop:
+    gateway = Gateway({"targets": {"echo": {"provider": "echo"}}})
+"""
+
+
+def test_a_command_may_be_about_an_applications_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As servers are told of an application: by its module and its name."""
+    monkeypatch.setenv(
+        "PYTHONPATH", f"{Path(asgi_llm.__file__).parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    )
+    monkeypatch.chdir(tmp_path)
+    Path("main.py").write_text(APP, encoding="utf-8")
+    found = run("check", "main:shop.gateway")
+    assert (found.returncode, found.stdout.splitlines()[0]) == (0, "ok: 1 target, 0 routes")
+    for name, told in (
+        ("main:gateway", '"gateway" of main is not there'),
+        ("main:shop", '"shop" of main is no Gateway, but type'),
+        ("nobody.main:gateway", 'there is no module "nobody" here'),
+        ("llm.toml", "the file llm.toml cannot be read"),
+    ):
+        missing = run("explain", name, "--model", "m")
+        assert missing.returncode == 1
+        assert told in missing.stderr
+
+
 @needs_server
 def test_serve_with_keys_asks_for_them(toml: Any) -> None:
     keys = '[[auth.keys]]\nkey = "env://SOME_KEY"\nsubject = "ci"\n'
@@ -305,7 +348,7 @@ def test_serve_reads_its_file_again_when_it_is_hung_up_on(toml: Any) -> None:
 
 @needs_server
 def test_serve_does_not_open_itself_to_a_network(toml: Any) -> None:
-    done = run("serve", toml(ECHO), "--host", "0.0.0.0", "--port", "0")
+    done = run_apart("serve", toml(ECHO), "--host", "0.0.0.0", "--port", "0")
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
     assert "auth.anonymous = true" in done.stderr
@@ -314,7 +357,7 @@ def test_serve_does_not_open_itself_to_a_network(toml: Any) -> None:
 @needs_server
 def test_serve_says_that_its_port_is_taken(toml: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = run("serve", toml(ECHO), "--port", str(taken.getsockname()[1]))
+        done = run_apart("serve", toml(ECHO), "--port", str(taken.getsockname()[1]))
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith("cannot be listened on: Address already in use")
 
@@ -377,7 +420,7 @@ def test_the_demo_takes_the_next_free_port() -> None:
 
 @needs_demo
 def test_the_demo_does_not_spend_keys_for_a_network() -> None:
-    done = run("demo", "--host", "0.0.0.0", "--port", "0", OPENAI_API_KEY="sk-1")
+    done = run_apart("demo", "--host", "0.0.0.0", "--port", "0", OPENAI_API_KEY="sk-1")
     assert (done.returncode, done.stdout) == (1, "")
     assert "unset OPENAI_API_KEY" in done.stderr
 
@@ -402,7 +445,7 @@ def test_a_missing_server_is_told_with_the_command_that_installs_it(toml: Any, t
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['uvicorn'] = None\n", encoding="utf-8")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     for command, extra in ((["serve", toml(ECHO), "--port", "0"], "server"), (["demo", "--port", "0"], "demo")):
-        done = run(*command, PYTHONPATH=path)
+        done = run_apart(*command, PYTHONPATH=path)
         assert (done.returncode, done.stdout) == (1, "")
         assert f'pip install "asgi-llm[{extra}]"' in done.stderr.splitlines()[-1]
         assert "Traceback" not in done.stderr
@@ -411,6 +454,6 @@ def test_a_missing_server_is_told_with_the_command_that_installs_it(toml: Any, t
 @needs_server
 def test_a_host_that_does_not_resolve_is_one_line(toml: Any) -> None:
     text = ECHO + "[auth]\nanonymous = true\n"
-    done = run("serve", toml(text), "--host", "no-such-host.invalid", "--port", "0")
+    done = run_apart("serve", toml(text), "--host", "no-such-host.invalid", "--port", "0")
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
     assert "no-such-host.invalid:0 cannot be listened on" in done.stderr

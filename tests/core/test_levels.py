@@ -61,6 +61,7 @@ LEVELS = {
     "foundation": 8,
     "gateway": 8,
     "keys_command": 8,
+    "source": 8,
     "usage_command": 8,
     "testing": 8,
 }
@@ -89,7 +90,11 @@ SIBLINGS = {
     ("cli", "gateway"): "serves a gateway",
     ("cli", "keys_command"): "one of its commands",
     ("cli", "usage_command"): "one of its commands",
+    ("cli", "source"): "finds what a command is about",
     ("keys_command", "gateway"): "issues keys through a gateway",
+    ("keys_command", "source"): "finds what it is about",
+    ("usage_command", "source"): "finds what it is about",
+    ("source", "gateway"): "makes one, or finds one that an application has",
 }
 """Rooms on one level of which the first may import the second, and why."""
 

@@ -160,7 +160,7 @@ def _sent(caller: DialectName, upstream: DialectName, conversation: list[dict[st
 
 
 @pairs
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(conversation=conversations)
 def test_a_longer_conversation_begins_with_the_bytes_of_the_shorter(
     caller: DialectName, upstream: DialectName, conversation: list[dict[str, Any]]
@@ -182,7 +182,7 @@ def _again(name: DialectName, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(conversation=conversations)
 def test_a_conversation_in_its_own_dialect_stays_what_it_is(
     name: DialectName, conversation: list[dict[str, Any]]

@@ -92,7 +92,7 @@ def _said(response: Response) -> Any:
 
 
 @pairs
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(response=RESPONSES, cuts=st.lists(st.integers(0, 5000), max_size=8))
 def test_an_answer_is_relayed_whole(
     caller: DialectName, upstream: DialectName, response: Response, cuts: list[int]
@@ -117,7 +117,7 @@ def test_an_answer_is_relayed_whole(
 
 
 @pairs
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(response=RESPONSES, place=st.integers(1, 30))
 def test_an_answer_that_breaks_off_is_relayed_as_broken(
     caller: DialectName, upstream: DialectName, response: Response, place: int

@@ -18,6 +18,7 @@ from asgi_llm import Exchange, Gateway
 from asgi_llm.fleet.standing import Standing, standing
 from asgi_llm.testing import ASGIDriver, no_leaks
 
+pytestmark = pytest.mark.once
 ENGINE = Path(__file__).with_name("engine.py")
 WHOLE = 5
 """Words of a whole answer."""

@@ -30,6 +30,7 @@ def random_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interface, "getrandbits", getrandbits)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_inputs_that_are_nearly_right(dialect: str) -> None:
     for index in range(COUNT):

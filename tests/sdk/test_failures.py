@@ -125,7 +125,7 @@ async def test_the_sdk_s_own_time_out(open_desk: Any, caller: Any, speaker: Any,
     desk = await open_desk(speaker, [Answer.silence()])
     with pytest.raises(caller.sdk.APITimeoutError):
         await getattr(caller, how)(await desk.client(caller, timeout=0.3), caller.ask("?"))
-    await desk.upstream.requests[0].wait_disconnected()
+    await (await desk.upstream.wait_request()).wait_disconnected()
     assert (await desk.ended()).outcome == "disconnected"
 
 
@@ -135,7 +135,7 @@ async def test_the_gateway_s_time_out(open_desk: Any, caller: Any, speaker: Any,
     with pytest.raises(caller.sdk.APIStatusError) as caught:
         await getattr(caller, how)(await desk.client(caller), caller.ask("?"))
     assert caught.value.status_code == 504
-    await desk.upstream.requests[0].wait_disconnected()
+    await (await desk.upstream.wait_request()).wait_disconnected()
     exchange = await desk.ended()
     assert (exchange.outcome, exchange.status) == ("upstream_error", 504)
 
@@ -168,7 +168,7 @@ async def test_leaving_a_stream_early(
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 
-    await desk.upstream.requests[0].wait_disconnected()
+    await (await desk.upstream.wait_request()).wait_disconnected()
     assert (await desk.ended()).outcome == "disconnected"
     assert desk.settled.empty()
 

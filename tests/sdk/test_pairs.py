@@ -228,7 +228,7 @@ async def test_the_sdk_s_own_time_out(open_desk: Any, any_caller: Any, any_speak
     with pytest.raises(caller.failures) as caught:
         await caller.whole(await desk.client(caller, timeout=0.5), caller.ask("?"))
     assert type(caught.value).__name__ == caller.time_out
-    await desk.upstream.requests[0].wait_disconnected()
+    await (await desk.upstream.wait_request()).wait_disconnected()
     assert (await desk.ended()).outcome == "disconnected"
 
 
@@ -238,7 +238,7 @@ async def test_the_gateway_s_time_out(open_desk: Any, any_caller: Any, any_speak
     with pytest.raises(caller.failures) as caught:
         await caller.whole(await desk.client(caller), caller.ask("?"))
     assert caller.failed(caught.value).status == 504
-    await desk.upstream.requests[0].wait_disconnected()
+    await (await desk.upstream.wait_request()).wait_disconnected()
 
 
 @pytest.mark.parametrize("moment", ["before", "midway"])

@@ -26,7 +26,7 @@ _entry = msgspec.json.Decoder(_Entry)
 
 def without_own_details(body: bytes) -> bytes:
     """``body`` without them. What is not as the API takes it is left to the upstream to judge."""
-    if _MARK not in body:
+    if body.find(_MARK) < 0:  # `in` makes an exception for itself before it looks
         return body
     edits = Edits(body)
     try:

@@ -121,7 +121,7 @@ class ChatStreamDecoder:
         if data[:6] == b"[DONE]":
             self._close(terminated=True)
         elif data and not data.isspace():
-            failed = name == b"error" or b'"error"' in data
+            failed = name == b"error" or data.find(b'"error"') >= 0
             self._fail(in_band_error(data) if failed else content_error("The upstream's stream holds no chat chunk."))
 
     def _take(self, chunk: Chunk) -> None:
@@ -191,6 +191,11 @@ class ChatStreamDecoder:
             self._out.append(UsageUpdate(usage))
         self._out.append(Failure(error))
         self._done = True
+
+    @property
+    def told(self) -> Usage | None:
+        """What was used, as far as it was told: among the events it is only at the end."""
+        return self._used()
 
     def _used(self) -> Usage | None:
         usage = None if self._usage is None else read_usage(self._usage)

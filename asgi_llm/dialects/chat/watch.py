@@ -20,14 +20,16 @@ _KEPT, _EVENTS = 2048, 4
 and the reason why the answer ended stands before it."""
 _LIMIT = 1024 * 1024
 """Bytes of one event that are kept; a larger one is let go unread."""
+_CR = 13
 _BLANKS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _chunk = msgspec.json.Decoder(Chunk)
 
 
 def event_end(data: bytes) -> int:
     """Where the last whole event in ``data`` ends, or 0."""
-    if b"\r" not in data:
-        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+    if _CR not in data:
+        end = data.rfind(b"\n\n")
+        return end + 2 if end >= 0 else 0
     ends = [data.rfind(blank) + len(blank) for blank in (b"\n\n", b"\r\n\r\n", b"\r\r") if blank in data]
     return max(ends, default=0)
 
@@ -36,11 +38,11 @@ class ChatWatcher:
     """See ``StreamWatcher``. A chat stream tells how it ends, and what it used, in its last events: only those are
     kept, and looked at when somebody wants to know."""
 
-    __slots__ = ("_ended", "_failure", "_finish", "_pieces", "_room", "_size", "_usage")
+    __slots__ = ("_ended", "_failure", "_finish", "_over", "_pieces", "_room", "_size", "_usage")
 
     def __init__(self) -> None:
         self._usage: Usage | None = None
-        self._ended = False
+        self._ended = self._over = False
         self._failure: UpstreamError | None = None
         self._finish: str | None = None
         self._pieces: list[bytes] = []
@@ -56,6 +58,11 @@ class ChatWatcher:
     def ended(self) -> bool:
         self._catch_up()
         return self._ended
+
+    @property
+    def over(self) -> bool:
+        self._catch_up()
+        return self._over
 
     @property
     def failure(self) -> UpstreamError | None:
@@ -108,7 +115,7 @@ class ChatWatcher:
         reader = SSEReader()
         for frame in [*reader.feed(data), *reader.end()]:
             if frame.data[:6] == b"[DONE]":
-                self._ended = True
+                self._ended = self._over = True
             elif frame.event == b"error" or _matters(frame.data):
                 self._read(frame)
 

@@ -21,7 +21,7 @@ _STAND_IN = msgspec.json.encode(SENTINEL)
 
 def without_own_signatures(body: bytes) -> bytes:
     """``body`` without them. What is not as the API takes it is left to the upstream to judge."""
-    if _MARK not in body:
+    if body.find(_MARK) < 0:  # `in` makes an exception for itself before it looks
         return body
     edits = Edits(body)
     try:

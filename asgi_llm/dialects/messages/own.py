@@ -39,7 +39,7 @@ _block = msgspec.json.Decoder(_Block)
 def without_own_thoughts(body: bytes) -> bytes:
     """``body`` without them, and without messages that held nothing else. A body that is not what the API takes is
     left to the upstream to judge."""
-    if _MARK not in body:
+    if body.find(_MARK) < 0:  # `in` makes an exception for itself before it looks
         return body
     try:
         messages = _body.decode(body).messages

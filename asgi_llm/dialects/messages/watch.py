@@ -59,6 +59,10 @@ class MessagesWatcher:
         self._seen = b"\n\n"
 
     @property
+    def over(self) -> bool:
+        return self.ended
+
+    @property
     def at_boundary(self) -> bool:
         return self._seen.endswith(_ENDINGS)
 
@@ -135,4 +139,5 @@ class MessagesWatcher:
 
 
 def _may_matter(data: bytes) -> bool:
-    return b"message_" in data or b"error" in data
+    # `in` makes, and drops, an exception before it looks for bytes: this is done for every piece.
+    return data.find(b"message_") >= 0 or data.find(b"error") >= 0

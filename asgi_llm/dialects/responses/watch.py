@@ -76,6 +76,10 @@ class Watcher:
         """The events that came last."""
 
     @property
+    def over(self) -> bool:
+        return self.ended
+
+    @property
     def at_boundary(self) -> bool:
         """Whether the bytes seen so far end with a whole event."""
         return _blank(self._tail)
@@ -165,10 +169,10 @@ class Watcher:
     def _take(self, kind: str, event: _Event) -> None:
         if self._began is None:
             self._began = event.response
+        response = event.response or _Response()
+        self.usage = merge(self.usage, decode_usage(response.usage))
         if kind in _TERMINAL:
             self.ended = True
-            response = event.response or _Response()
-            self.usage = merge(self.usage, decode_usage(response.usage))
             reason = response.incomplete_details.reason if response.incomplete_details else None
             self.finish = reason or kind.removeprefix("response.")
             if kind == "response.failed":
@@ -205,7 +209,10 @@ def break_off(watcher: StreamWatcher, error: AsgiLLMError) -> bytes:
 def _marked(data: bytes) -> bool:
     """Whether this may hold an event that ends a stream. Quotes inside a text are escaped, so that a text which
     speaks of responses or errors is seldom taken for one; a closer look decides."""
-    return b'"response"' in data or (b"error" in data and (b'"error"' in data or b"event: error" in data))
+    # `in` makes, and drops, an exception before it looks for bytes: this is done for every piece.
+    if data.find(b'"response"') >= 0:
+        return True
+    return data.find(b"error") >= 0 and (b'"error"' in data or b"event: error" in data)
 
 
 def _value(raw: Raw) -> object:

@@ -3,19 +3,12 @@
 import os
 from typing import Any
 
-from mounts.djangos import DjangoIntercept, DjangoView
-from mounts.litestars import LitestarPlugin
-from mounts.plain import Middleware, RawASGI
-from mounts.starlettes import FastAPIRouter, StarletteMount
-
-WAYS = {
-    way.__name__: way
-    for way in (RawASGI, Middleware, StarletteMount, FastAPIRouter, DjangoView, DjangoIntercept, LitestarPlugin)
-}
+from mounts.ways import ALL
 
 
 def build() -> Any:
-    mount = WAYS[os.environ["WAY"]]({"targets": {"echo": {"provider": "echo"}}, "auth": {"anonymous": True}})
+    (way,) = (one for one in ALL if one.__name__ == os.environ["WAY"])
+    mount = way({"targets": {"echo": {"provider": "echo"}}, "auth": {"anonymous": True}})
     return mount.build()
 
 

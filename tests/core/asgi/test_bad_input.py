@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llm import Gateway
@@ -248,7 +248,6 @@ FIELDS = ["model", "messages", "input", "max_tokens", "stream", "tools", "tool_c
 
 
 @every_dialect
-@settings(max_examples=150, deadline=None)
 @given(value=st.one_of(json_values, st.dictionaries(st.sampled_from(FIELDS), json_values)))
 async def test_any_json_is_an_answer_or_an_error_of_the_callers(dialect: str, value: Any) -> None:
     """The echo decodes every body, so all of the dialect's reading is behind this."""

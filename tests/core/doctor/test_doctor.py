@@ -159,7 +159,7 @@ async def test_the_gateways_own_limit() -> None:
 
 
 @pytest.fixture
-def nginx(tmp_path: Path) -> Any:
+def nginx(tmp_path: Path, free_port: Any) -> Any:
     """``nginx(port, directives)`` puts nginx in front; gives its port."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     if program is None:
@@ -169,8 +169,7 @@ def nginx(tmp_path: Path) -> Any:
 
     @asynccontextmanager
     async def running(port: int, directives: str) -> AsyncIterator[int]:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            own: int = free.getsockname()[1]
+        own: int = free_port()
         scratch = "".join(
             f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )

@@ -6,15 +6,19 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from asgi_llm import Exchange, Gateway
+from asgi_llm.stores.owner import ANYBODY
 from asgi_llm.testing import (
     Answer,
     Call,
     Recorded,
     ScriptedUpstream,
+    Tokens,
     Wait,
     chat_error,
     chat_events,
@@ -62,6 +66,35 @@ async def test_it_is_queued_and_found_when_it_is_done(open_client: Any, store_ur
         assert (await client.say("And?", previous_response_id=name)).status == 200
         late = await client("POST", f"/v1/responses/{name}/cancel")
         assert (late.status, late.code) == (400, "response_not_cancellable")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["polled", "streamed"])
+async def test_it_is_one_exchange(open_client: Any, stack: AsyncExitStack, stream: bool) -> None:
+    """For the ledger, for quotas and for whoever wants to hear of it, under the id that the caller was told."""
+    settled: list[Exchange] = []
+    quota = {"name": "q", "resource": "requests", "window": "day", "limit": 100}
+    async with ScriptedUpstream(chat_text("Done.", tokens=Tokens(input=20, output=10))) as upstream:
+        target = {"provider": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k", "dialects": ["chat"]}
+        settings = {"targets": {"up": target}, "responses": {"stateful": True}, "ledger": {}, "quotas": [quota]}
+        gateway = Gateway(settings, on_settled=settled.append)
+        await stack.enter_async_context(gateway.running())
+        client = open_client.client(gateway)
+        begun = await client.say("Think.", background=True, stream=stream)
+        name = begun.json["id"]
+        await till(client, name, "completed")
+        book, writer = gateway.runtime().quotas, gateway.runtime().ledger
+        assert book is not None
+        assert writer is not None
+        async with asyncio.timeout(20):
+            while not settled:
+                await asyncio.sleep(0.01)
+        await writer.flush()
+        made = [row for row in await writer.ledger.rows(ANYBODY) if row.endpoint == "responses"]
+    assert [(row.id, row.outcome, row.attempts, row.fresh) for row in made] == [
+        (begun.headers["x-llm-request-id"], "ok", 1, 20)
+    ]
+    assert [exchange.id for exchange in settled if exchange.endpoint == "responses"] == [made[0].id]
+    assert (await book._store.balance("q/day@UTC/", 0, time.time())).spent == 1
 
 
 @pytest.mark.parametrize("dialect", ["chat", "responses"])
@@ -143,8 +176,8 @@ async def test_cancelling(open_client: Any, store_url: str) -> None:
 
 async def test_cancelled_by_another_process(open_client: Any, sql_url: str) -> None:
     async with ScriptedUpstream(chat_stream(["One ", Wait(asyncio.Event()), "two."])) as upstream:
-        one = await open_client(upstream, store=sql_url, background_lease=0.5)
-        two = await open_client(upstream, store=sql_url, background_lease=0.5)
+        one = await open_client(upstream, store=sql_url, background_lease=3)
+        two = await open_client(upstream, store=sql_url, background_lease=3)
         name = (await one.say("Count.", background=True, stream=False)).json["id"]
         request = await upstream.wait_request()
         assert (await two("POST", f"/v1/responses/{name}/cancel")).json["status"] == "cancelled"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from asgi_llm.errors import StoreError
 from asgi_llm.testing import ScriptedUpstream, chat_text
 
 STRANGERS = [{"subject": "bob"}, {"tenant": "other"}]
@@ -81,6 +82,30 @@ async def test_every_way_to_anothers_things_says_that_there_is_nothing(open_clie
         for method, path, _ in TABLE:
             if method == "GET" and "starting_after" not in path:  # it did not run in the background
                 assert (await ann(method, filled(path, real))).status == 200, path
+
+
+class Down:
+    """A store that cannot be reached."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def fail(*_args: Any, **_more: Any) -> None:
+            raise StoreError
+
+        return fail
+
+
+async def test_a_store_that_is_down_is_told_at_every_door(open_client: Any) -> None:
+    names = dict.fromkeys(("response", "item", "conversation", "member"), "x")
+    async with ScriptedUpstream(chat_text("Secret.")) as upstream:
+        client = await open_client(upstream)
+        client.gateway.runtime().history.store = Down()
+        for method, path, body in [*TABLE, ("POST", "/v1/conversations", {})]:
+            answer = await client(method, filled(path, names), filled(body, names))
+            assert (answer.status, answer.code) == (503, "store_unavailable"), (method, path, body)
+            assert "retry-after" in answer.headers
+        assert not upstream.requests
+        begun = await client.say("x", background=True)
+        assert (begun.status, begun.code) == (503, "store_unavailable")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])

@@ -166,6 +166,9 @@ async def test_a_stored_prompt_is_openais_own(open_client: Any) -> None:
     async with ScriptedUpstream(responses_text("Hi.")) as upstream:
         native, foreign = await open_client(upstream, "responses"), await open_client(upstream, "chat")
         assert (await native.say("x", prompt={"id": "pmpt_1"})).status == 200
+        alone = {"model": "m", "prompt": {"id": "pmpt_1"}}
+        assert (await native("POST", "/v1/responses", alone)).status == 200
+        assert "input" not in upstream.requests[1].json
         refused = await foreign.say("x", prompt={"id": "pmpt_1"})
         assert (refused.status, refused.json["error"]["param"]) == (400, "prompt")
 

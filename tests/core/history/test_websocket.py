@@ -41,7 +41,7 @@ class Socket:
         self.task = asyncio.create_task(app(whole | scope, self._heard.get, self.said.put))
 
     async def next(self) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.said.get()
 
     def push(self, message: Any) -> None:
@@ -62,7 +62,7 @@ class Socket:
 
     async def leave(self) -> None:
         self._heard.put_nowait({"type": "websocket.disconnect", "code": 1005})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await self.task
 
 
@@ -151,7 +151,7 @@ async def test_leaving_cancels(open_client: Any, connect: Any) -> None:
         socket.push({"type": "response.create", "model": "m", "input": "x"})
         request = await upstream.wait_request()
         await socket.leave()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await request.disconnected.wait()
         assert client.gateway.runtime().active == 0
 
@@ -186,6 +186,14 @@ async def test_an_upstream_that_gives_no_stream(open_client: Any, connect: Any) 
         assert last["response"]["output"][0]["content"][0]["text"] == "Whole."
 
 
+async def test_an_upstreams_own_way_of_saying_no(open_client: Any, connect: Any) -> None:
+    async with ScriptedUpstream(Answer.json({"detail": "no such model"}, status=404)) as upstream:
+        socket = await connect(await open_client(upstream, "responses", websocket=True))
+        refused = await socket.say("x")
+        assert (refused["type"], refused["status"]) == ("error", 404)
+        assert "no such model" in refused["error"]["message"]
+
+
 async def test_a_connection_ends_in_time(open_client: Any, connect: Any) -> None:
     async with ScriptedUpstream() as upstream:
         socket = await connect(await open_client(upstream, websocket=True, websocket_lifetime=0.05))
@@ -202,7 +210,7 @@ async def test_who_asks_for_too_much_at_once_is_cut_off(open_client: Any, connec
         while (message := await socket.next())["type"] != "websocket.close":
             pass
         assert message["code"] == 1000
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await socket.task
 
 

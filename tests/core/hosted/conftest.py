@@ -26,11 +26,9 @@ ANN = Identity(subject="ann", tenant="acme")
 
 
 @pytest.fixture(scope="session")
-def mcp_url() -> Iterator[str]:
+def mcp_url(free_port: Any) -> Iterator[str]:
     pytest.importorskip("mcp")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, str(Path(__file__).with_name("mcp_server.py")), str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

@@ -395,14 +395,14 @@ async def test_pieces_that_keep_coming_are_never_idle(backend, serve, ask, whole
     async def script(peer):
         await peer.request()
         await peer.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(10):
+        for _ in range(20):
             await asyncio.sleep(0.06)
             await peer.say(b"3\r\nabc\r\n")
         await peer.say(b"0\r\n\r\n")
         await peer.gone()
 
-    async with serve(script) as server, backend.client(server.url, timeouts=Timeouts(idle=0.3)) as client:
-        assert await whole(await client.send(ask())) == b"abc" * 10
+    async with serve(script) as server, backend.client(server.url, timeouts=Timeouts(idle=1)) as client:
+        assert await whole(await client.send(ask())) == b"abc" * 20
 
 
 async def test_an_upload_that_stalls_is_idle_and_one_that_crawls_is_not(http1, serve, ask, whole):

@@ -91,13 +91,12 @@ async def test_waiting_for_a_place_is_part_of_connecting(backend, serve, ask):
         await peer.request()
         await peer.gone()
 
-    limits = Timeouts(connect=0.1)
-    async with serve(script) as server, backend.client(server.url, max_connections=1, timeouts=limits) as client:
+    async with serve(script) as server, backend.client(server.url, max_connections=1) as client:
         holder = asyncio.create_task(client.send(ask()))
         while server.accepted == 0:
             await asyncio.sleep(0.001)
         with pytest.raises(UpstreamError) as caught:
-            await client.send(ask())
+            await client.send(ask(timeouts=Timeouts(connect=0.1)))
         error = caught.value
         assert (error.cause, error.kind, error.code) == (Cause.POOL_TIMEOUT, Kind.OVERLOADED, "upstream_busy")
         holder.cancel()
@@ -232,21 +231,23 @@ async def test_an_idle_connection_that_ends_or_talks_is_dropped_at_once(http1, s
         assert server.accepted == 2
 
 
-async def test_idle_connections_expire_and_are_limited(http1, serve, ask, leakless):
+@pytest.mark.parametrize("keepalive", [60, 0.1])
+async def test_idle_connections_are_limited_and_expire(http1, serve, ask, leakless, keepalive):
     async def script(peer):
         await peer.request()
         await asyncio.sleep(0.01)
         await peer.say(OK)
         await peer.gone()
 
-    options = {"max_keepalive": 3, "keepalive": 0.1}
+    options = {"max_keepalive": 3, "keepalive": keepalive}
+    kept = 3 if keepalive == 60 else 0
     async with leakless(), serve(script) as server, http1.client(server.url, **options) as client:
         await asyncio.gather(*[client.send(ask()) for _ in range(8)])
-        assert (client.open, client.idle) == (3, 3)
+        assert client.open == client.idle <= 3
         async with asyncio.timeout(60):
-            while server.finished < 8:
+            while server.finished < 8 - kept:
                 await asyncio.sleep(0.005)
-        assert (client.open, client.idle) == (0, 0)
+        assert (client.open, client.idle) == (kept, kept)
 
 
 @pytest.mark.parametrize("options", [{"max_keepalive": 0}, {"keepalive": 0.0}])

@@ -86,14 +86,13 @@ http {{
 
 
 @pytest.fixture
-async def nginx_port(uvicorn_port, tmp_path):
+async def nginx_port(uvicorn_port, tmp_path, free_port):
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if binary is None:
         if os.environ.get("CI") == "true":
             pytest.fail("nginx is not installed")
         pytest.skip("nginx is not installed")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     config = Path(tmp_path, "nginx.conf")
     config.write_text(
         NGINX.format(user="user root;" if os.getuid() == 0 else "", folder=tmp_path, app=uvicorn_port, port=port)

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
@@ -89,7 +88,7 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Start:
+def start(tmp_path: Path, free_port: Callable[[], int]) -> Start:
     """``start(server, "served:app", upstream, *options)`` serves an app of a module of ``folder`` for as long as the
     block runs."""
 
@@ -104,7 +103,7 @@ def start(tmp_path: Path) -> Start:
             writer.close()
 
         sink = await asyncio.start_server(note, "127.0.0.1", 0)
-        port, log = _free_port(), tmp_path / f"{server.name}.log"
+        port, log = free_port(), tmp_path / f"{server.name}.log"
         environment = _environment(folder) | {
             "UPSTREAM": upstream.url if upstream is not None else "",
             "SINK": str(sink.sockets[0].getsockname()[1]),
@@ -140,12 +139,6 @@ async def _answering(running: Running, process: Process) -> None:
                 await asyncio.sleep(0.05)
             else:
                 return
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _environment(folder: Path) -> dict[str, str]:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -44,11 +43,6 @@ def environment(database: Path) -> dict[str, str]:
     return {**known, "SHOP_DATABASE": str(database), "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "shop.settings"}
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @contextmanager
 def running(command: list[str], database: Path, port: int) -> Iterator[tuple[str, Path]]:
     """The address, and the log."""
@@ -77,7 +71,7 @@ def running(command: list[str], database: Path, port: int) -> Iterator[tuple[str
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def shop(tmp_path_factory: pytest.TempPathFactory, free_port: Any) -> Iterator[tuple[str, Path]]:
     """Address and database of the example, started as the README says."""
     database = tmp_path_factory.mktemp("shop") / "shop.db"
     port = free_port()
@@ -183,7 +177,7 @@ def test_its_checks_are_content(shop: tuple[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_on_other_servers(shop: tuple[str, Path], server: str) -> None:
+def test_on_other_servers(shop: tuple[str, Path], server: str, free_port: Any) -> None:
     if find_spec(server.partition("-")[0]) is None:
         pytest.skip(f"{server} is not installed")
     port = free_port()

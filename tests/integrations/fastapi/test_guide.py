@@ -12,6 +12,8 @@ pytest.importorskip("fastapi")
 
 from fastapi.testclient import TestClient
 
+from asgi_llm.testing import ASGIDriver
+
 GUIDE = Path(__file__).parents[3] / "docs" / "fastapi.md"
 
 
@@ -41,3 +43,16 @@ def test_its_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPa
     names: dict[str, Any] = {}
     exec(compile(f"from asgi_llm import Gateway\n{blocks()[3]}", str(GUIDE), "exec"), names)
     assert names["make_gateway"]().explain("any").legs[0].target == "gpt"
+
+
+async def test_starlette_as_the_page_of_plain_asgi_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", "secret")
+    page = (GUIDE.parent / "asgi.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        exec(compile(block, "asgi.md", "exec"), names)
+    driver = ASGIDriver(names["app"])
+    async with driver.lifespan():
+        for key, status in (("secret", 200), ("ann's token", 200), ("wrong", 401)):
+            asked = await driver.request("GET", "/llm/v1/models", {"authorization": f"Bearer {key}"})
+            assert (await asked.start()).status == status

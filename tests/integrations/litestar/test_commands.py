@@ -60,6 +60,14 @@ def test_explain_says_where_a_request_would_go(folder: Path) -> None:
     assert json.loads(refused.stdout)["code"] == "model_not_permitted"
 
 
+def test_the_other_commands_are_about_the_application(folder: Path) -> None:
+    kept = f'"store": {{"url": "sqlite:///{folder}/llm.db"}}, "auth": {{"issued": {{}}}},'
+    (folder / "shop.py").write_text(APP.replace('"routes"', f'{kept} "routes"'))
+    made = run(folder, "llm", "keys", "create", "--subject", "ann", "--lifetime", "90d")
+    assert (made.returncode, made.stdout[:4]) == (0, "llm_"), made.stderr
+    assert "ann" in run(folder, "llm", "keys", "list", "--path", "/llm").stdout
+
+
 def test_mistakes_are_told_in_words(folder: Path) -> None:
     (folder / "shop.py").write_text(APP.replace('"default_target": "echo"', '"default_target": "ecco"'))
     done = run(folder, "llm", "check")

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -458,7 +458,6 @@ def conversation(plan) -> list[Turn]:
     return turns
 
 
-@settings(max_examples=100, deadline=None)
 @given(rounds, st.sampled_from([OPENAI, GENERIC, Profile(tool_id_limit=9)]))
 def test_a_conversation_that_goes_on_has_the_same_beginning(plan, profile):
     turns = conversation(plan)
@@ -469,7 +468,6 @@ def test_a_conversation_that_goes_on_has_the_same_beginning(plan, profile):
         assert whole.startswith(start[: start.rindex(b"]")])
 
 
-@settings(max_examples=100, deadline=None)
 @given(rounds)
 def test_a_conversation_read_again_has_the_same_meaning(plan):
     turns = conversation(plan)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llm.dialects.chat import CHAT
@@ -413,7 +413,6 @@ fields = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(fields, shaped, max_size=4), st.lists(shaped, max_size=3))
 def test_any_json_is_read_or_refused_by_a_client_error(members, messages):
     body = {"model": "m", "messages": messages, **members}

@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llm.dialects.chat import CHAT
@@ -316,7 +316,6 @@ CASES = [
 ]
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(CASES), st.lists(st.integers(0, 1500), max_size=12))
 def test_any_chunking_gives_the_same_answer(data, cuts):
     decoder = CHAT.stream_decoder(Restore())
@@ -378,7 +377,6 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(json_values | json_values.map(lambda value: {"choices": [value]}), max_size=5), st.booleans())
 def test_any_chunks_give_a_legal_stream(chunks, done):
     events(wire(*[json.dumps(chunk) for chunk in chunks], *([DONE] if done else [])), candidates=99)

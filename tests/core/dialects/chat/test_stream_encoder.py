@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 from openai import APIError, AsyncOpenAI
@@ -272,7 +272,6 @@ reasons = st.sampled_from(["end", "max_tokens", "tool_calls", "filtered", "pause
 candidates = st.lists(st.tuples(st.lists(block_parts, max_size=5), reasons), min_size=1, max_size=2)
 
 
-@settings(max_examples=100, deadline=None)
 @given(candidates, st.booleans(), st.booleans())
 def test_any_answer_is_a_legal_stream_that_says_the_same(plan, include_usage, broken):
     answers = tuple(Candidate(tuple(parts), Finish(reason), index) for index, (parts, reason) in enumerate(plan))
@@ -301,7 +300,6 @@ def test_any_answer_is_a_legal_stream_that_says_the_same(plan, include_usage, br
         assert (watcher.usage is not None) is include_usage
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.one_of(texts.filter(bool).map(Text), st.builds(ToolCall, st.just("1"), st.just("f"), st.just("{}"))),

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -58,7 +58,6 @@ CONTENTS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.one_of(JSON, st.fixed_dictionaries({"contents": CONTENTS}, optional={"tools": JSON, "toolConfig": JSON})))
 def test_any_json_is_understood_or_a_client_error(value: Any) -> None:
     with suppress(ClientError):
@@ -66,7 +65,6 @@ def test_any_json_is_understood_or_a_client_error(value: Any) -> None:
         GEMINI.encode_request(msgspec.structs.replace(request, model="gemini-3-pro"), Profile())
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_error_with_a_name(data: bytes) -> None:
     for body in (data, b'{"contents":' + data, b"[" * 5000 + data):
@@ -99,7 +97,6 @@ CHUNK = st.fixed_dictionaries({"candidates": st.lists(st.fixed_dictionaries({"co
 PIECES = st.lists(JSON | CHUNK, max_size=4)
 
 
-@settings(max_examples=150, deadline=None)
 @given(PIECES, st.booleans(), st.lists(st.integers(0, 400), max_size=6))
 def test_whatever_an_upstream_streams_the_events_are_legal(pieces: list[Any], array: bool, cuts: list[int]) -> None:
     if array:
@@ -143,7 +140,6 @@ RESPONSES = st.lists(CANDIDATES, min_size=1, max_size=3).map(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(RESPONSES, st.lists(st.integers(0, 3000), max_size=8))
 def test_what_is_written_is_read_again_in_any_chunking(response: Response, cuts: list[int]) -> None:
     events = unfold(response)
@@ -207,7 +203,6 @@ def contents_of(turns: list[Turn], model: str) -> list[dict[str, Any]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
 @given(TURNS, MODELS)
 def test_the_demands_of_the_api_hold(turns: list[Turn], model: str) -> None:
     contents = contents_of(turns, model)
@@ -232,7 +227,6 @@ def test_the_demands_of_the_api_hold(turns: list[Turn], model: str) -> None:
     assert len(set(ids)) == len(ids)
 
 
-@settings(max_examples=100, deadline=None)
 @given(TURNS, TURNS, MODELS)
 def test_more_turns_only_append(turns: list[Turn], more: list[Turn], model: str) -> None:
     """As long as what comes later does not answer earlier calls, what was written stays as it was."""
@@ -246,7 +240,6 @@ def test_more_turns_only_append(turns: list[Turn], more: list[Turn], model: str)
     assert longer[: len(shorter)] == shorter
 
 
-@settings(max_examples=150, deadline=None)
 @given(RESPONSES, st.sampled_from(["camel", "stream"]))
 def test_a_foreign_answer_comes_back_with_its_proofs(response: Response, way: str) -> None:
     """What another provider signed is in the caller's history again, each thought once, whatever became of the rest."""

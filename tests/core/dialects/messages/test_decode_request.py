@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -363,7 +363,6 @@ MESSAGE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON), st.lists(MESSAGE, max_size=3), st.booleans())
 def test_any_json_is_decoded_or_refused_by_name(fields: dict[str, Any], messages: list[Any], good: bool) -> None:
     """Whatever comes, nothing but a ClientError is raised."""

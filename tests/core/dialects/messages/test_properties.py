@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw, structs
 
@@ -57,7 +57,6 @@ def messages_of(turns: list[Turn], model: str) -> list[dict[str, Any]]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
 @given(TURNS, MODELS)
 def test_the_demands_of_the_api_hold(turns: list[Turn], model: str) -> None:
     messages = messages_of(turns, model)
@@ -79,7 +78,6 @@ def test_the_demands_of_the_api_hold(turns: list[Turn], model: str) -> None:
         assert [block["type"] for block in content[: len(results)]] == ["tool_result"] * len(results)
 
 
-@settings(max_examples=200, deadline=None)
 @given(TURNS, TURNS, MODELS)
 def test_more_turns_only_append(turns: list[Turn], more: list[Turn], model: str) -> None:
     """As long as what comes later does not answer earlier calls, what was written stays as it was."""
@@ -102,7 +100,6 @@ WIRE_BLOCKS = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(WIRE_BLOCKS, min_size=1, max_size=4), st.booleans())
 def test_what_comes_from_this_api_goes_back_unchanged(blocks: list[Any], call: bool) -> None:
     said, heard = list(blocks), [{"type": "text", "text": "go on"}]
@@ -129,7 +126,6 @@ def test_what_comes_from_this_api_goes_back_unchanged(blocks: list[Any], call: b
     assert encoded.warnings == ()
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     MODELS,
     st.sampled_from([None, "auto", "none", "required"]),
@@ -197,7 +193,6 @@ def bodies(draw: st.DrawFn) -> bytes:
     return json.dumps(values).encode()
 
 
-@settings(max_examples=500, deadline=None)
 @given(bodies())
 def test_a_body_reads_the_same_at_once_and_by_field(body: bytes) -> None:
     def outcome(way: Callable[[bytes], tuple[Body, dict[str, Raw]]]) -> Any:

@@ -8,7 +8,7 @@ import anthropic
 import httpx2
 import pytest
 from anthropic.types import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -271,7 +271,6 @@ class TestDecoder:
         assert usage is not None
         assert (usage.fresh, usage.written, usage.cache_write_5m, usage.visible, usage.reasoning) == (11, 7, 4, 15, 5)
 
-    @settings(max_examples=200, deadline=None)
     @given(st.data())
     def test_no_event_of_any_shape_raises(self, data: st.DataObject) -> None:
         """Random JSON in the places of the protocol: legal events or a failure, never an exception."""
@@ -605,7 +604,6 @@ def test_arguments_of_a_call_that_is_not_open_are_no_other_call() -> None:
     assert isinstance(events[-1], Failure)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(PARTS, max_size=5), st.integers(1, 40))
 def test_any_legal_answer_is_written_legally_and_means_the_same(parts: list[Part], size: int) -> None:
     """Neutral -> stream -> neutral: legal in between, equal in meaning, equal to the answer not streamed."""

@@ -601,7 +601,6 @@ rounds = st.lists(
 
 
 @given(rounds)
-@settings(max_examples=200, deadline=None)
 def test_any_history_is_paired_and_the_same_every_time(history):
     turns = (HI, *(turn for pair in history for turn in pair))
     written = items(*turns)
@@ -613,7 +612,7 @@ def test_any_history_is_paired_and_the_same_every_time(history):
 
 
 @given(st.integers(1, 4), st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 def test_added_turns_leave_the_earlier_items_alone(length, width):
     def tour(number: int) -> list[Turn]:
         calls = tuple(ToolCall(f"c{number}_{n}", "f", "{}") for n in range(width))

@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asgi_llm.dialects.interface import Profile
@@ -462,14 +462,12 @@ item_values = st.fixed_dictionaries(
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), values))
-@settings(max_examples=300, deadline=None)
 def test_any_json_is_a_request_or_a_client_error(body):
     with contextlib.suppress(ClientError):
         RESPONSES.decode_request(json.dumps(body).encode())
 
 
 @given(st.lists(item_values, max_size=4))
-@settings(max_examples=400, deadline=None)
 def test_any_items_are_read_and_written_or_refused(items):
     try:
         request = decode(items)

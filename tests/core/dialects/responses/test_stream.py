@@ -451,7 +451,6 @@ answers = st.builds(
 
 
 @given(answers)
-@settings(max_examples=150, deadline=None)
 def test_any_answer_becomes_a_legal_stream(response):
     events = events_of(written(unfold(response)))
     check_grammar(events)
@@ -459,7 +458,6 @@ def test_any_answer_becomes_a_legal_stream(response):
 
 
 @given(answers, st.integers(0, 40))
-@settings(max_examples=80, deadline=None)
 def test_a_failure_anywhere_leaves_a_legal_stream(response, cut):
     events = [*unfold(response)[:cut], Failure(UpstreamError("x", cause=Cause.RESET))]
     if not any(isinstance(event, Finished) for event in events):
@@ -467,14 +465,13 @@ def test_a_failure_anywhere_leaves_a_legal_stream(response, cut):
 
 
 @given(answers, st.integers(1, 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 def test_any_chunking_reads_the_same(response, size):
     data = written(unfold(response))
     assert [_plain(event) for event in read(data, size=size)] == [_plain(event) for event in read(data)]
 
 
 @given(answers)
-@settings(max_examples=80, deadline=None)
 def test_reading_back_keeps_texts_and_calls(response):
     back = read(written(unfold(response)))
     if isinstance(back[-1], Failure):
@@ -691,7 +688,6 @@ wild_events = st.fixed_dictionaries(
 
 
 @given(st.lists(wild_events, max_size=8))
-@settings(max_examples=300, deadline=None)
 def test_no_stream_of_events_breaks_the_decoder(events):
     found = read(sse(*events))
     assert isinstance(found[-1], Failure | Finished)

@@ -182,7 +182,7 @@ async def test_a_folder_that_is_not_there_is_a_store_error() -> None:
 
 
 async def test_a_server_that_comes_back_is_used_again(postgres_server: Any) -> None:
-    database = Database(postgres_server.new_database(), timeout=2)
+    database = Database(postgres_server.new_database(), timeout=20)
     assert await count(database) == 0
     postgres_server.stop()
     try:
