@@ -89,11 +89,12 @@ class Verbatim:
     """The upstream's bytes, watched. Two things are taken out or put back where they must be: usage that only the
     gateway asked for, and the caller's name of a model that has another one upstream."""
 
-    __slots__ = ("_dialect", "_filters", "_watcher", "failure", "over")
+    __slots__ = ("_dialect", "_edit", "_filters", "_watch", "_watcher", "failure", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._dialect = leg.dialect
         self._watcher = leg.dialect.watcher()
+        self._watch = self._watcher.feed
         self._filters: list[StreamFilter] = []
         self.failure: UpstreamError | None = None
         self.over = False
@@ -103,6 +104,8 @@ class Verbatim:
             self._filters.append(HideCosts())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
             self._filters.append(RenameModel(exchange.envelope.model, leg.dialect.answer_model))
+        # Nearly all streams have one filter: for it there is no loop.
+        self._edit = self._filters[0].feed if len(self._filters) == 1 else None
 
     @property
     def usage(self) -> Usage | None:
@@ -117,7 +120,9 @@ class Verbatim:
         return self._watcher.ended
 
     def feed(self, data: bytes) -> bytes:
-        self._watcher.feed(data)
+        self._watch(data)
+        if self._edit is not None:
+            return self._edit(data)
         for edit in self._filters:
             data = edit.feed(data)
         return data
@@ -154,9 +159,11 @@ class Verbatim:
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
+    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
+        self._alone = decoder is None
+        """Of several rounds, one that is whole is not all."""
         self._decoder = decoder or leg.dialect.stream_decoder(reply.outgoing.restore)
         self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
         self._usage: Usage | None = None
@@ -181,7 +188,7 @@ class Translation:
         return self._encode(self._decoder.end())
 
     def break_off(self, error: UpstreamError) -> bytes:
-        events = self._decoder.end()
+        events: list[Event] = self._decoder.end() if self._alone else [Failure(error)]
         broken = any(isinstance(event, Failure) for event in events)
         return self._encode([Failure(error)] if broken else events)
 
