@@ -207,6 +207,7 @@ class UpstreamError(AsgiLLMError):
         content_type: the content type of ``body``, or None.
         should_retry: what the upstream said of asking again (``x-should-retry``), or None.
         resent: the request was sent twice, since the first connection had been idle and ended without a word.
+        headers: what the upstream said beside it that callers of its own dialect may know, its rate limits for one.
     """
 
     def __init__(
@@ -229,3 +230,4 @@ class UpstreamError(AsgiLLMError):
         self.content_type = content_type
         self.should_retry: bool | None = None
         self.resent = False
+        self.headers: list[tuple[bytes, bytes]] = []

@@ -48,10 +48,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _is_repetition(item: pytest.Item) -> bool:
     if item.get_closest_marker("once") is not None:
         return True
-    servers = {"postgres_server", "postgres_url", "redis_server", "redis_url"}
+    servers = {"postgres_server", "postgres_url", "redis_server", "redis_url", "redis_cluster_url"}
     given: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     return not servers.isdisjoint(getattr(item, "fixturenames", ())) or any(
-        kind in {"postgresql", "redis", *servers} for kind in given.values() if isinstance(kind, str)
+        kind in {"postgresql", "redis", "redis cluster", *servers} for kind in given.values() if isinstance(kind, str)
     )
 
 
@@ -222,6 +222,32 @@ def redis_server() -> Iterator[Server]:
 def redis_url(redis_server: Server) -> str:
     """A Redis database. It is the same one for all tests: they keep apart by the prefix of their keys."""
     return f"redis://127.0.0.1:{redis_server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """A cluster of three Redis servers, shared by all tests as the one Redis is."""
+    redis, cli = program("redis-server"), program("redis-cli")
+
+    def command(folder: Path, port: int) -> list[str]:
+        with socket.socket() as probe:  # the usual port of its bus, 10,000 higher, may be none
+            probe.bind(("127.0.0.1", 0))
+            bus = probe.getsockname()[1]
+        options = {"port": port, "bind": "127.0.0.1", "save": "", "dir": folder, "cluster-enabled": "yes",
+                   "cluster-port": bus, "cluster-node-timeout": 60_000}  # fmt: skip
+        return [redis, *(word for name, value in options.items() for word in (f"--{name}", str(value)))]
+
+    nodes = [Server(command) for _ in range(3)]
+    try:
+        for node in nodes:
+            node.start()
+        places = [f"127.0.0.1:{node.port}" for node in nodes]
+        join = [cli, "--cluster", "create", *places, "--cluster-yes"]
+        subprocess.run(join, check=True, capture_output=True, timeout=60)
+        yield f"redis+cluster://{places[0]}"
+    finally:
+        for node in nodes:
+            node.remove()
 
 
 @pytest.fixture

@@ -203,6 +203,11 @@ class StreamWatcher(Protocol):
         ...
 
     @property
+    def over(self) -> bool:
+        """Whether nothing may follow any more, for no candidate, not even usage."""
+        ...
+
+    @property
     def failure(self) -> UpstreamError | None:
         """The in-band error that was seen."""
         ...

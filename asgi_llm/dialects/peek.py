@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct, field
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import DialectName
 
-__all__ = ["Envelope", "peek", "peek_contents", "read_object"]
+__all__ = ["Envelope", "PlainMessages", "peek", "peek_contents", "read_object"]
 
 
 class Envelope(Struct, frozen=True, gc=False):
@@ -22,7 +22,8 @@ class Envelope(Struct, frozen=True, gc=False):
 
     ``include_usage`` is the caller's wish for usage in a chat stream; ``stream_options`` the raw value of that
     member (empty when absent), which the splice that asks for usage must merge with. ``plain`` when nothing is in the
-    body but what every server of the dialect takes.
+    body but what every server of the dialect takes. ``said`` is the body of a Messages request that is nothing but a
+    conversation, which short cuts go by.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Envelope(Struct, frozen=True, gc=False):
     include_usage: bool = False
     stream_options: bytes = b""
     plain: bool = False
+    said: "PlainMessages | None" = None
 
 
 class _Name:
@@ -108,6 +110,24 @@ class _Plain(Struct, forbid_unknown_fields=True, gc=False):
     tools: list[_PlainTool] | None = None
 
 
+class PlainMessage(Struct, forbid_unknown_fields=True, gc=False):
+    role: Literal["user", "assistant"]
+    content: Raw
+
+
+class PlainMessages(Struct, forbid_unknown_fields=True, gc=False):
+    """A Messages request with nothing in it but a conversation and how it is to go on."""
+
+    model: _Name
+    max_tokens: Annotated[int, Meta(ge=0)]
+    messages: list[PlainMessage]
+    system: Raw = Raw()
+    temperature: float | None = None
+    top_p: float | None = None
+    stop_sequences: list[str] | None = None
+    stream: bool | None = None
+
+
 class _Contents(Struct, gc=False):
     contents: Raw = Raw()
 
@@ -118,7 +138,10 @@ class _Options(Struct, gc=False):
 
 _options = msgspec.json.Decoder(_Options)
 _contents = msgspec.json.Decoder(_Contents)
-_plain = msgspec.json.Decoder(_Plain, dec_hook=_count)
+_PLAIN: "dict[str, msgspec.json.Decoder[Any]]" = {
+    "chat": msgspec.json.Decoder(_Plain, dec_hook=_count),
+    "messages": msgspec.json.Decoder(PlainMessages, dec_hook=_count),
+}
 _DECODERS: "dict[str, msgspec.json.Decoder[Any]]" = {
     "chat": msgspec.json.Decoder(_Messages, dec_hook=_count),
     "messages": msgspec.json.Decoder(_Messages, dec_hook=_count),
@@ -138,7 +161,8 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     """
     models = _seen.models
     models.clear()
-    if dialect == "chat" and (plain := _peek_plain(body, models)) is not None:
+    decoder = _PLAIN.get(dialect)
+    if decoder is not None and (plain := _peek_plain(decoder, body, models)) is not None:
         return plain
     try:
         found = _DECODERS[dialect].decode(body)
@@ -153,14 +177,16 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     raise _diagnose(dialect, body)
 
 
-def _peek_plain(body: bytes, models: list[Any]) -> Envelope | None:
+def _peek_plain(decoder: "msgspec.json.Decoder[Any]", body: bytes, models: list[Any]) -> Envelope | None:
     try:
-        found = _plain.decode(body)
+        found = decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         models.clear()
         return None
     model = models[0]
     if len(models) == 1 and type(model) is str and model.strip():
+        if type(found) is PlainMessages:
+            return Envelope(model, bool(found.stream), said=found)
         return Envelope(model, bool(found.stream), plain=True)
     models.clear()
     return None

@@ -63,7 +63,7 @@ from asgi_llm.neutral.request import (
     Video,
 )
 
-__all__ = ["BYTES_PER_TOKEN", "IMAGE", "UNSEEN", "estimate"]
+__all__ = ["BYTES_PER_TOKEN", "IMAGE", "UNSEEN", "estimate", "estimate_text"]
 
 IMAGE = 1600
 """Tokens of an image: what a large one costs where images are dear."""
@@ -115,6 +115,11 @@ def estimate(request: Request) -> int:
     if request.output is not None:
         hundredths += _raw(request.output.schema)
     return -(-hundredths // _UNIT)
+
+
+def estimate_text(text: str) -> int:
+    """Tokens of a text."""
+    return -(-_text(text) // _UNIT)
 
 
 def _turn(turn: Turn) -> int:

@@ -25,6 +25,7 @@ from asgi_llm.metering.prices import Bill, Prices
 from asgi_llm.metering.row import COUNTS as TOKENS
 from asgi_llm.metering.row import LARGEST, Row
 from asgi_llm.metering.tally import Tally, whole_tokens
+from asgi_llm.metering.texts import estimate_texts
 from asgi_llm.metering.tools import offered, used
 from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage
@@ -39,6 +40,8 @@ _HELD = 64 * 1024 * 1024
 _INLINE = 64 * 1024
 """Bytes that are looked at on the event loop: about a millisecond."""
 
+_FREE = frozenset({"moderations", "tokenize", "detokenize"})
+"""Endpoints that name a model and use none of its tokens."""
 
 Billed = Callable[[str, str, int | None], None]
 
@@ -154,7 +157,8 @@ class Accounts:
         """How it ended, and its tools."""
         outcome, error, finish = exchange.outcome or "internal_error", exchange.error_code, exchange.finish
         answered = exchange.answered
-        if finish is None and exchange.leg is not None and isinstance(answered, bytes) and not _is_count(exchange):
+        plain = exchange.forward is None and not _is_count(exchange)
+        if finish is None and exchange.leg is not None and isinstance(answered, bytes) and plain:
             try:
                 candidates = exchange.leg.dialect.decode_response(answered, Restore()).candidates
                 finish = candidates[0].finish.reason if candidates else None
@@ -214,7 +218,11 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
 def _unmetered(exchange: Exchange) -> bool:
     """Whether an upstream worked on it and nobody said what that took."""
     worked = any(attempt.result in ("ok", "abandoned") for attempt in exchange.attempts)
-    return worked and not _says(exchange.usage) and exchange.forward is None and not _is_count(exchange)
+    if exchange.forward is not None:
+        # What was told in seconds, or in searches, was told.
+        endpoint = exchange.forward.endpoint
+        return worked and exchange.usage is None and endpoint.model != "none" and endpoint.name not in _FREE
+    return worked and not _says(exchange.usage) and not _is_count(exchange)
 
 
 def _is_cached(exchange: Exchange) -> bool:
@@ -250,7 +258,10 @@ def _usage(exchange: Exchange, request: Request | None) -> tuple[Usage | None, t
 def _guess(exchange: Exchange, request: Request | None) -> Usage | None:
     said = exchange.answered
     output = said.tokens() if isinstance(said, Tally) else None if said is None else whole_tokens(said)
-    told = None if request is None else estimate(request)
+    if exchange.forward is not None:
+        told = estimate_texts(exchange.body)
+    else:
+        told = None if request is None else estimate(request)
     if told is None and output is None:
         return None
     return Usage(fresh=told, visible=output or 0, estimated=True)

@@ -1,6 +1,7 @@
 """One attempt: one request to one worker, until the first event of its answer, or all of one that is no stream."""
 
 from dataclasses import replace
+from email.utils import formatdate
 
 from msgspec import Struct, structs
 
@@ -28,8 +29,8 @@ class Reply(Struct, frozen=True):
     """An answer that has begun. ``first`` is its first piece, or all of it when it is not a ``stream``.
 
     Of an answer that came whole, ``usage`` is what it used or what reads that, ``whole`` is it decoded where it is to
-    be translated, and ``told`` is it translated where that was done by a short cut. It ``passes`` piece by piece where
-    it is no JSON.
+    be translated, and ``told`` is it translated where that was done by a short cut. ``failure`` is what it tells of
+    itself, where it passes all the same. It ``passes`` piece by piece where it is no JSON.
     """
 
     response: UpstreamResponse
@@ -40,6 +41,7 @@ class Reply(Struct, frozen=True):
     usage: Told = None
     told: bytes | None = None
     passes: bool = False
+    failure: UpstreamError | None = None
 
 
 async def ask(
@@ -128,8 +130,9 @@ async def _first(
     """The first piece of a good answer; a bad one is raised as what it is."""
     if not 200 <= response.status < 300:
         body = await _read_error(response)
-        error = leg.dialect.decode_error(response.status, response.headers, body)
+        error = leg.dialect.decode_error(response.status, _dated(response.headers), body)
         error.should_retry = _should_retry(response.headers)
+        error.headers = leg.returned.passing(response.headers)
         raise error
     if _is_stream(response.headers):
         first = await _first_event(response)
@@ -147,8 +150,8 @@ async def _first(
         usage, told = read_whole(exchange, leg, body)
         return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
-        reads_usage = check_whole(leg.dialect, response.headers, body)
-        return Reply(response, outgoing, False, body, usage=reads_usage)
+        checked = check_whole(leg.dialect, response.headers, body)
+        return Reply(response, outgoing, False, body, usage=checked.usage, failure=checked.failure)
     if outgoing.direct is not None and not exchange.stream:
         assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
         found = outgoing.direct.answer(body, exchange.envelope.model)
@@ -158,6 +161,13 @@ async def _first(
     if outgoing.restore.stops:
         whole = cut(whole, outgoing.restore.stops)
     return Reply(response, outgoing, False, body, whole=whole, usage=whole.usage)
+
+
+def _dated(headers: Headers) -> Headers:
+    """With a ``date``, against which one in ``retry-after`` is measured; not all upstreams have a clock."""
+    if any(name == b"date" for name, _ in headers):
+        return headers
+    return [*headers, (b"date", formatdate(usegmt=True).encode("ascii"))]
 
 
 _PREFACE = 64 * 1024

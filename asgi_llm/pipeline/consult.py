@@ -129,7 +129,7 @@ def _apply_request(exchange: Exchange, before: Request | None, after: Request, *
         body = exchange.body if dialect.unwrap is None else dialect.unwrap(exchange.body)
         exchange.body = restate(dialect, body, before, after)
     if not dialect.names_model:
-        exchange.envelope = structs.replace(envelope, model=model, plain=False)
+        exchange.envelope = structs.replace(envelope, model=model, plain=False, said=None)
         return
     if model != before.model:
         exchange.body = set_model(exchange.body, model)

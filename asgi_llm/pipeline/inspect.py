@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -27,8 +28,16 @@ class _Outside(Struct, gc=False):
 _outside = msgspec.json.Decoder(_Outside)
 
 
-def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Callable[[], Usage | None] | None:
-    """What reads how much a whole answer says that it used; it must be a JSON object that reports no error.
+class Checked(NamedTuple):
+    """``usage`` reads how much an answer says that it used. ``failure`` is one that an answer tells of itself, which is
+    an answer all the same and passes as it is."""
+
+    usage: Callable[[], Usage | None] | None
+    failure: UpstreamError | None
+
+
+def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Checked:
+    """What a whole answer is; it must be a JSON object that reports no error.
 
     Raises:
         UpstreamError: cause ``content`` or ``in_band``.
@@ -37,14 +46,25 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Callable[[],
         outside = _outside.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _not_an_answer(headers) from None
+    failure = None
     if outside.error or bytes(outside.type) == b'"error"':
         _check_error(dialect, outside, body)
+        if bytes(outside.error) != b"null":
+            failure = _failure(dialect, body)
     usage = outside.usage or outside.usage_metadata
-    return partial(_used, dialect, usage, body) if usage else None
+    return Checked(partial(_used, dialect, usage, body) if usage else None, failure)
 
 
 def _used(dialect: Dialect, usage: Raw, body: bytes) -> Usage | None:
     return with_gateway(dialect.usage(usage), body)
+
+
+def _failure(dialect: Dialect, body: bytes) -> UpstreamError | None:
+    try:
+        dialect.decode_response(body, Restore())
+    except UpstreamError as error:
+        return error
+    return None
 
 
 def _check_error(dialect: Dialect, outside: _Outside, body: bytes) -> None:

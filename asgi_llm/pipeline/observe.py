@@ -37,7 +37,7 @@ Attributes = dict[str, str | int | float | bool | list[str]]
 def begin_trace(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     """Opens the span of ``exchange``, whose plan is known, if traces are wanted."""
     tracing = runtime.telemetry.tracing if runtime.telemetry is not None else None
-    if tracing is not None:
+    if tracing is not None and exchange.trace is None:
         elapsed = runtime.loop.time() - exchange.started
         exchange.trace = tracing.begin(_span_name(exchange), _asked(exchange), caller.fields, elapsed)
 
@@ -129,9 +129,19 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         cache_read=(usage.cache_read or 0) if usage is not None else 0,
         cache_write=usage.written if usage is not None else 0,
         reasoning=(usage.reasoning or 0) if usage is not None else 0,
-        attempts=tuple(AttemptRecord(one.target, one.result, one.seconds) for one in exchange.attempts),
+        attempts=_attempts(exchange),
         trace_id=exchange.trace.id if exchange.trace is not None else None,
     )
+
+
+def _attempts(exchange: Exchange) -> tuple[AttemptRecord, ...]:
+    """What came of each in the end: one that began well and broke off was none that was."""
+    told = [AttemptRecord(one.target, one.result, one.seconds) for one in exchange.attempts]
+    if exchange.outcome == "interrupted":
+        place = next((place for place in reversed(range(len(told))) if told[place].result == "ok"), None)
+        if place is not None:
+            told[place] = structs.replace(told[place], result="interrupted")
+    return tuple(told)
 
 
 def _end_trace(tracing: "Tracing", exchange: Exchange, record: ExchangeRecord) -> None:

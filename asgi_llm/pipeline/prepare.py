@@ -120,7 +120,12 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warning
 def _translated(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:
     envelope, profile = exchange.envelope, leg.crew.target.profile
     assert envelope is not None  # noqa: S101  # admit() filled it in
-    if leg.direct is not None and (told := leg.direct.request(body, leg.model, profile)) is not None:
+    if (
+        leg.direct is not None
+        and envelope.said is not None
+        and leg.cap is None
+        and (told := leg.direct.request(body, envelope.said, leg.model, profile)) is not None
+    ):
         request = _request(leg, leg.allowed.passing(caller.headers), told, envelope.stream)
         return Outgoing(request, translated=True, direct=leg.direct)
     asked = decoded(exchange)

@@ -9,6 +9,7 @@ from asgi_llm.errors import AsgiLLMError, ClientError, Kind, PolicyError, Upstre
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.quotas.book import QuotaError
+from asgi_llm.quotas.headers import PREFIXES
 from asgi_llm.types import Headers
 
 from .mask import masked
@@ -34,14 +35,13 @@ async def refuse(exchange: Exchange, error: AsgiLLMError, caller: Caller, more: 
         *(more or ()),
     ]
     headers += _when_again(exchange, error)
+    headers += _from_upstream(exchange, error)
     if exchange.plan is not None and exchange.plan.tells:
         headers.append((b"x-llm-route", tell_route(exchange)))
     if isinstance(error, QuotaError):
         headers += error.headers(exchange.dialect.name)
     if error.kind is Kind.AUTHENTICATION and isinstance(error, PolicyError):
         headers.append((b"www-authenticate", b"Bearer"))
-    if exchange.dialect.name == "messages":
-        headers.append((b"request-id", exchange.id.encode("ascii")))
     exchange.status = status
     await caller.answer(status, headers, body)
 
@@ -60,6 +60,22 @@ def _when_again(exchange: Exchange, error: AsgiLLMError) -> Headers:
             should = False
         if should is not None:
             headers.append((b"x-should-retry", b"true" if should else b"false"))
+    return headers
+
+
+_TOLD = (b"retry-after", b"x-should-retry")
+
+
+def _from_upstream(exchange: Exchange, error: AsgiLLMError) -> Headers:
+    """What the upstream said beside its error, and an id to ask for."""
+    headers: Headers = []
+    if isinstance(error, UpstreamError):
+        # How the gateway stands upstream is not how this caller stands, where it has quotas of its own.
+        own = PREFIXES.get(exchange.dialect.name, ()) if exchange.tab is not None else ()
+        headers = [pair for pair in error.headers if not (pair[0].startswith(_TOLD) or pair[0].startswith(own))]
+    name = b"request-id" if exchange.dialect.name == "messages" else b"x-request-id"
+    if not any(pair[0] == name for pair in headers):
+        headers.append((name, exchange.id.encode("ascii")))
     return headers
 
 

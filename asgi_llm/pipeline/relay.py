@@ -33,6 +33,7 @@ from .passage import Passage, answer_for, cutter_for, open_passage
 from .plan import Leg
 from .recall import begin_keeping, copied
 from .refuse import in_form
+from .reserve import WRITING
 from .rounds import open_rounds
 from .tool_rounds import AnyRounds, ToolRounds
 
@@ -68,7 +69,10 @@ async def relay(
         raise
     finally:
         reply.response.close()
-    if exchange.worker is worker:
+    if reply.failure is not None:
+        _broke_off(runtime, exchange, worker, reply.failure)
+        exchange.outcome = "upstream_error"
+    elif exchange.worker is worker:
         exchange.worker = None
         worker.succeeded(exchange.facts, exchange.probe)
         if watched is not None:
@@ -177,6 +181,8 @@ def _forwarded_body(runtime: Runtime, exchange: Exchange, reply: Reply) -> bytes
     assert leg is not None  # noqa: S101
     assert exchange.envelope is not None  # noqa: S101
     exchange.usage = reply.usage
+    if reply.usage is None and exchange.endpoint in WRITING:
+        exchange.answered = reply.first
     body = reply.first if reply.told is None else reply.told
     if leg.hides_cost:
         body = without_costs(body)
@@ -274,6 +280,7 @@ async def _pump(
     onset = exchange.onset
     if onset is not None and onset.feed(reply.first):
         onset = None
+    listens = tally is not None or onset is not None
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -293,10 +300,11 @@ async def _pump(
         if not data:
             data = passage.end()
             break
-        if tally is not None:
-            tally.feed(data)
-        if onset is not None and onset.feed(data):
-            onset = None
+        if listens:
+            if tally is not None:
+                tally.feed(data)
+            if onset is not None and onset.feed(data):
+                onset = None
         data = passage.feed(data)
     await heartbeat.pause()
     return data

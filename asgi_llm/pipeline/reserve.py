@@ -20,14 +20,14 @@ from asgi_llm.runtime import Runtime
 
 from .plan import Leg
 
-__all__ = ["charge", "reserve", "reserve_leg"]
+__all__ = ["WRITING", "charge", "reserve", "reserve_leg"]
 
 _INLINE = 32 * 1024
 """Bytes of a body whose tokens are guessed from its length. A larger one may hold images, whose bytes say little: it
 is looked at, off the event loop."""
 _BYTES_PER_TOKEN = 4
 _NOTHING = Used(0, 0, 0)
-_WRITING = frozenset({"completions", "generate"})
+WRITING = frozenset({"completions", "generate"})
 """Of the endpoints that are no dialect's, those whose answers are tokens of output."""
 
 
@@ -103,7 +103,7 @@ def _place(exchange: Exchange, leg: Leg) -> Place:
 async def _size(exchange: Exchange) -> tuple[int, int | None]:
     """Tokens of the input, and the most of the output."""
     body = exchange.body
-    writes = exchange.forward is None or exchange.endpoint in _WRITING
+    writes = exchange.forward is None or exchange.endpoint in WRITING
     cap = read_cap(exchange.dialect.name, body) if writes else 0
     if len(body) <= _INLINE or exchange.forward is not None:
         return -(-len(body) // _BYTES_PER_TOKEN), cap

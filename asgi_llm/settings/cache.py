@@ -4,15 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from .values import Glob, Model, Secret
+from .values import REDIS, Glob, Model, Secret
 
 __all__ = ["CacheSettings"]
 
 
 def _check_address(value: SecretStr) -> SecretStr:
     url = value.get_secret_value()
-    if url not in ("state", "memory:", "django") and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be state, memory:, redis://host:port/number, rediss://, unix:// or django")
+    if url not in ("state", "memory:", "django") and not url.startswith(REDIS):
+        raise ValueError("must be state, memory:, django, redis://host:port/number, or another address of a Redis")
     return value
 
 

@@ -4,15 +4,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from .values import Model, Secret
+from .values import REDIS, Model, Secret
 
 __all__ = ["StateSettings"]
 
 
 def _check_address(value: SecretStr) -> SecretStr:
     url = value.get_secret_value()
-    if url != "memory:" and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be memory:, redis://host:port/number, rediss:// or unix://")
+    if url != "memory:" and not url.startswith(REDIS):
+        raise ValueError("must be memory:, redis://host:port/number, rediss://, unix:// or redis+cluster://host:port")
     return value
 
 
@@ -20,7 +20,8 @@ class StateSettings(Model):
     """Where it is kept.
 
     Attributes:
-        url: ``memory:`` (this process only) or ``redis://``, ``rediss://`` or ``unix://`` (all that name the same).
+        url: ``memory:`` (this process only) or ``redis://``, ``rediss://`` or ``unix://`` (all that name the same);
+            with ``redis+cluster://`` or ``rediss+cluster://``, one node of a cluster, which tells of the others.
         prefix: before the names of keys there.
         interval: seconds between two looks whether another process has changed something.
     """

@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 __all__ = [
-    "REFERENCE", "Glob", "HTTPAddress", "HeaderName", "HeaderSecret", "HeaderValue", "Model", "Name", "Prefix",
+    "REDIS", "REFERENCE", "Glob", "HTTPAddress", "HeaderName", "HeaderSecret", "HeaderValue", "Model", "Name", "Prefix",
     "Seconds", "Secret",
 ]  # fmt: skip
 
+REDIS = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+"""What the address of a Redis begins with."""
 REFERENCE = re.compile(r"^(env|file)://(.+)$", re.DOTALL)
 _TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _FRAMING = frozenset({"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"})
@@ -100,4 +102,6 @@ Prefix = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*[A-Za-z0-9_-]$")]
 
 class Model(BaseModel):
     # Defaults are validated too: a wrong default would otherwise be the one mistake nobody reports.
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), defer_build=True
+    )

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.money import with_gateway
-from asgi_llm.dialects.sse import Frame, SSEReader
+from asgi_llm.dialects.sse import Frame, SSEReader, event_end
 from asgi_llm.errors import UpstreamError
 from asgi_llm.neutral.usage import Usage, merge
 
@@ -13,36 +13,26 @@ from .errors import in_band_error
 from .finish import FAILED
 from .usage import read_usage
 
-__all__ = ["ChatWatcher", "event_end"]
+__all__ = ["ChatWatcher"]
 
 _KEPT, _EVENTS = 2048, 4
 """So many bytes at the end of a stream are looked at, and so many whole events before them: the last one may be large,
 and the reason why the answer ended stands before it."""
 _LIMIT = 1024 * 1024
 """Bytes of one event that are kept; a larger one is let go unread."""
-_CR = 13
 _BLANKS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _chunk = msgspec.json.Decoder(Chunk)
-
-
-def event_end(data: bytes) -> int:
-    """Where the last whole event in ``data`` ends, or 0."""
-    if _CR not in data:
-        end = data.rfind(b"\n\n")
-        return end + 2 if end >= 0 else 0
-    ends = [data.rfind(blank) + len(blank) for blank in (b"\n\n", b"\r\n\r\n", b"\r\r") if blank in data]
-    return max(ends, default=0)
 
 
 class ChatWatcher:
     """See ``StreamWatcher``. A chat stream tells how it ends, and what it used, in its last events: only those are
     kept, and looked at when somebody wants to know."""
 
-    __slots__ = ("_ended", "_failure", "_finish", "_pieces", "_room", "_size", "_usage")
+    __slots__ = ("_ended", "_failure", "_finish", "_over", "_pieces", "_room", "_size", "_usage")
 
     def __init__(self) -> None:
         self._usage: Usage | None = None
-        self._ended = False
+        self._ended = self._over = False
         self._failure: UpstreamError | None = None
         self._finish: str | None = None
         self._pieces: list[bytes] = []
@@ -58,6 +48,11 @@ class ChatWatcher:
     def ended(self) -> bool:
         self._catch_up()
         return self._ended
+
+    @property
+    def over(self) -> bool:
+        self._catch_up()
+        return self._over
 
     @property
     def failure(self) -> UpstreamError | None:
@@ -110,7 +105,7 @@ class ChatWatcher:
         reader = SSEReader()
         for frame in [*reader.feed(data), *reader.end()]:
             if frame.data[:6] == b"[DONE]":
-                self._ended = True
+                self._ended = self._over = True
             elif frame.event == b"error" or _matters(frame.data):
                 self._read(frame)
 

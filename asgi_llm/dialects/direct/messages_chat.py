@@ -9,6 +9,7 @@ from asgi_llm.dialects.chat.models import thinks
 from asgi_llm.dialects.chat.usage import read_usage
 from asgi_llm.dialects.interface import Profile, mint
 from asgi_llm.dialects.messages.usage import encode_usage
+from asgi_llm.dialects.peek import PlainMessages
 from asgi_llm.neutral.usage import Usage
 
 from .pair import Pair
@@ -24,22 +25,6 @@ _json = msgspec.json.Encoder().encode
 
 class _Block(Struct, tag_field="type", tag="text", forbid_unknown_fields=True, gc=False):
     text: Raw
-
-
-class _Message(Struct, forbid_unknown_fields=True, gc=False):
-    role: Literal["user", "assistant"]
-    content: Raw
-
-
-class _Request(Struct, forbid_unknown_fields=True, gc=False):
-    model: str
-    max_tokens: Annotated[int, Meta(ge=0)]
-    messages: list[_Message]
-    system: Raw = Raw()
-    temperature: float | None = None
-    top_p: float | None = None
-    stop_sequences: list[str] | None = None
-    stream: bool | None = None
 
 
 class _Said(Struct, gc=False):
@@ -78,21 +63,18 @@ class _Answer(Struct, gc=False):
     provider_metadata: None = None
 
 
-_request = msgspec.json.Decoder(_Request)
 _blocks = msgspec.json.Decoder(list[_Block])
 _answer = msgspec.json.Decoder(_Answer)
 _TURN = {"user": b'{"role":"user","content":', "assistant": b'{"role":"assistant","content":'}
 _STOP = {"stop": b"end_turn", "length": b"max_tokens"}
 
 
-def _write_request(body: bytes, model: str, profile: Profile) -> bytes | None:
-    try:
-        said = _request.decode(body)
-        if not body.isascii():
-            # Texts are copied as they stand: that they are UTF-8 is all that nobody has looked at.
+def _write_request(body: bytes, said: PlainMessages, model: str, profile: Profile) -> bytes | None:
+    if not body.isascii():
+        try:  # texts are copied as they stand: that they are UTF-8 is all that nobody has looked at
             body.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        except UnicodeDecodeError:
+            return None
     if not said.messages or profile.families or profile.order is not None or profile.adds:
         return None
     if said.messages[-1].role == "assistant":  # the caller must be told that it is not continued
@@ -133,7 +115,7 @@ def _text(content: Raw) -> Raw | None:
     return content if first == _QUOTE else None
 
 
-def _add_sampling(parts: list[bytes], said: _Request, model: str, profile: Profile) -> bool:
+def _add_sampling(parts: list[bytes], said: PlainMessages, model: str, profile: Profile) -> bool:
     if said.temperature is None and said.top_p is None and not said.stop_sequences:
         return True
     if thinks(profile, model) or len(said.stop_sequences or ()) > _MAX_STOP:

@@ -39,6 +39,11 @@ class EventWatcher:
         self.finish: str | None = None
 
     @property
+    def over(self) -> bool:
+        """Nobody knows of all of these streams."""
+        return False
+
+    @property
     def at_boundary(self) -> bool:
         return not self._reader.pending
 

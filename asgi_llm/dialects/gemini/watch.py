@@ -57,6 +57,11 @@ class GeminiWatcher:
         self._unread = 0
 
     @property
+    def over(self) -> bool:
+        """There is no event that says so."""
+        return False
+
+    @property
     def at_boundary(self) -> bool:
         reader = self._reader
         if reader is not None and reader.is_array:

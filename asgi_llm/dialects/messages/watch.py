@@ -59,6 +59,10 @@ class MessagesWatcher:
         self._seen = b"\n\n"
 
     @property
+    def over(self) -> bool:
+        return self.ended
+
+    @property
     def at_boundary(self) -> bool:
         return self._seen.endswith(_ENDINGS)
 

@@ -179,7 +179,7 @@ class Decoder:
         self._started = True
         body = self._body(raw)
         created = None if body.created_at is None else int(body.created_at)
-        self._out.append(Start(body.id or "", body.model or "", created, None, body.service_tier))
+        self._out.append(Start(body.id or "", body.model or "", created, decode_usage(body.usage), body.service_tier))
 
     def _terminal(self, raw: Raw, kind: str) -> None:
         body = self._body(raw)

@@ -76,6 +76,10 @@ class Watcher:
         """The events that came last."""
 
     @property
+    def over(self) -> bool:
+        return self.ended
+
+    @property
     def at_boundary(self) -> bool:
         """Whether the bytes seen so far end with a whole event."""
         return _blank(self._tail)
@@ -165,10 +169,10 @@ class Watcher:
     def _take(self, kind: str, event: _Event) -> None:
         if self._began is None:
             self._began = event.response
+        response = event.response or _Response()
+        self.usage = merge(self.usage, decode_usage(response.usage))
         if kind in _TERMINAL:
             self.ended = True
-            response = event.response or _Response()
-            self.usage = merge(self.usage, decode_usage(response.usage))
             reason = response.incomplete_details.reason if response.incomplete_details else None
             self.finish = reason or kind.removeprefix("response.")
             if kind == "response.failed":

@@ -1,5 +1,5 @@
 """Boards on a Redis. Keys, below a prefix: ``{BOARD}:entries``, a hash, and ``{BOARD}:version``, a counter; the braces
-put both on one node of a cluster."""
+put both on one node of a cluster. Reading and writing are one script each, so that nobody sees a change halfway."""
 
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisBoards"]
 
+_READ = "return {redis.call('GET', KEYS[1]) or '0', redis.call('HGETALL', KEYS[2])}"
+_WRITE = """
+for at = 1, #ARGV, 3 do
+  if ARGV[at] == '1' then redis.call('HSET', KEYS[2], ARGV[at + 1], ARGV[at + 2])
+  else redis.call('HDEL', KEYS[2], ARGV[at + 1]) end
+end
+return redis.call('INCR', KEYS[1])
+"""
+
 
 class RedisBoards:
     """Serves one event loop."""
@@ -19,38 +28,29 @@ class RedisBoards:
     shared = True
 
     def __init__(self, redis: "Redis", prefix: str) -> None:
-        self._redis = redis
+        self._redis: Any = redis  # its types are of several minds about what a script returns
         self._prefix = prefix
+        self._read = self._redis.register_script(_READ)
+        self._write = self._redis.register_script(_WRITE)
 
     async def read(self, board: str) -> Board:
-        both = self._redis.pipeline(transaction=True)
-        both.get(self._version(board))
-        both.hgetall(self._entries(board))
-        version, entries = await _told(both.execute())
-        return Board(int(version or 0), {name.decode(): value for name, value in entries.items()})
+        version, told = await _told(self._read(keys=self._keys(board)))
+        return Board(int(version), {told[at].decode(): told[at + 1] for at in range(0, len(told), 2)})
 
     async def version(self, board: str) -> int:
-        return int(await _told(self._redis.get(self._version(board))) or 0)
+        return int(await _told(self._redis.get(self._keys(board)[0])) or 0)
 
     async def write(self, board: str, entries: Mapping[str, bytes | None]) -> int:
-        put: dict[Any, Any] = {name: value for name, value in entries.items() if value is not None}
-        gone = [name for name, value in entries.items() if value is None]
-        change = self._redis.pipeline(transaction=True)
-        if put:
-            change.hset(self._entries(board), mapping=put)
-        if gone:
-            change.hdel(self._entries(board), *gone)
-        change.incr(self._version(board))
-        return int((await _told(change.execute()))[-1])
+        arguments: list[str | bytes] = []
+        for name, value in entries.items():
+            arguments += ("0", name, b"") if value is None else ("1", name, value)
+        return int(await _told(self._write(keys=self._keys(board), args=arguments)))
 
     async def aclose(self) -> None:
         await self._redis.aclose()
 
-    def _entries(self, board: str) -> str:
-        return f"{self._prefix}:{{{board}}}:entries"
-
-    def _version(self, board: str) -> str:
-        return f"{self._prefix}:{{{board}}}:version"
+    def _keys(self, board: str) -> tuple[str, str]:
+        return f"{self._prefix}:{{{board}}}:version", f"{self._prefix}:{{{board}}}:entries"
 
 
 async def _told(answer: Awaitable[Any]) -> Any:

@@ -1,6 +1,6 @@
-"""The connection to a Redis: bounded, and in no case waited for without end."""
+"""The connection to a Redis, or to a cluster of them: bounded, and in no case waited for without end."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -10,12 +10,18 @@ __all__ = ["open_redis"]
 _CONNECTIONS = 32
 _TIMEOUT = 5.0
 """Seconds to wait for a connection, and for an answer."""
+_CLUSTER = "+cluster://"
 
 
 def open_redis(url: str) -> "Redis":
-    """A client for one event loop; nothing is connected before it is used."""
+    """A client for one event loop; nothing is connected before it is used. A cluster's has the same commands, for keys
+    that are on one node."""
     from redis.asyncio import BlockingConnectionPool, Redis
 
+    if _CLUSTER in url:
+        from .cluster import open_cluster
+
+        return cast("Redis", open_cluster(url.replace(_CLUSTER, "://", 1), _CONNECTIONS, _TIMEOUT))
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=_CONNECTIONS,

@@ -38,7 +38,7 @@ class Database:
         works: what is under way in it.
     """
 
-    __slots__ = ("_engine", "_migrating", "_ready", "_threads", "_timeout", "kind", "works")
+    __slots__ = ("_engine", "_migrating", "_ready", "_threads", "_timeout", "_turn", "kind", "works")
 
     def __init__(self, address: str, *, connections: int = 5, timeout: float = 5) -> None:
         url, arguments = driver_url(address, timeout)
@@ -59,6 +59,8 @@ class Database:
         )
         self._ready: set[str] = set()
         self._migrating = asyncio.Lock()
+        # SQLite has one writer, and whoever finds another one there sleeps and looks again: here they queue.
+        self._turn = asyncio.Lock() if self.kind == "sqlite" else None
         if self.kind == "sqlite":
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self._engine.sync_engine, "begin", _begin_sqlite)
@@ -79,6 +81,14 @@ class Database:
                 way then came through is not known: statements must bear being said twice.
         """
         return Session(self, self._engine, schema, writes=True)
+
+    def call(self, schema: Schema) -> "Session":
+        """A connection each of whose statements is a transaction of its own, for an ``async with``.
+
+        Raises (when it is entered, and while it is used):
+            StoreError: as ``write``.
+        """
+        return Session(self, self._engine, schema, alone=True)
 
     async def aclose(self) -> None:
         """Closes every connection, when what is under way has ended. It can be used again."""
@@ -101,6 +111,21 @@ class Database:
                 await connection.run_sync(migrate, schema)
             self._ready.add(schema.name)
 
+    async def take_turn(self) -> asyncio.Lock | None:
+        """Waits until nobody else of this event loop writes; what is returned is to be released.
+
+        Raises:
+            StoreError: that took too long.
+        """
+        if self._turn is None:
+            return None
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise StoreError from error
+        return self._turn
+
     def __repr__(self) -> str:
         return f"<Database {self.kind}>"
 
@@ -108,15 +133,25 @@ class Database:
 class Session:
     """A connection for as long as an ``async with`` lasts. No generator: it must work while a loop is being closed."""
 
-    __slots__ = ("_connection", "_database", "_engine", "_schema", "_transaction", "_writes")
+    __slots__ = ("_alone", "_connection", "_database", "_engine", "_schema", "_transaction", "_turn", "_writes")
 
-    def __init__(self, database: Database, engine: AsyncEngine, schema: Schema | None, *, writes: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        engine: AsyncEngine,
+        schema: Schema | None,
+        *,
+        writes: bool = False,
+        alone: bool = False,
+    ) -> None:
+        self._alone = alone
         self._database = database
         self._engine = engine
         self._schema = schema
         self._writes = writes
         self._connection: AsyncConnection | None = None
         self._transaction: AsyncTransaction | None = None
+        self._turn: asyncio.Lock | None = None
 
     async def __aenter__(self) -> WholeConnection:
         if self._schema is not None:
@@ -124,6 +159,8 @@ class Session:
         works = self._database.works
         works.begin()
         try:
+            if self._writes:
+                self._turn = await self._database.take_turn()
             connection = await works.whole(self._open())
         except BaseException as error:
             await self._close(error)
@@ -135,6 +172,8 @@ class Session:
             self._connection = connection = await self._engine.connect()
         except Exception as error:  # a driver that cannot connect raises whatever it likes
             raise StoreError from error
+        if self._alone:
+            return await connection.execution_options(isolation_level="AUTOCOMMIT")
         if self._writes:
             await connection.execution_options(**{_WRITES: True})
             self._transaction = await connection.begin()
@@ -165,6 +204,8 @@ class Session:
             error = error or failure
         finally:
             works.end()
+            if self._turn is not None:
+                self._turn.release()
         if isinstance(error, PoolTimeoutError | OSError) or (isinstance(error, DBAPIError) and not _is_mistake(error)):
             raise StoreError from error
 

@@ -6,15 +6,21 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
+from asgi_llm import Exchange, Gateway
+from asgi_llm.errors import StoreError
+from asgi_llm.history import background
+from asgi_llm.stores.owner import ANYBODY
 from asgi_llm.testing import (
     Answer,
     Call,
     Recorded,
     ScriptedUpstream,
+    Tokens,
     Wait,
     chat_error,
     chat_events,
@@ -62,6 +68,35 @@ async def test_it_is_queued_and_found_when_it_is_done(open_client: Any, store_ur
         assert (await client.say("And?", previous_response_id=name)).status == 200
         late = await client("POST", f"/v1/responses/{name}/cancel")
         assert (late.status, late.code) == (400, "response_not_cancellable")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["polled", "streamed"])
+async def test_it_is_one_exchange(open_client: Any, stack: AsyncExitStack, stream: bool) -> None:
+    """For the ledger, for quotas and for whoever wants to hear of it, under the id that the caller was told."""
+    settled: list[Exchange] = []
+    quota = {"name": "q", "resource": "requests", "window": "day", "limit": 100}
+    async with ScriptedUpstream(chat_text("Done.", tokens=Tokens(input=20, output=10))) as upstream:
+        target = {"provider": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k", "dialects": ["chat"]}
+        settings = {"targets": {"up": target}, "responses": {"stateful": True}, "ledger": {}, "quotas": [quota]}
+        gateway = Gateway(settings, on_settled=settled.append)
+        await stack.enter_async_context(gateway.running())
+        client = open_client.client(gateway)
+        begun = await client.say("Think.", background=True, stream=stream)
+        name = begun.json["id"]
+        await till(client, name, "completed")
+        book, writer = gateway.runtime().quotas, gateway.runtime().ledger
+        assert book is not None
+        assert writer is not None
+        async with asyncio.timeout(20):
+            while not settled:
+                await asyncio.sleep(0.01)
+        await writer.flush()
+        made = [row for row in await writer.ledger.rows(ANYBODY) if row.endpoint == "responses"]
+    assert [(row.id, row.outcome, row.attempts, row.fresh) for row in made] == [
+        (begun.headers["x-llm-request-id"], "ok", 1, 20)
+    ]
+    assert [exchange.id for exchange in settled if exchange.endpoint == "responses"] == [made[0].id]
+    assert (await book._store.balance("q/day@UTC/", 0, time.time())).spent == 1
 
 
 @pytest.mark.parametrize("dialect", ["chat", "responses"])
@@ -208,6 +243,25 @@ async def test_what_is_wrong_is_said_at_once(open_client: Any, body: Any, code: 
         answer = await client("POST", "/v1/responses", {"model": "m", "input": "x", "background": True, **body})
         assert answer.status in (400, 404)
         assert answer.code == code
+
+
+async def test_a_log_that_cannot_be_written_does_not_grow_for_ever(
+    open_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "_GRACE", 0.0)  # nothing will follow
+    pieces = ["x" * 1000 for _ in range(50)]
+    async with ScriptedUpstream(chat_stream(pieces)) as upstream:
+        client = await open_client(upstream, max_history=8192)
+        store = client.gateway.runtime().history.store
+
+        async def fail(*_args: Any) -> None:
+            raise StoreError
+
+        store.add_events = fail
+        told = await client.say("x", background=True, stream=True)
+        assert (told.events[-1]["type"], told.json["error"]["code"]) == ("response.failed", "server_is_overloaded")
+        assert (await client("GET", f"/v1/responses/{told.json['id']}")).json["status"] == "failed"
+        assert client.gateway.runtime().history.runs == {}
 
 
 async def test_only_so_many_run_at_once(open_client: Any) -> None:

@@ -1,5 +1,4 @@
-"""What is recorded of an exchange, whatever became of it: every dialect, streamed and whole, each ending, each way of
-telling what was used. The rows are exact, and there is always one."""
+"""What is recorded of an exchange, whatever became of it. ``test_usage.py`` has the matrix of endings and usages."""
 
 import asyncio
 import copy
@@ -228,15 +227,6 @@ async def test_a_caller_that_leaves_in_the_middle(caller: str, upstream: str) ->
 
 
 @callers
-@streams
-async def test_a_caller_that_leaves_before_the_answer(caller: str, stream: bool) -> None:
-    row = await recorded(Answer.silence(), caller, stream=stream, leave_after=0)
-    assert (row.outcome, row.status, row.attempts, row.first_byte_ms) == ("disconnected", 0, 1, None)
-    assert (row.estimated, row.flags, row.visible) == (True, ("no_usage",), 0)
-    assert row.fresh
-
-
-@callers
 @spoken
 @streams
 async def test_an_answer_that_says_nothing_of_what_was_used(caller: str, upstream: str, stream: bool) -> None:
@@ -251,51 +241,6 @@ async def test_an_answer_that_says_nothing_of_what_was_used(caller: str, upstrea
     assert row.visible is not None
     assert 80 <= row.visible <= 220
     assert row.cost == 2 * row.fresh + 10 * row.visible
-
-
-@callers
-@streams
-async def test_an_answer_that_used_nothing(caller: str, stream: bool) -> None:
-    """Zero is said, and not unknown."""
-    row = await recorded(answer(caller, stream, tokens=Tokens(input=0, output=0)), caller, stream=stream)
-    assert (row.fresh, row.visible, row.cost, row.estimated, row.flags) == (0, 0, 0, False, ())
-
-
-@pytest.mark.parametrize("caller", ["chat", "gemini"])
-@pytest.mark.parametrize("upstream", ["chat", "gemini"])
-async def test_usage_that_comes_early(caller: str, upstream: str) -> None:
-    """In a piece at the beginning, and in none after it."""
-    events = [without_usage(event) for event in EVENTS[upstream](tokens=TOKENS)]
-    full = EVENTS[upstream](tokens=TOKENS)
-    said = next(event for event in reversed(full) if isinstance(event, dict))
-    name = "usage" if upstream == "chat" else "usageMetadata"
-    events = [event for event in events if not (isinstance(event, dict) and event.get("choices") == [])]
-    events[0][name] = said[name]
-    row = await recorded(Answer.sse(events), caller, upstream, stream=True)
-    assert tokens(row) == SAID[upstream]
-
-
-@callers
-@spoken
-async def test_usage_that_comes_twice(caller: str, upstream: str) -> None:
-    """Reports are totals so far: the last one counts, and they are never added."""
-    events = copy.deepcopy(EVENTS[upstream](tokens=TOKENS))
-    if upstream == "chat":
-        first = copy.deepcopy(events[-2])
-        first["usage"] |= {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
-        events.insert(1, first)
-    elif upstream == "messages":
-        last = next(event for event in events if event["type"] == "message_delta")
-        first = copy.deepcopy(last)
-        first["usage"]["output_tokens"] = 3
-        first["delta"]["stop_reason"] = None
-        events.insert(events.index(last), first)
-    elif upstream == "responses":
-        events[0]["response"]["usage"] = {"input_tokens": 3, "output_tokens": 0, "total_tokens": 3}
-    else:
-        events[0]["usageMetadata"] = {"promptTokenCount": 7, "totalTokenCount": 7}
-    row = await recorded(Answer.sse(events), caller, upstream, stream=True)
-    assert tokens(row) == SAID[upstream]
 
 
 @callers
@@ -410,8 +355,28 @@ async def test_tools_on_offer_and_in_use(caller: str) -> None:
 
 
 async def test_a_whole_answer_that_says_it_failed() -> None:
-    row = await recorded(answer("responses", False, finish="failed", tokens=TOKENS), "responses", stream=False)
-    assert row.outcome == "upstream_error"
+    """It passes as it is, and nobody takes it for a success: not the ledger, nor whoever hears of its end."""
+    settled: list[Exchange] = []
+    async with ScriptedUpstream(answer("responses", False, finish="failed", tokens=TOKENS)) as upstream:
+        target = {"provider": "openai", "base_url": f"{upstream.url}/v1", "api_key": "k"}
+        settings = {"targets": {"up": target}, "auth": {"anonymous": True}, "ledger": {}, "prices": PRICES}
+        gate = Gateway(settings, on_settled=settled.append)
+        path, body = request("responses", False)
+        async with gate.running():
+            exchange = await ASGIDriver(gate.asgi).request("POST", path, json=body)
+            assert (await exchange.start()).status == 200
+            assert b'"status":"failed"' in (await exchange.body()).replace(b" ", b"")
+            await exchange.finished()
+            (row,) = await rows_of(gate)
+    assert (settled[0].outcome, settled[0].error_code) == ("upstream_error", row.error)
+    assert (row.outcome, row.status, row.attempts, row.cost) == ("upstream_error", 200, 1, 410)
+    assert row.error
+    assert row.flags == ("partial_usage",)
+
+
+async def test_a_whole_answer_that_says_it_is_incomplete() -> None:
+    row = await recorded(answer("responses", False, finish="incomplete", tokens=TOKENS), "responses", stream=False)
+    assert (row.outcome, row.finish, row.cost) == ("ok", "max_tokens", 410)
 
 
 async def test_counting_tokens_uses_none() -> None:
@@ -561,3 +526,54 @@ def test_a_loop_that_just_ends_loses_no_row(sqlite_url: str) -> None:
     asyncio.run(use())
     asyncio.run(use())
     assert asyncio.run(count()) == 6
+
+
+NOTHING_SAID: list[tuple[str, dict[str, Any], Answer, tuple[int | None, int | None, tuple[str, ...]]]] = [
+    ("embeddings", {"input": ["one two three", "four"]}, Answer.json({"data": []}), (4, 0, ("no_usage",))),
+    ("embeddings", {"input": [[1, 2, 3], [4]]}, Answer.json({"data": []}), (4, 0, ("no_usage",))),
+    (
+        "completions",
+        {"prompt": "one two three"},
+        Answer.json({"choices": [{"text": "word " * 40}]}),
+        (3, 50, ("no_usage",)),
+    ),
+    (
+        "completions",
+        {"prompt": "one two three", "stream": True},
+        Answer.sse([*({"choices": [{"text": "word "}]} for _ in range(8)), "[DONE]"]),
+        (3, 10, ("no_usage",)),
+    ),
+    ("rerank", {"query": "one", "documents": ["two", {"text": "three"}]}, Answer.json([]), (4, 0, ("no_usage",))),
+    (
+        "audio/speech",
+        {"input": "one two three", "voice": "v"},
+        Answer.http([b"sound"], headers=[("content-type", "audio/mpeg")]),
+        (3, 0, ("no_usage",)),
+    ),
+    ("moderations", {"input": "one two three"}, Answer.json({"results": []}), (None, None, ())),
+    (
+        "images/generations",
+        {"prompt": "one", "image": "data:image/png;base64,AAAA"},
+        Answer.json({"data": [], "usage": {"seconds": 3}}),
+        (None, None, ()),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "answer", "expected"), NOTHING_SAID, ids=[case[0] for case in NOTHING_SAID])
+async def test_an_endpoint_that_is_no_dialects_and_says_nothing(
+    path: str, body: dict[str, Any], answer: Answer, expected: tuple[Any, ...]
+) -> None:
+    """Its texts are counted, roughly; what it told in another unit is left at that."""
+    async with ScriptedUpstream(answer) as upstream:
+        target = {"provider": "openai_compatible", "base_url": f"{upstream.url}/v1"}
+        gate = Gateway({"targets": {"up": target}, "auth": {"anonymous": True}, "ledger": {}, "prices": PRICES})
+        async with gate.running():
+            exchange = await ASGIDriver(gate.asgi).request("POST", f"/v1/{path}", json={"model": "m", **body})
+            await exchange.body()
+            await exchange.finished()
+            (row,) = await rows_of(gate)
+    assert (row.outcome, row.status) == ("ok", 200)
+    assert (row.fresh, row.visible, row.flags) == expected
+    assert row.estimated == bool(expected[2])
+    assert row.cost == (None if expected[0] is None else 2 * expected[0] + 10 * expected[1])

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -289,6 +291,29 @@ async def test_a_long_one_is_the_callers_to_wait_for_and_nobody_asks_meanwhile(s
         assert (status, headers["retry-after"], headers["retry-after-ms"]) == (429, "9", "8250")
         assert (await desk.ask())[0] == 429
     assert len(upstream.requests) == 1
+
+
+async def test_a_date_is_understood_of_an_upstream_that_has_no_clock(serve: Serve) -> None:
+    soon = formatdate(time.time() + 50, usegmt=True)
+    upstream = await serve(chat_error(429, headers={"retry-after": soon}))
+    desk = Desk({"up": target(upstream)})
+    async with desk.gateway.running():
+        status, headers, _ = await desk.ask()
+    assert status == 429
+    assert 20 < int(headers["retry-after"]) <= 50
+
+
+@pytest.mark.parametrize(("caller", "told"), [("chat", ("5", "their-id")), ("messages", (None, None))])
+async def test_callers_of_its_own_dialect_see_how_they_stand_upstream(
+    serve: Serve, caller: str, told: tuple[str | None, str | None]
+) -> None:
+    upstream = await serve(chat_error(429, headers={"x-ratelimit-reset-tokens": "5", "x-request-id": "their-id"}))
+    desk = Desk({"up": target(upstream)})
+    async with desk.gateway.running():
+        _, headers, _ = await desk.ask(caller=caller)
+    assert headers.get("x-ratelimit-reset-tokens") == told[0]
+    own = "request-id" if caller == "messages" else "x-request-id"
+    assert headers[own] == (told[1] or headers["x-llm-request-id"])
 
 
 async def test_no_limit_lasts_longer_than_the_settings_have_it(serve: Serve) -> None:

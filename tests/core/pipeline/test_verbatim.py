@@ -12,6 +12,7 @@ from asgi_llm import Exchange, Gateway
 from asgi_llm.testing import (
     Answer,
     ASGIDriver,
+    Close,
     ScriptedUpstream,
     Tokens,
     chat_events,
@@ -67,6 +68,34 @@ STRANGE = {
     "nested models": '{{"metadata":{{"model":"other"}},{turns},"max_tokens":5,"model":"m"}}',
     "the word in a text": '{{"x":"\\"model\\":\\"other\\"",{turns},"max_tokens":5,"model":"m"}}',
 }
+
+
+@pytest.mark.parametrize("caller", list(PATHS))
+@pytest.mark.parametrize("upstreams", list(PATHS))
+async def test_a_stream_has_one_end_although_the_connection_breaks_behind_it(caller: str, upstreams: str) -> None:
+    settled: list[Exchange] = []
+    events = [*EVENTS[upstreams](["Hel", "lo"]), *(["[DONE]"] if upstreams == "chat" else ())]
+    asked = b'{"model":"m",%b,"max_tokens":5,"stream":true}' % turns(caller).encode()
+    async with ScriptedUpstream(Answer.sse(events)) as upstream:
+        whole = (await send(gateway(upstream, upstreams, dialects=[upstreams]), caller, asked))[2]
+    async with ScriptedUpstream(Answer.sse([*events, Close()])) as upstream:
+        told = (await send(gateway(upstream, upstreams, settled, dialects=[upstreams]), caller, asked))[2]
+    assert told.count(b"data:") == whole.count(b"data:")
+    assert b'"error":{' not in told
+    assert settled[0].outcome == "ok"
+
+
+@every_dialect
+async def test_of_an_event_that_breaks_off_nothing_is_told(dialect: str) -> None:
+    """Clients would read what is said of the failure as the rest of it."""
+    whole = EVENTS[dialect](["Hel", "lo"])
+    asked = b'{"model":"m",%b,"max_tokens":5,"stream":true,"stream_options":{"include_usage":true}}'
+    async with ScriptedUpstream(Answer.sse([*whole[:3], b'data: {"type":"x', Close()])) as upstream:
+        told = (await send(gateway(upstream, dialect), dialect, asked % turns(dialect).encode()))[2]
+    events = [line[6:] for line in told.split(b"\n") if line.startswith(b"data: ")]
+    assert b"upstream_reset" in events[3] or json.loads(events[3])["type"] == "response.failed"
+    assert len(events) == 4
+    assert all(json.loads(event) for event in events)
 
 
 @every_dialect

@@ -47,7 +47,7 @@ class Waiting(Blocking):
     set = get  # type: ignore[assignment]  # neither is called
 
 
-@pytest.fixture(params=["memory", "lent, blocking", "lent, waiting", "redis", "lent redis"])
+@pytest.fixture(params=["memory", "lent, blocking", "lent, waiting", "redis", "redis cluster", "lent redis"])
 async def answers(request: pytest.FixtureRequest) -> AsyncIterator[AnswerStore]:
     kinds: dict[str, Callable[[], AnswerStore]] = {
         "memory": MemoryAnswers,
@@ -61,7 +61,7 @@ async def answers(request: pytest.FixtureRequest) -> AsyncIterator[AnswerStore]:
     if request.param == "lent redis":
         from redis.asyncio import Redis
 
-        client = Redis.from_url(request.getfixturevalue("redis_url"))
+        client = Redis.from_url(f"{request.getfixturevalue('redis_url')[:-1]}7")  # the prefix is not the test's
         await client.flushdb()
         yield LentAnswers(client)
         await client.aclose()
@@ -69,7 +69,8 @@ async def answers(request: pytest.FixtureRequest) -> AsyncIterator[AnswerStore]:
     from asgi_llm.stores.redis.answers import RedisAnswers
     from asgi_llm.stores.redis.client import open_redis
 
-    opened = RedisAnswers(open_redis(request.getfixturevalue("redis_url")), f"{uuid.uuid4().hex}:")
+    url = request.getfixturevalue("redis_url" if request.param == "redis" else "redis_cluster_url")
+    opened = RedisAnswers(open_redis(url), f"{uuid.uuid4().hex}:")
     yield opened
     await opened.aclose()
 

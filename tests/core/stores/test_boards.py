@@ -10,8 +10,10 @@ from asgi_llm.errors import StoreError
 from asgi_llm.stores.boards import Boards
 from asgi_llm.stores.memory.boards import MemoryBoards
 
+URLS = {"redis": "redis_url", "redis cluster": "redis_cluster_url"}
 
-@pytest.fixture(params=["memory", "redis"])
+
+@pytest.fixture(params=["memory", "redis", "redis cluster"])
 async def boards(request: pytest.FixtureRequest) -> AsyncIterator[Boards]:
     if request.param == "memory":
         yield MemoryBoards()
@@ -20,7 +22,7 @@ async def boards(request: pytest.FixtureRequest) -> AsyncIterator[Boards]:
     from asgi_llm.stores.redis.boards import RedisBoards
     from asgi_llm.stores.redis.client import open_redis
 
-    opened = RedisBoards(open_redis(request.getfixturevalue("redis_url")), uuid.uuid4().hex)
+    opened = RedisBoards(open_redis(request.getfixturevalue(URLS[request.param])), uuid.uuid4().hex)
     yield opened
     await opened.aclose()
 

@@ -1,4 +1,4 @@
-"""What every store of quotas does: memory, SQLite, PostgreSQL, Redis. The clock is the test's."""
+"""What every store of quotas does: memory, SQLite, PostgreSQL, Redis, a cluster of them. The clock is the test's."""
 
 import asyncio
 import os
@@ -13,12 +13,12 @@ import pytest
 from asgi_llm.stores.memory.quotas import MemoryQuotas
 from asgi_llm.stores.quotas import GRACE, Balance, Charge, Demand, QuotaStore
 
-KINDS = ["memory", "sqlite", "postgresql", "redis"]
+KINDS = ["memory", "sqlite", "postgresql", "redis", "redis cluster"]
 
 
 def open_store(kind: str, place: str) -> Any:
     """A store; ``place`` is its URL, and for Redis the prefix of its keys behind a space."""
-    if kind == "redis":
+    if kind.startswith("redis"):
         from asgi_llm.stores.redis.client import open_redis
         from asgi_llm.stores.redis.quotas import RedisQuotas
 
@@ -31,9 +31,10 @@ def open_store(kind: str, place: str) -> Any:
 
 
 def place_of(kind: str, request: pytest.FixtureRequest) -> str:
-    if kind == "redis":
+    if kind.startswith("redis"):
         pytest.importorskip("redis")
-        return f"{request.getfixturevalue('redis_url')} {{{uuid.uuid4().hex}}}:"
+        url = request.getfixturevalue("redis_url" if kind == "redis" else "redis_cluster_url")
+        return f"{url} {{{uuid.uuid4().hex}}}:"
     pytest.importorskip("sqlalchemy")
     return str(request.getfixturevalue("sqlite_url" if kind == "sqlite" else "postgres_url"))
 

@@ -159,6 +159,7 @@ async def test_every_ending_is_counted_once() -> None:
     assert outcomes == {
         "upstream_error": 1, "interrupted": 1, "disconnected": 1, "denied": 1, "client_error": 2,
     }  # fmt: skip
+    assert found.value("asgi_llm_attempts_total", result="interrupted") == 1
     assert found.value("asgi_llm_requests_total", endpoint="unknown", status="404") == 1
     assert found.value("asgi_llm_errors_total", code="model_not_permitted") == 1
     # Never of anything but exchanges: no histogram knows of the unknown path.

@@ -40,7 +40,7 @@ class TestBySDK:
             state = {"stateful": True, **more}
             configured({"targets": {"main": target}, "responses": state, "store": {"url": url}})
             address = await stack.enter_async_context(serve("view"))
-            http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+            http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=60))
             return openai.AsyncOpenAI(base_url=f"{address}/llm/v1", api_key="none", http_client=http, max_retries=0)
 
         return ask
