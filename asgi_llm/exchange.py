@@ -5,26 +5,26 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
-from asgi_llm.dialects.forwarded import Forwarded
-from asgi_llm.dialects.interface import Dialect, Warned
-from asgi_llm.dialects.onset import Onset
-from asgi_llm.dialects.peek import Envelope
 from asgi_llm.identity import ANONYMOUS, Identity
-from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.request import Part, Request, ToolCall, ToolResult
 from asgi_llm.neutral.usage import Usage
-from asgi_llm.routing.balance.interface import Facts
-from asgi_llm.routing.pins import Pin
 from asgi_llm.types import Headers, Scope
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the package's public names include Exchange, and importing those must be cheap
+    from asgi_llm.dialects.forwarded import Forwarded
+    from asgi_llm.dialects.interface import Dialect, Warned
+    from asgi_llm.dialects.onset import Onset
+    from asgi_llm.dialects.peek import Envelope
     from asgi_llm.fleet.gate import Gate
     from asgi_llm.fleet.worker import Worker
+    from asgi_llm.metering.tally import Tally
     from asgi_llm.pipeline.inspection import Inspection
     from asgi_llm.pipeline.plan import Leg, Plan
     from asgi_llm.pipeline.recall import Recall
     from asgi_llm.pipeline.upload import Upload
     from asgi_llm.quotas.tab import Tab
+    from asgi_llm.routing.balance.interface import Facts
+    from asgi_llm.routing.pins import Pin
     from asgi_llm.telemetry.tracing import Trace
 
 __all__ = [
@@ -185,10 +185,10 @@ class Forward(Struct, eq=False):
     ``upload`` is the form that it sends, ``pin`` what an id in its path or body stands for.
     """
 
-    endpoint: Forwarded
+    endpoint: "Forwarded"
     method: bytes = b"POST"
     upload: "Upload | None" = None
-    pin: Pin | None = None
+    pin: "Pin | None" = None
 
 
 class Exchange(Struct, kw_only=True, eq=False):
@@ -206,12 +206,12 @@ class Exchange(Struct, kw_only=True, eq=False):
 
     id: str
     endpoint: str
-    dialect: Dialect
+    dialect: "Dialect"
     started: float
     named: str = ""
     identity: Identity = ANONYMOUS
     body: bytes = b""
-    envelope: Envelope | None = None
+    envelope: "Envelope | None" = None
     stream: bool = False
     request: Request | None = None
     continuation: Fitting | None = None
@@ -225,13 +225,13 @@ class Exchange(Struct, kw_only=True, eq=False):
     worker: "Worker | None" = None
     tab: "Tab | None" = None
     probe: bool = False
-    facts: Facts | None = None
+    facts: "Facts | None" = None
     attempts: tuple[Attempt, ...] = ()
     gates: "tuple[Gate, ...]" = ()
     why: Why = "first"
-    onset: Onset | None = None
+    onset: "Onset | None" = None
     trace: "Trace | None" = None
-    warnings: tuple[Warned, ...] = ()
+    warnings: "tuple[Warned, ...]" = ()
     status: int = 0
     outcome: Outcome | None = None
     error_code: str | None = None

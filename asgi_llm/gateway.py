@@ -1,55 +1,32 @@
-"""The composition root: settings in, an ASGI application out."""
+"""The composition root: settings in, an ASGI application out.
+
+Importing this must be cheap: every command of the host's does it, most of which ask no model. What a gateway is made of
+(dialects, pipeline, stores) is imported when the first one is made, and never by a request.
+"""
 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from asgi_llm.asgi.admin import open_table
-from asgi_llm.asgi.app import GatewayApp
-from asgi_llm.asgi.gauges import families as gauges
-from asgi_llm.client.call import Door
-from asgi_llm.client.chat import Messages, Reply, ReplyStream, ask
-from asgi_llm.client.judge import judge
 from asgi_llm.errors import ConfigError, Problem
-from asgi_llm.explain import Explanation, explain
-from asgi_llm.fleet.admin import FleetAdmin
-from asgi_llm.fleet.target import compile_targets
-from asgi_llm.guards.opening import compile_guards
-from asgi_llm.history.opening import Memories, history_opener
 from asgi_llm.hooks import Hook, check_hooks, overrides
-from asgi_llm.hosted.house import house_opener
 from asgi_llm.identity import Identity
-from asgi_llm.keys.desk import KeyDesk
-from asgi_llm.neutral.request import DialectName
-from asgi_llm.pipeline.bookkeeping import compile_prices, ledger_opener
-from asgi_llm.pipeline.recall import Cache
-from asgi_llm.quotas.rules import compile_rules
-from asgi_llm.routing.resolve import Ladder, Route, Way
-from asgi_llm.runtime import Blueprint, Runtime, Sink
 from asgi_llm.settings import Settings
-from asgi_llm.stores.host import host_stores
-from asgi_llm.stores.keys import SettingsKeys
-from asgi_llm.stores.lent import LentAnswers
-from asgi_llm.stores.memory.answers import MemoryAnswers
-from asgi_llm.stores.memory.boards import MemoryBoards
-from asgi_llm.stores.memory.keys import MemoryKeys
-from asgi_llm.stores.memory.ledger import MemoryLedger
-from asgi_llm.stores.memory.quotas import MemoryQuotas
-from asgi_llm.stores.memory.responses import MemoryResponses
-from asgi_llm.stores.memory.signatures import MemorySignatures
-from asgi_llm.stores.opening import answers_opener, database_opener, keys_opener, quotas_opener
-from asgi_llm.stores.scope import Scope
-from asgi_llm.telemetry.meters import Meters
-from asgi_llm.telemetry.telemetry import open_telemetry
 
 if TYPE_CHECKING:
     import httpx
     from prometheus_client.registry import Collector
+
+    from asgi_llm.client.call import Door
+    from asgi_llm.client.chat import Messages, Reply, ReplyStream
+    from asgi_llm.explain import Explanation
+    from asgi_llm.neutral.request import DialectName
+    from asgi_llm.runtime import Runtime, Sink
 
 __all__ = ["Gateway"]
 
@@ -86,7 +63,7 @@ class Gateway:
         settings: Source,
         *,
         transports: Mapping[str, Any] | None = None,
-        on_settled: Sequence[Sink] | Sink = (),
+        on_settled: "Sequence[Sink] | Sink" = (),
         hooks: Sequence[Hook] = (),
         cache: Any = None,
     ) -> None:
@@ -95,56 +72,25 @@ class Gateway:
         self._sinks: tuple[Sink, ...] = (on_settled,) if callable(on_settled) else tuple(on_settled)
         self._hooks = check_hooks(hooks)
         self._sinks += tuple(hook.on_settled for hook in self._hooks if overrides(hook, "on_settled"))
-        self._boards = MemoryBoards()
-        self._meters = Meters()
         self.settings = Settings.load(settings)
-        self._ledger = MemoryLedger()
-        self._counted = MemoryQuotas()
-        self._issued = MemoryKeys()
-        self._answers = MemoryAnswers()
-        self._lent = None if cache is None else LentAnswers(cache)
-        self.keys = KeyDesk(lambda: self.runtime(announced=True).keyring)
-        self._kept = Memories(MemoryResponses(), MemorySignatures())
-        self._blueprint = self._compile(self.settings)
+
+        from asgi_llm.asgi.admin import open_table
+        from asgi_llm.asgi.app import GatewayApp
+        from asgi_llm.fleet.admin import FleetAdmin
+        from asgi_llm.foundation import Foundation
+        from asgi_llm.keys.desk import KeyDesk
+
+        self._foundation = Foundation(self._transports, self._sinks, self._hooks, cache, self._door)
+        self._blueprint = self._foundation.blueprint(self.settings)
         if self._blueprint.telemetry is not None:
             self._blueprint.telemetry.take_effect()
         self._runtimes: dict[asyncio.AbstractEventLoop, Runtime] = {}
-        self.fleet = FleetAdmin(lambda: self.runtime(announced=True).fleet)
         self._retired: set[Runtime] = set()
+        self.keys = KeyDesk(lambda: self.runtime(announced=True).keyring)
+        self.fleet = FleetAdmin(lambda: self.runtime(announced=True).fleet)
         self.asgi = GatewayApp(open_table(self.settings), self.runtime, self.running)
 
-    def _compile(self, settings: Settings) -> Blueprint:
-        routes = [
-            Route(route.model, route.target, tuple(Way(leg.target, leg.model, leg.on) for leg in route.fallback))
-            for route in settings.routes
-        ]
-        targets = compile_targets(settings, self._transports)
-        host = host_stores(settings.store)
-        prices = compile_prices(settings, targets, host)
-        telemetry = open_telemetry(settings, self._meters)
-        billed = None if telemetry is None else self._meters.billed
-        return Blueprint(
-            settings=settings,
-            targets=targets,
-            ladder=Ladder(settings.targets, routes, settings.default_target),
-            keys=SettingsKeys(settings.auth.keys),
-            sinks=self._sinks,
-            prices=prices,
-            open_database=database_opener(settings.store),
-            open_ledger=ledger_opener(settings, prices, self._ledger, host, billed),
-            boards=self._boards,
-            rules=compile_rules(settings.quotas),
-            open_quotas=quotas_opener(settings, self._counted, host),
-            budgets=None if host is None else host.budgets(),
-            open_keys=keys_opener(settings, self._issued, host),
-            open_history=history_opener(settings, self._kept, host),
-            open_cache=_cache_opener(settings, self._answers, self._lent),
-            open_workshop=house_opener(settings),
-            hooks=(*self._hooks, *compile_guards(settings.guards, partial(judge, self._door))),
-            telemetry=telemetry,
-        )
-
-    def runtime(self, *, announced: bool = False) -> Runtime:
+    def runtime(self, *, announced: bool = False) -> "Runtime":
         """The running event loop's runtime, opened if this is its first use. ``announced``: by a lifespan, or by the
         application's own code; else it is a request that opens it, and a warning says what that means."""
         loop = asyncio.get_running_loop()
@@ -152,7 +98,7 @@ class Gateway:
         if runtime is None:
             # Loops come and go where a host makes one for each request; those that are closed need nothing any more.
             self._runtimes = {known: value for known, value in self._runtimes.items() if not known.is_closed()}
-            runtime = self._runtimes[loop] = Runtime(self._blueprint)
+            runtime = self._runtimes[loop] = self._foundation.runtime(self._blueprint)
             if not announced:
                 logger.warning(
                     "started by a request, not with the application: the end of the server breaks off what runs then; "
@@ -193,9 +139,11 @@ class Gateway:
         Raises:
             ConfigError: they cannot work. Nothing has changed then.
         """
+        from asgi_llm.asgi.admin import open_table
+
         source = self._source if settings is None else settings
         loaded = Settings.load(source)
-        blueprint, table = self._compile(loaded), open_table(loaded)
+        blueprint, table = self._foundation.blueprint(loaded), open_table(loaded)
         self._source, self.settings, self._blueprint, self.asgi.table = source, loaded, blueprint, table
         if blueprint.telemetry is not None:
             blueprint.telemetry.take_effect()
@@ -211,12 +159,12 @@ class Gateway:
         old = self._runtimes.get(loop)
         if old is None or old.stopping or old.blueprint is self._blueprint:
             return
-        runtime = self._runtimes[loop] = Runtime(self._blueprint)
+        runtime = self._runtimes[loop] = self._foundation.runtime(self._blueprint)
         runtime.users = old.users
         self._retired.add(old)
         runtime.spawn(self._retire(old), "retirement of earlier settings")
 
-    async def _retire(self, old: Runtime) -> None:
+    async def _retire(self, old: "Runtime") -> None:
         try:
             await old.retire()
         except asyncio.CancelledError:
@@ -234,9 +182,11 @@ class Gateway:
         """
         if not self.settings.telemetry.metrics:
             raise ConfigError([Problem("telemetry.metrics", "is off, so there is nothing to collect")])
+        from asgi_llm.asgi.gauges import families as gauges
         from asgi_llm.telemetry.prometheus import FamilyCollector
 
-        return FamilyCollector(lambda: [*self._meters.families(), *gauges(list(self._runtimes.values()))])
+        meters = self._foundation.meters
+        return FamilyCollector(lambda: [*meters.families(), *gauges(list(self._runtimes.values()))])
 
     async def forget(self, identity: Identity) -> int:
         """Deletes all that is kept for this user: responses, conversations, proofs of thought; how many of them.
@@ -244,6 +194,8 @@ class Gateway:
         Raises:
             StoreError: the store failed. It may be asked again.
         """
+        from asgi_llm.stores.scope import Scope
+
         history = self.runtime(announced=True).history
         return 0 if history is None else await history.forget(Scope.of(identity))
 
@@ -282,12 +234,12 @@ class Gateway:
     async def chat(
         self,
         model: str,
-        messages: Messages,
+        messages: "Messages",
         *,
         identity: Identity | str | None = None,
         target: str | None = None,
         **fields: Any,
-    ) -> Reply:
+    ) -> "Reply":
         """What ``model`` answers to ``messages``: a text, or a conversation as Chat Completions has it. ``fields`` are
         more of that request's (``max_tokens``, ``tools``, ``temperature``, ...), ``identity`` and ``target`` as in
         ``client``.
@@ -295,46 +247,47 @@ class Gateway:
         Raises:
             AsgiLLMError: it was refused (``ClientError``, ``PolicyError``), or it failed (``UpstreamError``).
         """
+        from asgi_llm.client.chat import ask
+
         return await ask(self._door(identity, target), model, messages, fields)
 
     def chat_stream(
         self,
         model: str,
-        messages: Messages,
+        messages: "Messages",
         *,
         identity: Identity | str | None = None,
         target: str | None = None,
         **fields: Any,
-    ) -> ReplyStream:
+    ) -> "ReplyStream":
         """The same, piece by piece: ``async for text in gateway.chat_stream(model, "Hello")``."""
+        from asgi_llm.client.chat import ReplyStream
+
         return ReplyStream(self._door(identity, target), model, messages, fields)
 
-    def _door(self, identity: Identity | str | None, target: str | None) -> Door:
+    def _door(self, identity: Identity | str | None, target: str | None) -> "Door":
+        from asgi_llm.client.call import Door
+
         return Door(self.asgi, self._spawn, identity, target)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
         return self.runtime(announced=True).spawn(coroutine, name)
 
     def explain(
-        self, model: str, dialect: DialectName = "chat", target: str | None = None, endpoint: str | None = None
-    ) -> Explanation:
+        self, model: str, dialect: "DialectName" = "chat", target: str | None = None, endpoint: str | None = None
+    ) -> "Explanation":
         """Where a request for ``model`` would go and why; ``target`` is one the host would name, ``endpoint`` one that
         is no dialect's, as ``embeddings``. Sends nothing.
 
         Raises:
             KeyError: there is no such endpoint.
         """
+        from asgi_llm.explain import explain
+
         return explain(self._blueprint.ladder, self._blueprint.targets, model, dialect, target, endpoint)
 
     def __repr__(self) -> str:
         return f"<Gateway targets={', '.join(self.settings.targets)}>"
-
-
-def _cache_opener(settings: Settings, memory: MemoryAnswers, lent: LentAnswers | None) -> Callable[[], Cache] | None:
-    open_store, kept = answers_opener(settings, memory, lent), settings.cache
-    if open_store is None or kept is None:
-        return None
-    return lambda: Cache(kept, open_store())
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from asgi_llm.errors import ConfigError, Problem
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
-from .app import GatewayApp
 from .lifespan import wrap_lifespan
 from .mounts import Place, above, below, refuse_below
 
@@ -75,6 +74,8 @@ class LLMMiddleware:
         return self.gateway.asgi
 
     def _refuse_double_mounting(self) -> None:
+        from .app import GatewayApp  # heavy, and loaded already where there is a gateway
+
         place = Place(self.prefix, self.gateway.asgi, self.shared)
         for path, app in below(self.app, GatewayApp):
             if place.hides(path.rstrip("/"), app):

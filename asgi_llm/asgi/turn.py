@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from asgi_llm.types import Message
+from asgi_llm.types import Headers, Message
 
 __all__ = ["Turn"]
 
@@ -21,7 +21,7 @@ class Turn:
     """``receive`` and ``send`` are those of an ASGI request. Events go to ``say`` one by one, and anything else as an
     ``error`` event, if it is one. ``limit`` is bytes of one event. ``failed`` once it ended in an error."""
 
-    __slots__ = ("_asked", "_body", "_held", "_left", "_limit", "_say", "_status", "_streams", "failed")
+    __slots__ = ("_asked", "_body", "_headers", "_held", "_left", "_limit", "_say", "_status", "_streams", "failed")
 
     def __init__(self, body: bytes, left: asyncio.Event, say: Callable[[bytes], Awaitable[None]], limit: int) -> None:
         self.failed = False
@@ -31,6 +31,7 @@ class Turn:
         self._limit = limit
         self._asked = False
         self._status = 0
+        self._headers: Headers = []
         self._streams = False
         self._held = bytearray()
 
@@ -47,8 +48,8 @@ class Turn:
             OSError: nobody listens any more, or an event is larger than it may be.
         """
         if message["type"] == "http.response.start":
-            self._status = message["status"]
-            kind = dict(message["headers"]).get(b"content-type", b"")
+            self._status, self._headers = message["status"], message["headers"]
+            kind = dict(self._headers).get(b"content-type", b"")
             self._streams = kind[:17].lower() == b"text/event-stream"
             return
         self._held += message.get("body", b"")
@@ -84,7 +85,13 @@ class Turn:
         await self._tell_failure(self._status, _error(body))
 
     async def _tell_failure(self, status: int, error: Any) -> None:
-        await self._say(_encode({"type": "error", "status": status, "error": error}))
+        """Clients look among ``headers`` for when to ask again, as they would over HTTP."""
+        told = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in self._headers
+            if name.startswith((b"x-", b"retry-after"))
+        }
+        await self._say(_encode({"type": "error", "status": status, "error": error, "headers": told}))
 
 
 def _error(body: bytes) -> Any:

@@ -8,8 +8,9 @@ blank line, because some servers close without it.
 import re
 from typing import NamedTuple
 
-__all__ = ["Frame", "FrameTooLargeError", "SSEReader", "frame"]
+__all__ = ["Frame", "FrameTooLargeError", "SSEReader", "event_end", "frame"]
 
+_CR = 13
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = 10, 13  # as numbers: looking for one byte is far cheaper so than for a string of one byte
@@ -148,3 +149,12 @@ def _parse_lines(block: bytes) -> Frame | None:
         elif name == b"event":
             event = value
     return Frame(event, b"\n".join(data)) if data else None
+
+
+def event_end(data: bytes) -> int:
+    """Where the last whole event in ``data`` ends, or 0."""
+    if _CR not in data:
+        end = data.rfind(b"\n\n")
+        return end + 2 if end >= 0 else 0
+    ends = [data.rfind(blank) + len(blank) for blank in (b"\n\n", b"\r\n\r\n", b"\r\r") if blank in data]
+    return max(ends, default=0)

@@ -64,7 +64,7 @@ _response = msgspec.json.Decoder(_Response)
 class Keeper(PassingCaller):
     """``limit`` is bytes of one event; a larger one passes as it is, and nothing is kept."""
 
-    __slots__ = ("_ending", "_exchange", "_held", "_items", "_limit", "_over")
+    __slots__ = ("_ending", "_exchange", "_held", "_items", "_limit", "_over", "_size")
 
     def __init__(self, exchange: Exchange, caller: Caller, ending: Ending, limit: int) -> None:
         super().__init__(caller)
@@ -73,6 +73,7 @@ class Keeper(PassingCaller):
         self._limit = limit
         self._held = b""
         self._items: list[bytes] = []
+        self._size = 0
         self._over = False
 
     async def piece(self) -> tuple[bytes, bool]:
@@ -130,7 +131,9 @@ class Keeper(PassingCaller):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return frame
         if event.item and event.type == "response.output_item.done":
-            self._items.append(bytes(event.item))
+            self._size += len(bytes(event.item))
+            if self._size <= self._limit:
+                self._items.append(bytes(event.item))
         if not event.response or not event.type.startswith("response."):
             return frame
         response = bytes(event.response)

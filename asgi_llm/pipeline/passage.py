@@ -8,6 +8,7 @@ from typing import Protocol
 from asgi_llm.dialects.costs import HideCosts
 from asgi_llm.dialects.interface import Answer, StreamDecoder, StreamFilter, StreamForm
 from asgi_llm.dialects.rename import RenameModel
+from asgi_llm.dialects.sse import event_end
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Exchange
 from asgi_llm.neutral.events import Event, Failure, Finished, Start, UsageUpdate
@@ -18,6 +19,13 @@ from .attempt import Reply
 from .plan import Leg
 
 __all__ = ["Passage", "Translation", "Verbatim", "answer_for", "cutter_for", "open_passage"]
+
+_HELD = 64 * 1024
+"""Bytes of an event that wait for its end; a larger one passes in pieces."""
+
+
+_TELLING = frozenset({Start, UsageUpdate, Finished, Failure})
+"""Events that say more than a piece of the answer. Types are compared: ``isinstance`` on a struct is slow."""
 
 
 class Passage(Protocol):
@@ -87,13 +95,15 @@ def open_passage(exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDeco
 
 class Verbatim:
     """The upstream's bytes, watched. Two things are taken out or put back where they must be: usage that only the
-    gateway asked for, and the caller's name of a model that has another one upstream."""
+    gateway asked for, and the caller's name of a model that has another one upstream. The beginning of an event waits
+    for its end: where that never comes, clients would take what tells of the failure for the rest of it."""
 
-    __slots__ = ("_dialect", "_filters", "_watcher", "failure", "over")
+    __slots__ = ("_dialect", "_edit", "_filters", "_held", "_loose", "_open", "_watch", "_watcher", "failure", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._dialect = leg.dialect
         self._watcher = leg.dialect.watcher()
+        self._watch = self._watcher.feed
         self._filters: list[StreamFilter] = []
         self.failure: UpstreamError | None = None
         self.over = False
@@ -103,6 +113,11 @@ class Verbatim:
             self._filters.append(HideCosts())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
             self._filters.append(RenameModel(exchange.envelope.model, leg.dialect.answer_model))
+        # Nearly all streams have one filter: for it there is no loop.
+        self._edit = self._filters[0].feed if len(self._filters) == 1 else None
+        self._held = b""
+        self._open = self._loose = False
+        """Whether what was sent ends within an event; that, or something is held."""
 
     @property
     def usage(self) -> Usage | None:
@@ -117,46 +132,65 @@ class Verbatim:
         return self._watcher.ended
 
     def feed(self, data: bytes) -> bytes:
-        self._watcher.feed(data)
-        for edit in self._filters:
-            data = edit.feed(data)
+        self._watch(data)
+        if self._edit is not None:
+            data = self._edit(data)
+        else:
+            for edit in self._filters:
+                data = edit.feed(data)
+        if self._loose or data[-2:] != b"\n\n":
+            return self._whole(data)
         return data
 
+    def _whole(self, data: bytes) -> bytes:
+        """``data`` up to the end of its last event, behind what was held."""
+        data = self._held + data
+        end = event_end(data)
+        torn = len(data) - end > _HELD
+        if torn:
+            end = len(data)
+        self._open = torn or (self._open and not end)
+        self._held = data[end:]
+        self._loose = self._open or bool(self._held)
+        return data[:end]
+
     def end(self) -> bytes:
-        cut = not self._watcher.at_boundary
         self._watcher.end()
         data = b""
         for edit in self._filters:
             data = (edit.feed(data) if data else b"") + edit.end()
         self.failure, self.over = self._watcher.failure, True
         if self.failure is None and not self._watcher.ended:
-            data += self._broken(truncated(), cut=cut)
-        return data
+            return self._whole(data) + self._broken(truncated())
+        return self._held + data
 
     def break_off(self, error: UpstreamError) -> bytes:
-        return self.end() if self._watcher.over else self._broken(error, cut=not self._watcher.at_boundary)
+        return self.end() if self._watcher.over else self._broken(error)
 
-    def _broken(self, error: UpstreamError, *, cut: bool) -> bytes:
+    def _broken(self, error: UpstreamError) -> bytes:
         """The failure in an event of its own, also where the upstream stopped midway in one."""
         self.failure, self.over = error, True
         if self._dialect.break_off is not None:
-            return self._dialect.break_off(self._watcher, error)
-        failure = self._dialect.encode_failure(error)
-        return b"\n\n" + failure if cut else failure
+            failure = self._dialect.break_off(self._watcher, error)
+        else:
+            failure = self._dialect.encode_failure(error)
+        return b"\n\n" + failure if self._open else failure
 
     def keepalive(self) -> bytes:
         return self._dialect.keepalive
 
     def at_boundary(self) -> bool:
-        return self._watcher.at_boundary
+        return not self._open
 
 
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
+    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
+        self._alone = decoder is None
+        """Of several rounds, one that is whole is not all."""
         self._decoder = decoder or leg.dialect.stream_decoder(reply.outgoing.restore)
         self._encoder = exchange.dialect.stream_encoder(answer_for(exchange))
         self._usage: Usage | None = None
@@ -181,7 +215,7 @@ class Translation:
         return self._encode(self._decoder.end())
 
     def break_off(self, error: UpstreamError) -> bytes:
-        events = self._decoder.end()
+        events: list[Event] = self._decoder.end() if self._alone else [Failure(error)]
         broken = any(isinstance(event, Failure) for event in events)
         return self._encode([Failure(error)] if broken else events)
 
@@ -196,18 +230,22 @@ class Translation:
             events = self._cutter.feed(events)
             self.over = self._cutter.over
         for event in events:
-            match event:
-                case UsageUpdate() | Start():
-                    self._usage = merge(self._usage, event.usage)
-                case Finished():
-                    self.finish = event.finish.reason
-                case Failure():
-                    error = event.error
-                    self.failure = error if isinstance(error, UpstreamError) else truncated()
-                    self.over = True
-                case _:
-                    pass
+            if type(event) in _TELLING:
+                self._note(event)
         return self._encoder.feed(events)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case UsageUpdate() | Start():
+                self._usage = merge(self._usage, event.usage)
+            case Finished():
+                self.finish = event.finish.reason
+            case Failure():
+                error = event.error
+                self.failure = error if isinstance(error, UpstreamError) else truncated()
+                self.over = True
+            case _:
+                pass
 
 
 class Formed:

@@ -280,6 +280,7 @@ async def _pump(
     onset = exchange.onset
     if onset is not None and onset.feed(reply.first):
         onset = None
+    listens = tally is not None or onset is not None
     data = passage.feed(reply.first)
     if passage.failure is not None and not caller.started:
         raise passage.failure
@@ -299,10 +300,11 @@ async def _pump(
         if not data:
             data = passage.end()
             break
-        if tally is not None:
-            tally.feed(data)
-        if onset is not None and onset.feed(data):
-            onset = None
+        if listens:
+            if tally is not None:
+                tally.feed(data)
+            if onset is not None and onset.feed(data):
+                onset = None
         data = passage.feed(data)
     await heartbeat.pause()
     return data

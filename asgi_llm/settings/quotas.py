@@ -56,7 +56,7 @@ class QuotaSettings(Model):
 
     name: Name
     per: tuple[Dimension, ...] = ()
-    match: QuotaMatch = QuotaMatch()
+    match: QuotaMatch = Field(default_factory=QuotaMatch)
     resource: Resource
     window: Annotated[Seconds, Field(ge=1, le=366 * 86400)] | Literal["day", "month", "lifetime"] | None = None
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"

@@ -145,9 +145,9 @@ class WorkerSettings(Model):
     weight: Annotated[float, Field(gt=0, le=1_000_000)] = 1.0
     api_key: HeaderSecret | None = None
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
-    timeouts: TimeoutSettings = TimeoutSettings()
-    pool: PoolSettings = PoolSettings()
-    tls: TLSSettings = TLSSettings()
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    pool: PoolSettings = Field(default_factory=PoolSettings)
+    tls: TLSSettings = Field(default_factory=TLSSettings)
     proxy: Secret | None = None
     models: tuple[str, ...] = ()
     dp_size: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -214,12 +214,12 @@ class TargetSettings(Model):
     max_tokens: Annotated[int, Field(ge=1)] = 4096
     balance: BalanceName = "round_robin"
     balance_options: dict[str, int | float | str] = Field(default_factory=dict)
-    timeouts: TimeoutSettings = TimeoutSettings()
-    retry: RetrySettings = RetrySettings()
-    breaker: BreakerSettings = BreakerSettings()
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    retry: RetrySettings = Field(default_factory=RetrySettings)
+    breaker: BreakerSettings = Field(default_factory=BreakerSettings)
     hedge: HedgeSettings | None = None
     concurrency: Annotated[int, Field(ge=0)] = 0
-    pool: PoolSettings = PoolSettings()
+    pool: PoolSettings = Field(default_factory=PoolSettings)
     tls: TLSSettings | None = None
     proxy: Secret | None = None
     context_windows: dict[Glob, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)

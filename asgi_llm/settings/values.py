@@ -102,4 +102,6 @@ Prefix = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*[A-Za-z0-9_-]$")]
 
 class Model(BaseModel):
     # Defaults are validated too: a wrong default would otherwise be the one mistake nobody reports.
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), defer_build=True
+    )

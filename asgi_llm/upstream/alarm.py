@@ -35,13 +35,10 @@ class Alarm:
 
     def expect(self, limit: float, cause: Cause) -> None:
         """Something must happen within ``limit`` seconds (0: any time), and before the total is over."""
-        deadline = self.total_at
-        self._cause = Cause.TOTAL_TIMEOUT
-        if limit:
-            at = self._loop.time() + limit
-            if at < deadline:
-                deadline = at
-                self._cause = cause
+        deadline = self._loop.time() + limit if limit else inf
+        if deadline >= self.total_at:
+            deadline, cause = self.total_at, Cause.TOTAL_TIMEOUT
+        self._cause = cause
         self._deadline = deadline
         if deadline < self._timer_at:
             self.stop()

@@ -21,13 +21,14 @@ from .interface import Timeouts
 __all__ = ["Connection", "Owner"]
 
 _BUFFERED = 256 * 1024
-"""Reading pauses when so many bytes wait for a reader."""
+"""Reading pauses when so many bytes wait for a reader, beside those that woke it."""
 
 _WRITTEN_AT_ONCE = 256 * 1024
 """Above any request without a second part, for which the protocol is then never paused. For requests with a large body
 the limits are set so that ``resume_writing`` means that the last byte has left."""
 
 _MAX_HEADERS = 256
+_IDLE = Cause.IDLE_TIMEOUT
 
 
 class Owner(Protocol):
@@ -185,15 +186,17 @@ class Connection(asyncio.Protocol):
 
     def wait_for_body(self) -> "asyncio.Future[None]":
         """Done when there are pieces, or the answer has ended."""
-        self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+        self.alarm.expect(self._idle_limit, _IDLE)
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
     def take_body(self) -> bytes:
         """All that has arrived, as one piece."""
         pieces = self.pieces
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
+        data = pieces.pop()
+        if pieces:
+            data = b"".join((*pieces, data))
+            pieces.clear()
         self._buffered = 0
         if self._reading_paused:
             self._reading_paused = False
@@ -239,12 +242,13 @@ class Connection(asyncio.Protocol):
             self._end(None, reusable=self._keep_alive and sent and not unasked_body)
         elif self.pieces:
             self._overhead = 0
-            self._buffered += len(data)
             if (waiter := self._waiter) is not None:
                 self._waiter = None
                 if not waiter.done():
                     waiter.set_result(None)
-            elif self._buffered > _BUFFERED and not self._reading_paused:
+                return
+            self._buffered += len(data)
+            if self._buffered > _BUFFERED and not self._reading_paused:
                 self._reading_paused = True
                 self._transport.pause_reading()
         else:

@@ -52,6 +52,8 @@ class Agent:
     dialect: str
     keeps_ids = True
     """Whether it sends results under the ids of their calls."""
+    settings: ClassVar[dict[str, object]] = {}
+    """What the gateway must be told for it."""
 
     def command(self, prompt: str, *, again: bool) -> list[str]:
         """What to run; ``again`` goes on with the last conversation."""
@@ -165,6 +167,8 @@ class Codex(Agent):
 
     name = program = "codex"
     dialect = "responses"
+    more = ""
+    """Of its provider's configuration."""
 
     def command(self, prompt: str, *, again: bool) -> list[str]:
         return ["exec", *(["resume", "--last"] if again else []), "--json", "--skip-git-repo-check", prompt]
@@ -183,7 +187,7 @@ class Codex(Agent):
             'env_key = "GATEWAY_KEY"\n'
             'wire_api = "responses"\n'
             "request_max_retries = 3\n"
-            "stream_max_retries = 2\n"
+            f"stream_max_retries = 2\n{self.more}"
         )
         return {"CODEX_HOME": str(folder), "GATEWAY_KEY": place.key}
 
@@ -197,6 +201,14 @@ class Codex(Agent):
 
     def look(self, path: Path) -> tuple[str, str]:
         return "view_image", json.dumps({"path": str(path)})
+
+
+class CodexSocket(Codex):
+    """Codex CLI over a WebSocket: each request holds only what is new, and refers to the one before."""
+
+    name = "codex-websocket"
+    settings: ClassVar[dict[str, object]] = {"responses": {"stateful": True, "websocket": True}}
+    more = "supports_websockets = true\n"
 
 
 class Gemini(Agent):
@@ -292,7 +304,13 @@ class OpenCode(Agent):
         return "read", json.dumps({"filePath": str(path)})
 
 
-AGENTS: Sequence[Agent] = (Claude(), Codex(), Gemini(), *(OpenCode(dialect) for dialect in OpenCode.packages))
+AGENTS: Sequence[Agent] = (
+    Claude(),
+    Codex(),
+    CodexSocket(),
+    Gemini(),
+    *(OpenCode(dialect) for dialect in OpenCode.packages),
+)
 
 
 def find(agent: Agent, folder: Path | None) -> str | None:

@@ -153,7 +153,7 @@ def _overflowed(seen: Evidence) -> Iterator[str]:
     if seen.agent.name == "gemini":
         if outcome.code == 0 or "8192" not in outcome.err:
             yield f"the reason is not shown: {outcome.err[-300:]!r}"
-    elif seen.agent.name == "codex":
+    elif seen.agent.program == "codex":
         if "ran out of room" not in outcome.out:
             yield f"not understood: {outcome.out[-300:]!r}"
     elif outcome.text.strip() != seen.model.lines[-1].text:
@@ -229,7 +229,20 @@ PLAYS: Sequence[Play] = (
     Play("file", "one tool call, its result, the final text", _one_file, _all_of_one_file),
     Play("parallel", "two calls in one turn, then a third", _two_files, _all_of_two_files),
     Play("thoughts", "thoughts before the call and before the text", _thoughtful, _all_of_one_file),
-    Play("overloaded", "529 (503) to the second request", _one_file, _asked_again, stumbles={2: "overloaded"}),
+    # Over a WebSocket, Codex takes this for final.
+    Play(
+        "overloaded",
+        "529 (503) to the second request",
+        _one_file,
+        _asked_again,
+        stumbles={2: "overloaded"},
+        agents=(
+            "claude",
+            "codex",
+            "gemini",
+            *(f"opencode-{name}" for name in ("chat", "responses", "messages", "gemini")),
+        ),
+    ),
     Play("limited", "429 with retry-after to the first request", _one_file, _asked_again, stumbles={1: "limited"}),
     Play("cut", "the final text is reset midway, once", _one_file, _asked_again, stumbles={2: "cut"}),
     Play("ended", "the final text just ends midway, once", _one_file, _asked_again, stumbles={2: "ended"}),

@@ -75,7 +75,8 @@ async def _play(play: Play, agent: Agent, program: str, dialect: Dialect, folder
             **play.target,
         }
         keys = [{"key": KEY, "subject": agent.name}]
-        gateway = Gateway({"targets": {"main": target}, "auth": {"keys": keys}}, on_settled=seen.exchanges.append)
+        settings = {"targets": {"main": target}, "auth": {"keys": keys}, **agent.settings}
+        gateway = Gateway(settings, on_settled=seen.exchanges.append)
         async with _served(gateway) as url:
             place = Place(home, work, url)
             for number, prompt in enumerate(play.prompts):

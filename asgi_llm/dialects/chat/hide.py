@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw, Struct
 
-from .watch import event_end
+from asgi_llm.dialects.sse import event_end
 
 __all__ = ["UsageFilter"]
 

@@ -4,7 +4,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.money import with_gateway
-from asgi_llm.dialects.sse import Frame, SSEReader
+from asgi_llm.dialects.sse import Frame, SSEReader, event_end
 from asgi_llm.errors import UpstreamError
 from asgi_llm.neutral.usage import Usage, merge
 
@@ -13,25 +13,15 @@ from .errors import in_band_error
 from .finish import FAILED
 from .usage import read_usage
 
-__all__ = ["ChatWatcher", "event_end"]
+__all__ = ["ChatWatcher"]
 
 _KEPT, _EVENTS = 2048, 4
 """So many bytes at the end of a stream are looked at, and so many whole events before them: the last one may be large,
 and the reason why the answer ended stands before it."""
 _LIMIT = 1024 * 1024
 """Bytes of one event that are kept; a larger one is let go unread."""
-_CR = 13
 _BLANKS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _chunk = msgspec.json.Decoder(Chunk)
-
-
-def event_end(data: bytes) -> int:
-    """Where the last whole event in ``data`` ends, or 0."""
-    if _CR not in data:
-        end = data.rfind(b"\n\n")
-        return end + 2 if end >= 0 else 0
-    ends = [data.rfind(blank) + len(blank) for blank in (b"\n\n", b"\r\n\r\n", b"\r\r") if blank in data]
-    return max(ends, default=0)
 
 
 class ChatWatcher:

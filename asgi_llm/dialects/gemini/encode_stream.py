@@ -49,7 +49,7 @@ from .citations import write_grounding
 from .errors import encode_failure
 from .finish import finish_word
 from .logprobs import write_logprobs
-from .response import BROKEN, call_part, foreign, other_part, signature_of
+from .response import call_part, foreign, other_part, signature_of, without_call
 from .signatures import Held, google_signature, seal
 from .usage import encode_usage
 
@@ -313,7 +313,7 @@ class GeminiEncoder:
         if candidate.waiting:
             part["thoughtSignature"] = seal(candidate.waiting)
         if candidate.broken:
-            finish = BROKEN
+            finish = without_call(finish)
         word, message = finish_word(finish, calls=candidate.calls)
         written: dict[str, Any] = {"content": {"parts": [part], "role": "model"}, "finishReason": word}
         if message:

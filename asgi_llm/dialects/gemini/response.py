@@ -47,13 +47,13 @@ from .usage import decode_usage, encode_usage
 from .wire import RAW_LIST
 
 __all__ = [
-    "BROKEN",
     "call_part",
     "decode_response",
     "encode_response",
     "foreign",
     "other_part",
     "signature_of",
+    "without_call",
 ]
 
 
@@ -181,7 +181,7 @@ def _written(candidate: Candidate) -> dict[str, Any]:
                 parts += [whole] if (whole := other_part(part)) is not None else []
     if waiting:
         parts.append({"text": "", "thoughtSignature": seal(waiting)})
-    finish = BROKEN if broken else candidate.finish
+    finish = without_call(candidate.finish) if broken else candidate.finish
     word, message = finish_word(finish, calls=any(isinstance(part, ToolCall) for part in candidate.parts))
     written: dict[str, Any] = {"content": {"parts": parts, "role": "model"}, "finishReason": word}
     if message:
@@ -194,8 +194,14 @@ def _written(candidate: Candidate) -> dict[str, Any]:
     return written
 
 
-BROKEN = Finish("malformed_call", detail="The model wrote a tool call whose arguments are not a JSON object.")
-"""The end of an answer of which a call had to be left out."""
+_BROKEN = Finish("malformed_call", detail="The model wrote a tool call whose arguments are not a JSON object.")
+
+
+def without_call(finish: Finish) -> Finish:
+    """How an answer ended a call of which cannot be told. Where it was cut off at its limit, that is why."""
+    if finish.reason in ("max_tokens", "context_full"):
+        return structs.replace(finish, detail="A tool call was cut off.")
+    return _BROKEN
 
 
 def foreign(part: Reasoning) -> bool:

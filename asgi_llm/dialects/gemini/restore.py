@@ -14,7 +14,13 @@ __all__ = ["call_of"]
 
 
 def call_of(wire: FunctionCall, carriers: tuple[Carrier, ...], restore: Restore) -> ToolCall:
-    """The call as the caller's request knows its tool. Its id stays empty where the upstream gave none."""
+    """The call as the caller's request knows its tool. Its id stays empty where the upstream gave none.
+
+    Raises:
+        msgspec.ValidationError: it has no name, as the pieces of one that comes in pieces.
+    """
+    if not wire.name:
+        raise msgspec.ValidationError("a call without a name")
     arguments = "{}" if given(wire.args) is None else compact(wire.args)
     shape = restore.tools.get(wire.name)
     if shape is None:

@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .interface import Candidate, Clock, Facts, Policy
+from .ranking import Ranking
+from .roll import Roll
 
 __all__ = ["Bucket", "BucketOptions"]
 
@@ -49,7 +51,7 @@ class BucketOptions:
 
 
 class Bucket(Policy):
-    __slots__ = ("_clock", "_due", "_lengths", "_options", "_pending", "_samples", "_sums")
+    __slots__ = ("_clock", "_due", "_idlest", "_lengths", "_options", "_pending", "_samples", "_stretches", "_sums")
 
     def __init__(self, options: BucketOptions | None = None, *, clock: Clock) -> None:
         self._options = options = options or BucketOptions()
@@ -59,29 +61,24 @@ class Bucket(Policy):
         self._lengths: list[int] = []  # of the window, sorted
         self._sums: list[int] = [0]  # of the lengths before each, and of all
         self._pending: dict[str, int] = {}  # length of what each worker works on
+        self._stretches = _Stretches()
+        self._idlest: Ranking[Any] = Ranking(self._rank)
 
     def pick(self, candidates: Sequence[C], facts: Facts) -> C:
-        pending = {candidate.key: self._pending.get(candidate.key, 0) / candidate.weight for candidate in candidates}
-        chosen = min(self._of_length(candidates, facts.length), key=lambda candidate: pending[candidate.key])
-        least = min(candidates, key=lambda candidate: pending[candidate.key])
-        has, at_least = pending[chosen.key], pending[least.key]
+        stretches = self._stretches
+        if not stretches.knows(candidates):
+            stretches = _Stretches.of(candidates)
+        least: C = self._idlest.first() if self._idlest.knows(candidates) else min(candidates, key=self._rank)
+        fit = stretches.slice(*self._position(facts.length))
+        chosen: C = least if stretches.places[least.key] in fit else min(stretches.at(fit), key=self._rank)
+        has, at_least = self._rank(chosen)[0], self._rank(least)[0]
         options = self._options
         if has - at_least > options.imbalance_length and has > options.imbalance_ratio * at_least:
             return least
         return chosen
 
-    def _of_length(self, candidates: Sequence[C], length: int) -> list[C]:
-        """The workers whose stretch holds ``length``: one, or several if very many requests are of that length."""
-        low, high = self._position(length)
-        total = sum(candidate.weight for candidate in candidates)
-        found = []
-        end = 0.0
-        # By name, so that a worker keeps its stretch in whatever order candidates come.
-        for candidate in sorted(candidates, key=lambda candidate: candidate.key):
-            start, end = end, end + candidate.weight / total
-            if start < high and low < end:
-                found.append(candidate)
-        return found or [max(candidates, key=lambda candidate: candidate.key)]
+    def _rank(self, candidate: Candidate) -> tuple[float, str]:
+        return self._pending.get(candidate.key, 0) / candidate.weight, candidate.key
 
     def _position(self, length: int) -> tuple[float, float]:
         """Where all characters of the window stand that come in requests of ``length``: the first and the last, as
@@ -97,6 +94,7 @@ class Bucket(Policy):
 
     def sent(self, candidate: Candidate, facts: Facts) -> None:
         self._pending[candidate.key] = self._pending.get(candidate.key, 0) + facts.length
+        self._changed(candidate)
         now = self._clock()
         self._samples.append((now, facts.length))
         if now >= self._due:
@@ -112,6 +110,42 @@ class Bucket(Policy):
     def ended(self, candidate: Candidate, facts: Facts, *, served: bool = True) -> None:
         if (pending := self._pending.get(candidate.key)) is not None:
             self._pending[candidate.key] = max(pending - facts.length, 0)
+            self._changed(candidate)
 
     def left(self, candidate: Candidate) -> None:
         self._pending.pop(candidate.key, None)
+
+    def _changed(self, candidate: Candidate) -> None:
+        if self._idlest.kept:
+            self._idlest.changed(candidate)
+
+
+class _Stretches(Roll[Any]):
+    """Whose stretch of all characters is where, as shares of them. ``places`` has where each worker stands in that
+    order: by name, so that a worker keeps its stretch in whatever order candidates come."""
+
+    __slots__ = ("_ends", "_ordered", "places")
+
+    @classmethod
+    def of(cls, candidates: Sequence[Any]) -> "_Stretches":
+        made = cls()
+        made.candidates = candidates
+        made.count()
+        return made
+
+    def count(self) -> None:
+        super().count()
+        self._ordered = sorted(self.candidates, key=lambda one: one.key)
+        total = sum(one.weight for one in self._ordered)
+        self._ends = [*accumulate(one.weight / total for one in self._ordered)]
+        self.places = {one.key: place for place, one in enumerate(self._ordered)}
+
+    def slice(self, low: float, high: float) -> range:
+        """Those whose stretches are between ``low`` and ``high``: one, or several if very many requests are of one
+        length."""
+        last = len(self._ordered) - 1
+        first = min(bisect_right(self._ends, low), last)  # where the sum was rounded
+        return range(first, max(min(bisect_left(self._ends, high), last), first) + 1)
+
+    def at(self, places: range) -> list[Any]:
+        return self._ordered[places.start : places.stop]

@@ -7,9 +7,10 @@ is judged by the requests it works on.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .interface import Candidate, Facts, Policy
+from .ranking import Ranking
 
 __all__ = ["LeastLoad", "LeastLoadOptions", "Report"]
 
@@ -58,59 +59,74 @@ class Report:
 class _State:
     """What is known of a worker."""
 
-    __slots__ = ("credit", "report", "running", "turn")
+    __slots__ = ("credit", "report", "running", "speed", "turn")
 
     def __init__(self) -> None:
         self.running = 0  # tokens of the requests it works on
         self.credit = 0  # tokens sent since its last report
         self.turn = 0  # when it was sent to last, counted in requests
+        self.speed = 0.0  # tokens a second, where it reports
         self.report: Report | None = None
 
 
+_NEW = _State()
+"""Of a worker that nothing was sent to."""
+_OTHER = (float("inf"),)
+"""The rank of a worker that is ranked elsewhere."""
+
+
 class LeastLoad(Policy):
-    __slots__ = ("_options", "_reporting", "_states", "_turn")
+    """Of many workers it does not look at each: those that report and those that do not are ranked apart, since what
+    is to be expected of the latter changes with every report of the former, but not their order."""
+
+    __slots__ = ("_counted", "_expected", "_options", "_reporting", "_speeds", "_states", "_turn")
 
     def __init__(self, options: LeastLoadOptions | None = None) -> None:
         self._options = options or LeastLoadOptions()
         self._states: dict[str, _State] = {}
         self._reporting = 0
+        self._speeds = 0.0  # the sum
         self._turn = 0
+        self._counted: Ranking[Any] = Ranking(lambda one: _OTHER if self._reports(one) else self._count(one))
+        self._expected: Ranking[Any] = Ranking(lambda one: self._expect(one) if self._reports(one) else _OTHER)
 
     def pick(self, candidates: Sequence[C], facts: Facts) -> C:
-        if self._reporting:
-            mean = self._mean_throughput(candidates)
-            return min(candidates, key=lambda candidate: self._expected(candidate, mean))
-        return min(candidates, key=self._counted)
+        known = self._counted.knows(candidates)
+        if not self._reporting:
+            return self._counted.first() if known else min(candidates, key=self._count)
+        if not self._expected.knows(candidates) or not known:
+            return min(candidates, key=self._expect)
+        place = self._counted.place
+        firsts: list[C] = [self._counted.first(), self._expected.first()]
+        return min(firsts, key=lambda one: (*self._expect(one), place(one)))
 
-    def _counted(self, candidate: Candidate) -> tuple[float, float, int]:
+    def _count(self, candidate: Candidate) -> tuple[float, float, int]:
         """Requests; of two workers with one each, the tokens; of two that are idle, who has been idle for longer."""
-        state = self._states.get(candidate.key)
-        if state is None:
-            return candidate.load / candidate.weight, 0.0, 0
+        state = self._states.get(candidate.key, _NEW)
         return candidate.load / candidate.weight, state.running / candidate.weight, state.turn
 
-    def _expected(self, candidate: Candidate, mean: float) -> tuple[float, int]:
+    def _expect(self, candidate: Candidate) -> tuple[float, float, int]:
         """Seconds until a request that is sent now would be worked on, about."""
         options = self._options
-        state = self._states.get(candidate.key)
-        if state is None or state.report is None:
-            seconds = candidate.load * options.request_tokens / (mean * candidate.weight)
-            return seconds, 0 if state is None else state.turn
+        state = self._states.get(candidate.key, _NEW)
         report = state.report
+        if report is None:
+            mean = self._speeds / self._reporting
+            load, tokens, turn = self._count(candidate)
+            return load * (options.request_tokens / mean), tokens, turn
         used = min(max(report.used, 0.0), 0.999)
-        waiting = (max(report.queued, 0) + state.credit) / self._throughput(candidate, report)
-        return waiting + options.fullness * used / (1 - used), state.turn
+        waiting = (max(report.queued, 0) + state.credit) / state.speed
+        return waiting + options.fullness * used / (1 - used), 0.0, state.turn
 
-    def _throughput(self, candidate: Candidate, report: Report) -> float:
-        return report.throughput or self._options.throughput * candidate.weight
+    def _reports(self, candidate: Candidate) -> bool:
+        state = self._states.get(candidate.key)
+        return state is not None and state.report is not None
 
-    def _mean_throughput(self, candidates: Sequence[Candidate]) -> float:
-        known = [
-            self._throughput(candidate, state.report)
-            for candidate in candidates
-            if (state := self._states.get(candidate.key)) is not None and state.report is not None
-        ]
-        return sum(known) / len(known) if known else self._options.throughput
+    def _changed(self, candidate: Candidate) -> None:
+        if self._counted.kept:
+            self._counted.changed(candidate)
+        if self._expected.kept:
+            self._expected.changed(candidate)
 
     def _tokens(self, facts: Facts) -> int:
         return facts.length // BYTES_PER_TOKEN or self._options.request_tokens
@@ -122,6 +138,7 @@ class LeastLoad(Policy):
         state.credit += tokens
         self._turn += 1
         state.turn = self._turn
+        self._changed(candidate)
 
     def ended(self, candidate: Candidate, facts: Facts, *, served: bool = True) -> None:
         # The worker may have left in between.
@@ -130,18 +147,30 @@ class LeastLoad(Policy):
             state.running = max(state.running - tokens, 0)
             if not served:
                 state.credit = max(state.credit - tokens, 0)
+        self._changed(candidate)
 
     def reported(self, candidate: Candidate, report: Report | None) -> None:
         """What a worker has just said of itself; None when it did not answer."""
         state = self._state(candidate)
-        self._reporting += (report is not None) - (state.report is not None)
-        state.report = report
+        self._takes_back(state)
+        if report is not None:
+            state.report = report
+            state.speed = report.throughput or self._options.throughput * candidate.weight
+            self._reporting += 1
+            self._speeds += state.speed
         state.credit = 0
+        self._changed(candidate)
 
     def left(self, candidate: Candidate) -> None:
         state = self._states.pop(candidate.key, None)
-        if state is not None and state.report is not None:
+        if state is not None:
+            self._takes_back(state)
+
+    def _takes_back(self, state: _State) -> None:
+        if state.report is not None:
+            state.report = None
             self._reporting -= 1
+            self._speeds = self._speeds - state.speed if self._reporting else 0.0  # so that what was rounded is gone
 
     def _state(self, candidate: Candidate) -> _State:
         state = self._states.get(candidate.key)

@@ -1,78 +1,61 @@
 """Many candidates, kept count of, so that not all of them need be looked at for every request.
 
-A policy asks with every pick whether the candidates are those it has count of. That is so where the same sequence is
-given again, as a fleet does as long as nobody has to be passed over; whoever is told what is sent and what ends can
-keep the sums. In all other cases, and with a few candidates, looking at all of them is as good.
-
-What is worked out here is what looking at all of them would find. All is counted anew from time to time, which costs as
-much as a look at each, spread over as many picks: what nobody told of is made good by that.
+A policy asks with every pick whether the candidates are those it has count of; whoever is told what is sent and what
+ends can keep the sums. What is worked out here is what looking at all of them would find.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from heapq import heapify, heappop, heappush, nsmallest
 from math import ceil
 from typing import Generic, TypeVar
 
 from .interface import Candidate
+from .roll import STALE, Roll
 
 __all__ = ["Lineup"]
 
 C = TypeVar("C", bound=Candidate)
 
-_MANY = 16
-"""Below that a look at all of them costs less than to keep count."""
 _FIRST = 8
 """How many of a key's owners are remembered, the best ones: the others are asked for when all of these are busy."""
 _KEYS = 4096
 """Keys whose owners are remembered."""
 
 
-class Lineup(Generic[C]):
+class Lineup(Roll[C], Generic[C]):
     """Belongs to one policy.
 
     Attributes:
-        kept: whether count is kept of anybody.
         by_key: who they are.
     """
 
-    __slots__ = ("_candidates", "_heap", "_last", "_left", "_load", "_owners", "_pushed", "_weight", "by_key", "kept")
+    __slots__ = ("_heap", "_load", "_owners", "_pushed", "_weight", "by_key")
 
     def __init__(self) -> None:
-        self.kept = False
+        super().__init__()
         self.by_key: dict[str, C] = {}
-        self._candidates: Sequence[C] = ()
-        self._last: Sequence[C] = ()
         self._heap: list[tuple[float, int, C]] = []
         self._owners: dict[int, list[C]] = {}
-        self._load = self._left = self._pushed = 0
+        self._load = self._pushed = 0
         self._weight = 0.0
 
-    def knows(self, candidates: Sequence[C]) -> bool:
-        """Whether the answers of the other methods are about ``candidates``."""
-        if candidates is self._candidates:
-            self._left -= 1
-            if self._left <= 0 and self.kept:
-                self._count()
-            return self.kept
-        if candidates is not self._last:
-            # Most that are not known are made for one request, and do not come again.
-            self._last = candidates
-            return False
-        self._candidates, self._last = candidates, ()
+    def met(self) -> None:
         self._owners.clear()
-        self.kept = len(candidates) >= _MANY
-        if self.kept:
-            self._count()
-        return self.kept
 
-    def _count(self) -> None:
-        candidates = self._candidates
-        self._left = self._pushed = len(candidates)
+    def count(self) -> None:
+        super().count()
+        candidates = self.candidates
+        self._pushed = len(candidates)
         self.by_key = {candidate.key: candidate for candidate in candidates}
         self._load = sum(candidate.load for candidate in candidates)
         self._weight = sum(candidate.weight for candidate in candidates)
         self._heap = [(one.load / one.weight, place, one) for place, one in enumerate(candidates)]
         heapify(self._heap)
+
+    def forget(self) -> None:
+        super().forget()
+        self.by_key, self._heap = {}, []
+        self._owners.clear()
 
     def changed(self, candidate: Candidate, by: int) -> None:
         """The load of one of them has just changed by so much. To be told as long as count is ``kept``."""
@@ -80,6 +63,9 @@ class Lineup(Generic[C]):
         if known is candidate and known is not None:
             self._load += by
             self._pushed += 1
+            if self._pushed > STALE * len(self.candidates):
+                self.forget()
+                return
             heappush(self._heap, (known.load / known.weight, self._pushed, known))
 
     def least(self) -> float:
@@ -90,7 +76,7 @@ class Lineup(Generic[C]):
             if load == candidate.load / candidate.weight:
                 return load
             heappop(heap)
-        self._count()
+        self.count()
         return self._heap[0][0]
 
     def owners(self, key: int, draw: Callable[[C, int], float], factor: float, spare: int) -> list[C]:
@@ -100,6 +86,6 @@ class Lineup(Generic[C]):
         if owners is None:
             if len(self._owners) >= _KEYS:
                 del self._owners[next(iter(self._owners))]
-            owners = self._owners[key] = nsmallest(_FIRST, self._candidates, key=lambda one: draw(one, key))
+            owners = self._owners[key] = nsmallest(_FIRST, self.candidates, key=lambda one: draw(one, key))
         allowed = factor * (self._load + 1) / self._weight
         return [one for one in owners if one.load < spare or one.load < ceil(allowed * one.weight)]

@@ -6,10 +6,11 @@ document. Conversations of one agent all begin alike; for them consistent_hash a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .consistent_hash import check_bound
 from .interface import Candidate, Facts, Policy
+from .lineup import Lineup
 from .rendezvous import Rendezvous, stable_hash, within_bound
 
 __all__ = ["PrefixHash", "PrefixHashOptions"]
@@ -36,16 +37,29 @@ class PrefixHashOptions:
 
 
 class PrefixHash(Policy):
-    __slots__ = ("_options", "_owners")
+    __slots__ = ("_lineup", "_options", "_owners")
 
     def __init__(self, options: PrefixHashOptions | None = None) -> None:
         self._options = options or PrefixHashOptions()
         self._owners = Rendezvous()
+        self._lineup: Lineup[Any] = Lineup()
 
     def pick(self, candidates: Sequence[C], facts: Facts) -> C:
         if len(candidates) == 1:
             return candidates[0]
         options = self._options
-        fit = within_bound(candidates, options.load_factor, options.spare)
         start = facts.text().text[: options.characters]
-        return self._owners.pick(fit, stable_hash(f"{facts.model}\n{start}"))
+        key = stable_hash(f"{facts.model}\n{start}")
+        if self._lineup.knows(candidates):
+            owners: list[C] = self._lineup.owners(key, self._owners.draw, options.load_factor, options.spare)
+            if owners:
+                return owners[0]
+        return self._owners.pick(within_bound(candidates, options.load_factor, options.spare), key)
+
+    def sent(self, candidate: Candidate, facts: Facts) -> None:
+        if self._lineup.kept:
+            self._lineup.changed(candidate, 1)
+
+    def ended(self, candidate: Candidate, facts: Facts, *, served: bool = True) -> None:
+        if self._lineup.kept:
+            self._lineup.changed(candidate, -1)

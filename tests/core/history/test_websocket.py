@@ -192,6 +192,16 @@ async def test_an_upstreams_own_way_of_saying_no(open_client: Any, connect: Any)
         refused = await socket.say("x")
         assert (refused["type"], refused["status"]) == ("error", 404)
         assert "no such model" in refused["error"]["message"]
+        assert refused["headers"]["x-request-id"]
+
+
+async def test_when_to_ask_again(open_client: Any, connect: Any) -> None:
+    limited = chat_error(429, "slow down", headers={"retry-after": "7"})
+    async with ScriptedUpstream(lambda _request: limited) as upstream:
+        socket = await connect(await open_client(upstream, websocket=True))
+        refused = await socket.say("x")
+        assert (refused["status"], refused["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert refused["headers"]["retry-after"] == "7"
 
 
 async def test_a_connection_ends_in_time(open_client: Any, connect: Any) -> None:

@@ -186,7 +186,7 @@ async def test_the_ledger_says_so_and_nothing_is_charged(world: Any) -> None:
     await ask(up)
     await ask(up)
     await up.gateway.runtime().ledger.flush()
-    kept = up.gateway._ledger
+    kept = up.gateway._foundation._ledger
     first, second = sorted(await kept.rows(ANYBODY), key=lambda row: row.id)
     assert (first.flags, first.attempts, second.flags) == ((), 1, ("cached",))
     assert (second.cost, second.cost_source, second.attempts, second.fresh) == (0, "cached", 0, None)

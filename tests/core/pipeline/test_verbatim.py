@@ -86,6 +86,19 @@ async def test_a_stream_has_one_end_although_the_connection_breaks_behind_it(cal
 
 
 @every_dialect
+async def test_of_an_event_that_breaks_off_nothing_is_told(dialect: str) -> None:
+    """Clients would read what is said of the failure as the rest of it."""
+    whole = EVENTS[dialect](["Hel", "lo"])
+    asked = b'{"model":"m",%b,"max_tokens":5,"stream":true,"stream_options":{"include_usage":true}}'
+    async with ScriptedUpstream(Answer.sse([*whole[:3], b'data: {"type":"x', Close()])) as upstream:
+        told = (await send(gateway(upstream, dialect), dialect, asked % turns(dialect).encode()))[2]
+    events = [line[6:] for line in told.split(b"\n") if line.startswith(b"data: ")]
+    assert b"upstream_reset" in events[3] or json.loads(events[3])["type"] == "response.failed"
+    assert len(events) == 4
+    assert all(json.loads(event) for event in events)
+
+
+@every_dialect
 @pytest.mark.parametrize("strange", STRANGE)
 async def test_a_strange_body_reaches_the_upstream_byte_for_byte(dialect: str, strange: str) -> None:
     body = STRANGE[strange].format(turns=turns(dialect)).encode()

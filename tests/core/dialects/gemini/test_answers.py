@@ -285,6 +285,22 @@ def test_a_call_that_is_no_object_is_told_as_malformed() -> None:
     assert json.loads(last[6:])["candidates"][0]["finishReason"] == "MALFORMED_FUNCTION_CALL"
 
 
+def test_a_call_that_was_cut_off_ends_at_the_limit() -> None:
+    candidate = Candidate((ToolCall("1", "f", '{"a":'),), Finish("max_tokens"))
+    answer = Response(id="i", model="m", candidates=(candidate,))
+    written = json.loads(GEMINI.encode_response(answer, ANSWER))["candidates"][0]
+    last = GEMINI.stream_encoder(ANSWER).feed(unfold(answer)).strip().split(b"\n\n")[-1]
+    for told in (written, json.loads(last[6:])["candidates"][0]):
+        assert (told["finishReason"], told["finishMessage"]) == ("MAX_TOKENS", "A tool call was cut off.")
+
+
+def test_a_call_without_a_name_is_none() -> None:
+    piece = chunk({"functionCall": {"args": {}}}, finish="STOP")
+    with pytest.raises(UpstreamError):
+        GEMINI.decode_response(json.dumps(piece).encode(), Restore())
+    assert isinstance(stream(piece)[-1], Failure)
+
+
 def test_arguments_in_fragments_become_one_call() -> None:
     encoder = GEMINI.stream_encoder(ANSWER)
     assert encoder.feed([Start("i", "x"), BlockStart(0, ToolCall("1", "f", namespace="ns"))]) == b""

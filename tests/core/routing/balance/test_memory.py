@@ -46,4 +46,4 @@ def test_a_million_different_prompts_take_no_more_memory_than_the_first_half() -
     assert done.returncode == 0, done.stderr
     kept, grown = map(int, done.stdout.split())
     assert kept < 300
-    assert grown < 8
+    assert grown < 24  # one thing kept for each prompt would be some hundred
