@@ -131,7 +131,7 @@ class _Connection:
                 except TimeoutError:
                     await self._close(_problem("websocket_connection_limit_reached", "this connection is too old"))
                     return
-                if frame is None:
+                if frame is None or self._left.is_set():
                     return
                 try:
                     await self._answer(frame)

@@ -22,6 +22,7 @@ from .passing import PassingCaller
 __all__ = ["Ending", "Keeper"]
 
 _BLANK = re.compile(rb"\n\n|\r\n\r\n|\r\r")
+_WARNINGS = b"x-llm-warnings"
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -101,7 +102,10 @@ class Keeper(PassingCaller):
         warned, more = self._ending.warnings()
         if warned:
             self._exchange.warnings += warned
-            more = [*more, (b"x-llm-warnings", ", ".join(f"{one.field};{one.action}" for one in warned).encode())]
+            said = [value for name, value in headers if name == _WARNINGS]
+            said += [f"{one.field};{one.action}".encode() for one in warned]
+            headers = [pair for pair in headers if pair[0] != _WARNINGS]
+            more = [*more, (_WARNINGS, b", ".join(said))]
         if length is not None:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
             more = [*more, (b"content-length", b"%d" % length)]
