@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 from asgi_llm.dialects.registry import DIALECTS
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.history.edit import edited
-from asgi_llm.history.local import LOCAL_KEY, Local
+from asgi_llm.history.local import LOCAL_KEY, Local, Room
 from asgi_llm.pipeline.admit import identify
 from asgi_llm.pipeline.enforce import check_endpoint
 from asgi_llm.runtime import Runtime
@@ -104,7 +104,9 @@ class _Connection:
         self._send = send
         self._left = asyncio.Event()
         self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._local = Local(runtime.blueprint.settings.responses.max_history)
+        history = None if runtime.history is None else runtime.history.history
+        room = Room(0) if history is None else history.room
+        self._local = Local(runtime.blueprint.settings.responses.max_history, room)
         headers: Headers = [
             pair for pair in scope["headers"] if pair[0] not in _OWN and not pair[0].startswith(b"sec-websocket-")
         ]
@@ -129,7 +131,7 @@ class _Connection:
                 except TimeoutError:
                     await self._close(_problem("websocket_connection_limit_reached", "this connection is too old"))
                     return
-                if frame is None:
+                if frame is None or self._left.is_set():
                     return
                 try:
                     await self._answer(frame)
@@ -140,6 +142,7 @@ class _Connection:
         finally:
             reader.cancel()
             self._left.set()
+            self._local.clear()
 
     async def _read(self) -> None:
         """Hears the other end, also while it is answered."""

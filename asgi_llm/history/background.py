@@ -69,7 +69,7 @@ _failed = msgspec.json.Decoder(_Failed)
 class Run:
     """One response that runs here. ``news`` is set when something was written into its log."""
 
-    __slots__ = ("_last", "_over", "_pending", "history", "id", "news", "scope", "task")
+    __slots__ = ("_last", "_over", "_pending", "_waiting", "history", "id", "news", "scope", "task")
 
     def __init__(self, history: "History", scope: Scope, response_id: str) -> None:
         self.history = history
@@ -78,13 +78,21 @@ class Run:
         self.news = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self._pending: list[EventRow] = []
+        self._waiting = 0
         self._last = -1
         self._over = asyncio.Event()
 
     def log(self, frame: bytes) -> None:
-        """Takes in an event; comments are none."""
+        """Takes in an event; comments are none.
+
+        Raises:
+            StoreError: too much waits to be written down.
+        """
         if b"data:" not in frame:
             return
+        self._waiting += len(frame)
+        if self._waiting > self.history.settings.max_history:
+            raise StoreError
         numbers = _NUMBER.findall(frame)
         self._last = max(self._last + 1, int(numbers[-1]) if numbers else 0)
         self._pending.append(EventRow(self._last, self.history.vault.seal(frame)))
@@ -93,6 +101,7 @@ class Run:
         if rows := self._pending.copy():
             await self.history.store.add_events(self.scope, self.id, rows)
             del self._pending[: len(rows)]
+            self._waiting = sum(len(row.data) for row in self._pending)
             self.news.set()
             self.news.clear()
 

@@ -29,7 +29,7 @@ from .expansion import Earlier, Expansion, missing, output_of
 from .ids import new_id
 from .keeper import Keeper
 from .keeping import Keeping
-from .local import LOCAL_KEY, Local
+from .local import LOCAL_KEY, Local, Room
 from .records import Kept, KeptItem
 from .vault import Vault
 
@@ -39,6 +39,8 @@ logger = logging.getLogger("asgi_llm")
 
 _PURGE_EVERY = 600.0
 _ORPHANS = 1000
+_ROOM = 256 * 1024 * 1024
+"""Bytes that connections of one event loop may remember."""
 _BEGUN = {"output": b"[]", "usage": b"null", "completed_at": b"null", "background": b"true"}
 _OWN = (b"item_reference", b'"compaction"')
 """What is in a body that holds items which only the gateway understands."""
@@ -84,6 +86,7 @@ class History:
         self.now = now
         self.runs: dict[tuple[Scope, str], Run] = {}
         """What runs in the background in this event loop."""
+        self.room = Room(_ROOM)
         self._purged = 0.0
 
     @property

@@ -22,6 +22,7 @@ from .passing import PassingCaller
 __all__ = ["Ending", "Keeper"]
 
 _BLANK = re.compile(rb"\n\n|\r\n\r\n|\r\r")
+_WARNINGS = b"x-llm-warnings"
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
@@ -64,7 +65,7 @@ _response = msgspec.json.Decoder(_Response)
 class Keeper(PassingCaller):
     """``limit`` is bytes of one event; a larger one passes as it is, and nothing is kept."""
 
-    __slots__ = ("_ending", "_exchange", "_held", "_items", "_limit", "_over")
+    __slots__ = ("_ending", "_exchange", "_held", "_items", "_limit", "_over", "_size")
 
     def __init__(self, exchange: Exchange, caller: Caller, ending: Ending, limit: int) -> None:
         super().__init__(caller)
@@ -73,6 +74,7 @@ class Keeper(PassingCaller):
         self._limit = limit
         self._held = b""
         self._items: list[bytes] = []
+        self._size = 0
         self._over = False
 
     async def piece(self) -> tuple[bytes, bool]:
@@ -100,7 +102,10 @@ class Keeper(PassingCaller):
         warned, more = self._ending.warnings()
         if warned:
             self._exchange.warnings += warned
-            more = [*more, (b"x-llm-warnings", ", ".join(f"{one.field};{one.action}" for one in warned).encode())]
+            said = [value for name, value in headers if name == _WARNINGS]
+            said += [f"{one.field};{one.action}".encode() for one in warned]
+            headers = [pair for pair in headers if pair[0] != _WARNINGS]
+            more = [*more, (_WARNINGS, b", ".join(said))]
         if length is not None:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
             more = [*more, (b"content-length", b"%d" % length)]
@@ -130,7 +135,9 @@ class Keeper(PassingCaller):
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return frame
         if event.item and event.type == "response.output_item.done":
-            self._items.append(bytes(event.item))
+            self._size += len(bytes(event.item))
+            if self._size <= self._limit:
+                self._items.append(bytes(event.item))
         if not event.response or not event.type.startswith("response."):
             return frame
         response = bytes(event.response)

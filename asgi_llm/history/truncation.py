@@ -126,11 +126,12 @@ def _oldest(segments: list[list[int]], weights: list[int], step: int) -> frozens
     total = sum(weights)
     unit = max(1, 1 << max(0, total.bit_length() - 4))
     goal = -(-(total - (total >> step)) // unit) * unit
-    gone: list[int] = []
+    gone, weight = list[int](), 0
     for segment in segments:
-        if sum(weights[place] for place in gone) >= goal:
+        if weight >= goal:
             break
         gone += segment
+        weight += sum(weights[place] for place in segment)
     return frozenset(gone)
 
 

@@ -24,6 +24,10 @@ _HELD = 64 * 1024
 """Bytes of an event that wait for its end; a larger one passes in pieces."""
 
 
+_TELLING = frozenset({Start, UsageUpdate, Finished, Failure})
+"""Events that say more than a piece of the answer. Types are compared: ``isinstance`` on a struct is slow."""
+
+
 class Passage(Protocol):
     """One stream's way through the gateway.
 
@@ -226,18 +230,22 @@ class Translation:
             events = self._cutter.feed(events)
             self.over = self._cutter.over
         for event in events:
-            match event:
-                case UsageUpdate() | Start():
-                    self._usage = merge(self._usage, event.usage)
-                case Finished():
-                    self.finish = event.finish.reason
-                case Failure():
-                    error = event.error
-                    self.failure = error if isinstance(error, UpstreamError) else truncated()
-                    self.over = True
-                case _:
-                    pass
+            if type(event) in _TELLING:
+                self._note(event)
         return self._encoder.feed(events)
+
+    def _note(self, event: Event) -> None:
+        match event:
+            case UsageUpdate() | Start():
+                self._usage = merge(self._usage, event.usage)
+            case Finished():
+                self.finish = event.finish.reason
+            case Failure():
+                error = event.error
+                self.failure = error if isinstance(error, UpstreamError) else truncated()
+                self.over = True
+            case _:
+                pass
 
 
 class Formed:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -116,6 +117,8 @@ async def test_whenever_the_caller_leaves_it_is_settled_once(way: Any, moment: s
     request; and nothing is left behind."""
     if way.wsgi:
         pytest.skip("there are no messages in WSGI")
+    if server == "cancels" and way.__name__ == "DjangoView" and version("django").startswith("5."):
+        pytest.skip("Django 5.2 lets its view run on when a server cancels it without telling it of the disconnect")
     answer = {"before the head": Answer.silence(), "while a send blocks": flood()}.get(moment, endless())
     async with no_leaks(), ScriptedUpstream([answer]) as upstream:
         mount = way({**tree(upstream), "auth": {"anonymous": True}})

@@ -34,6 +34,7 @@ from .annotations import read_annotations
 from .answer import Choice, Chunk, Said, ToolPiece, content_text, stamp
 from .errors import content_error, in_band_error
 from .finish import FAILED, read_finish
+from .mould import Mould
 from .pieces import Call, Calls
 from .response import fresh_id, read_images
 from .restore import Unwrapper, restored
@@ -44,6 +45,8 @@ from .wire import given
 __all__ = ["ChatStreamDecoder"]
 
 _chunk = msgspec.json.Decoder(Chunk)
+_LESSONS = 4
+"""So many events of a stream are looked at for what they have in common. Some servers write something new into each."""
 _LF = ord("\n")  # as a number: looking for one byte is cheaper so than for a string of one byte
 
 
@@ -56,6 +59,8 @@ class ChatStreamDecoder:
         "_done",
         "_framing",
         "_ids",
+        "_lessons",
+        "_mould",
         "_out",
         "_reader",
         "_restore",
@@ -74,14 +79,23 @@ class ChatStreamDecoder:
         self._started = self._done = False
         self._framing = False
         """Whether the reader holds the beginning of an event."""
+        self._mould: tuple[Mould, _Candidate] | None = None
+        self._lessons = _LESSONS
 
     def feed(self, data: bytes) -> list[Event]:
         out: list[Event] = []
         self._out = out
         at_start = not (self._done or self._framing)
+        if self._mould is not None and at_start:
+            mould, candidate = self._mould
+            text = mould.text(data)
+            if text and candidate.go_on(text, out):
+                return out
         if at_start and data[:6] == b"data: " and data.find(_LF) == len(data) - 2 and data[-1] == _LF:
             # One whole event of one line, as most reads bring: there is nothing to frame.
             self._event(b"", data[6:-2])
+            if self._lessons:
+                self._learn(data)
             return out
         try:
             self._frames(self._reader.feed(data))
@@ -116,6 +130,16 @@ class ChatStreamDecoder:
             self._fail(in_band_error(data))
         else:
             self._take(chunk)
+
+    def _learn(self, data: bytes) -> None:
+        """From an event that was nothing but more of a text: what those to come probably look like."""
+        if len(self._out) != 1 or type(event := self._out[0]) is not TextDelta or event.logprobs is not None:
+            return
+        self._lessons -= 1
+        mould = Mould.of(data, event.text)
+        candidates = [each for each in self._candidates.values() if each.says(event)]
+        if mould is not None and candidates:
+            self._mould = (mould, candidates[0])
 
     def _no_chunk(self, name: bytes, data: bytes) -> None:
         if data[:6] == b"[DONE]":
@@ -253,6 +277,18 @@ class _Candidate:
     @property
     def silent(self) -> bool:
         return self._block < 0 and self._calls is None
+
+    def says(self, event: TextDelta) -> bool:
+        """Whether ``event`` was this one's, and its text."""
+        return event.candidate == self._index and self._kind == "text" and not self.finished
+
+    def go_on(self, text: str, out: list[Event]) -> bool:
+        """More of the text that is open; false if there is none."""
+        if self._kind != "text":
+            return False
+        self._chars += len(text)
+        out.append(TextDelta(self._block, text, self._index))
+        return True
 
     def hear(self, said: Said, logprobs: Raw | None = None) -> None:
         content = said.content

@@ -24,25 +24,34 @@ _FREE_TEXT = Raw(
     b'{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},'
     b'"required":["input"],"additionalProperties":false}'
 )
-_TYPED_SCHEMAS = {
-    "apply_patch": Raw(
-        b'{"type":"object","properties":{"input":{"type":"string","description":"The patch."}},"required":["input"]}'
-    ),
-    "shell": Raw(
-        b'{"type":"object","properties":{"command":{"type":"array","items":{"type":"string"}},'
-        b'"timeout_ms":{"type":"integer"},"workdir":{"type":"string"}},"required":["command"]}'
-    ),
-}
-_TYPED_SCHEMAS["bash"] = Raw(
-    b'{"type":"object","properties":{"command":{"type":"string"},"restart":{"type":"boolean"}}}'
+_PATCH = Raw(
+    b'{"type":"object","properties":{"type":{"type":"string","enum":["create_file","update_file","delete_file"]},'
+    b'"path":{"type":"string"},"diff":{"type":"string"}},"required":["type","path"]}'
 )
-_TYPED_SCHEMAS["text_editor"] = Raw(
+_LOCAL_SHELL = Raw(
+    b'{"type":"object","properties":{"command":{"type":"array","items":{"type":"string"}},'
+    b'"working_directory":{"type":"string"},"timeout_ms":{"type":"integer"}},"required":["command"]}'
+)
+_SHELL = Raw(
+    b'{"type":"object","properties":{"commands":{"type":"array","items":{"type":"string"}},'
+    b'"timeout_ms":{"type":"integer"},"max_output_length":{"type":"integer"}},"required":["commands"]}'
+)
+_BASH = Raw(b'{"type":"object","properties":{"command":{"type":"string"},"restart":{"type":"boolean"}}}')
+_EDITOR = Raw(
     b'{"type":"object","properties":{"command":{"type":"string","enum":["view","create","str_replace","insert"]},'
     b'"path":{"type":"string"},"file_text":{"type":"string"},"old_str":{"type":"string"},'
     b'"new_str":{"type":"string"},"insert_line":{"type":"integer"},"insert_text":{"type":"string"},'
     b'"view_range":{"type":"array","items":{"type":"integer"}}},"required":["command","path"]}'
 )
-_TYPED_SCHEMAS["local_shell"] = _TYPED_SCHEMAS["shell"]
+_TYPED = {
+    "apply_patch": ("Create, update or delete one file. The diff is in V4A format.", _PATCH),
+    "local_shell": ("Run a program on the user's machine.", _LOCAL_SHELL),
+    "shell": ("Run shell commands.", _SHELL),
+    "bash": ("Run a command in a persistent bash session. Set restart to true to start it anew.", _BASH),
+    "text_editor": ("View, create and edit text files.", _EDITOR),
+}
+"""Tools that a provider defines and the caller runs, by the beginning of their kind: what to tell of them. The schemas
+say what the callers' own tool runners take."""
 
 
 class WireTools(Struct):
@@ -146,9 +155,11 @@ def _typed(tool: TypedTool, *, native: bool) -> Block:
     """``native``: the provider knows its own typed tools."""
     if native and tool.dialect == "messages" and tool.raw is not None:
         return tool.raw
-    family = next((name for name in _TYPED_SCHEMAS if tool.kind.startswith(name)), None)
-    schema = _TYPED_SCHEMAS[family] if family else OPEN_OBJECT
-    return _marked({"name": tool_name(tool.name), "input_schema": schema}, tool)
+    known = next((told for kind, told in _TYPED.items() if tool.kind.startswith(kind)), None)
+    if known is None:
+        return _marked({"name": tool_name(tool.name), "input_schema": OPEN_OBJECT}, tool)
+    description, schema = known
+    return _marked({"name": tool_name(tool.name), "description": description, "input_schema": schema}, tool)
 
 
 def _hosted(tool: HostedTool, report: Report, *, native: bool) -> Block | None:

@@ -151,7 +151,11 @@ def typed_item(call: ToolCall, passed: str, ids: Ids, call_id: str) -> dict[str,
     elif not is_json(passed):
         return None
     item_id = ids.item("" if call.item_id else prefix, call.item_id)
-    item = {"id": item_id, "type": kind, "status": "completed", "call_id": call_id, field: Raw(passed.encode())}
+    said: Any = Raw(passed.encode())
+    if kind == "local_shell_call":
+        # Clients know the kind of the action by its type, and models were not told of it.
+        said = {"type": "exec", "env": {}, **msgspec.json.decode(passed, type=dict[str, Raw])}
+    item = {"id": item_id, "type": kind, "status": "completed", "call_id": call_id, field: said}
     if kind == "computer_call":
         item["pending_safety_checks"] = []
     return item

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from asgi_llm import Exchange, Gateway
+from asgi_llm.errors import StoreError
+from asgi_llm.history import background
 from asgi_llm.stores.owner import ANYBODY
 from asgi_llm.testing import (
     Answer,
@@ -241,6 +243,25 @@ async def test_what_is_wrong_is_said_at_once(open_client: Any, body: Any, code: 
         answer = await client("POST", "/v1/responses", {"model": "m", "input": "x", "background": True, **body})
         assert answer.status in (400, 404)
         assert answer.code == code
+
+
+async def test_a_log_that_cannot_be_written_does_not_grow_for_ever(
+    open_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "_GRACE", 0.0)  # nothing will follow
+    pieces = ["x" * 1000 for _ in range(50)]
+    async with ScriptedUpstream(chat_stream(pieces)) as upstream:
+        client = await open_client(upstream, max_history=8192)
+        store = client.gateway.runtime().history.store
+
+        async def fail(*_args: Any) -> None:
+            raise StoreError
+
+        store.add_events = fail
+        told = await client.say("x", background=True, stream=True)
+        assert (told.events[-1]["type"], told.json["error"]["code"]) == ("response.failed", "server_is_overloaded")
+        assert (await client("GET", f"/v1/responses/{told.json['id']}")).json["status"] == "failed"
+        assert client.gateway.runtime().history.runs == {}
 
 
 async def test_only_so_many_run_at_once(open_client: Any) -> None:

@@ -86,3 +86,10 @@ async def test_thoughts_that_cannot_go_back_are_named(open_client: Any, dialect:
         told = upstream.requests[0].body.decode()
         assert ("gAAAopaque" in told) != dropped
         assert answer.headers.get("warning") == ('299 - "reasoning items dropped"' if dropped else None)
+
+
+async def test_there_is_one_header_of_warnings(open_client: Any) -> None:
+    async with ScriptedUpstream(chat_text("Hi.")) as upstream:
+        client = await open_client(upstream, stateful=False)
+        answer = await client.say("Hello.", context_management=[])
+        assert answer.headers["x-llm-warnings"] == "context_management;warn, store;warn"

@@ -148,9 +148,11 @@ async def test_leaving_cancels(open_client: Any, connect: Any) -> None:
     async with ScriptedUpstream(chat_stream(["One ", Wait(asyncio.Event()), "two."])) as upstream:
         client = await open_client(upstream, websocket=True)
         socket = await connect(client)
-        socket.push({"type": "response.create", "model": "m", "input": "x"})
+        for _ in range(3):
+            socket.push({"type": "response.create", "model": "m", "input": "x"})
         request = await upstream.wait_request()
         await socket.leave()
+        assert len(upstream.requests) == 1
         async with asyncio.timeout(60):
             await request.disconnected.wait()
         assert client.gateway.runtime().active == 0

@@ -4,6 +4,7 @@ and by WSGI. It has a database in a file, whose connections can be counted from 
 # ruff: noqa: E402  # Django must be configured before much of it is imported
 
 import asyncio
+import functools
 import socket
 import tempfile
 import threading
@@ -35,12 +36,13 @@ class Urls:
 
 
 class Router:
-    """Says which database the gateway's tables are in."""
+    """Says which database the gateway's tables are in; with ``everything``, all the others, too."""
 
     chosen = "default"
+    everything = False
 
     def db_for_read(self, model: Any, **_hints: Any) -> str | None:
-        return self.chosen if model._meta.app_label == "asgi_llm" else None
+        return self.chosen if self.everything or model._meta.app_label == "asgi_llm" else None
 
     db_for_write = db_for_read
 
@@ -123,9 +125,9 @@ def project() -> Iterator[Path]:
     _FOLDER.cleanup()
 
 
-def add_database(name: str, kind: str, request: pytest.FixtureRequest) -> None:
+def add_database(name: str, kind: str, request: pytest.FixtureRequest, **more: Any) -> None:
     """Makes an empty database of that kind known as ``name``, with all tables, unless there is one already: threads
-    keep what they know of it."""
+    keep what they know of it. ``more`` is what else Django is told of it."""
     if name in connections.databases:
         return
     options: dict[str, Any]
@@ -137,7 +139,7 @@ def add_database(name: str, kind: str, request: pytest.FixtureRequest) -> None:
         server = request.getfixturevalue("postgres_server")
         options = {"ENGINE": "django.db.backends.postgresql", "NAME": server.new_database().rpartition("/")[2]}
         options |= {"HOST": "127.0.0.1", "PORT": server.port, "USER": "postgres"}
-    connections.databases[name] = options
+    connections.databases[name] = options | more
     connections.configure_settings(connections.databases)  # fills in what is missing
     # A project names its databases before its views are imported.
     transaction.non_atomic_requests(using=name)(llm)
@@ -150,6 +152,12 @@ def kept(request: pytest.FixtureRequest) -> str:
     """A database of each kind, which all tests share."""
     add_database(f"kept-{request.param}", request.param, request)
     return f"kept-{request.param}"
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """``new_database(name, kind, CONN_MAX_AGE=...)``"""
+    return functools.partial(add_database, request=request)
 
 
 @pytest.fixture

@@ -5,15 +5,17 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from threading import Barrier
 from typing import Any
 
 import httpx
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.checks import Tags, run_checks
 from django.core.management import CommandError, call_command
-from django.db import connections
-from django.test import AsyncClient
+from django.db import connections, router
+from django.test import AsyncClient, Client
 
 from asgi_llm.quotas import budgets
 from asgi_llm_django import budget_exhausted, get_gateway, key_issued, key_revoked
@@ -43,6 +45,15 @@ async def apart(work: Callable[[], Any]) -> Any:
             connections.close_all()
 
     return await asyncio.to_thread(done)
+
+
+async def begin(caller: httpx.AsyncClient, path: str, running: contextlib.AsyncExitStack, streams: list[Any]) -> None:
+    """A stream that has begun and goes on for a minute. One that is let go would end its request."""
+    slow = {"model": "echo", "stream": True, "input": "/repeat 120\n/delay 0.5\nword"}
+    answer = await running.enter_async_context(caller.stream("POST", path, json=slow))
+    assert answer.status_code == 200
+    streams.append(answer.aiter_raw())
+    await anext(streams[-1])
 
 
 async def until(says: Callable[[], Any]) -> None:
@@ -141,6 +152,7 @@ async def test_staff_change_budgets_while_it_runs(
         await apart(lambda: rows.filter(pk=made.pk).update(active=True, limit=-1))
         assert (await asked())[0] == 200
         assert "the budget few in the database makes no sense" in caplog.text
+        await until(lambda: Usage.objects.using(database).count() == 7)
         await get_gateway().aclose()
 
 
@@ -172,20 +184,81 @@ async def test_no_connection_is_held_while_twenty_streams_run(
     name = connections.settings[database]["NAME"]
     asked = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}'"
     streams: list[Any] = []
-    slow = {"model": "echo", "stream": True, "input": "/repeat 300\n/delay 0.1\nword"}
-
-    async def begin(ann: httpx.AsyncClient, running: contextlib.AsyncExitStack) -> None:
-        answer = await running.enter_async_context(ann.stream("POST", "/responses", json=slow))
-        assert answer.status_code == 200
-        streams.append(answer.aiter_raw())
-        await anext(streams[-1])
-
     async with serve(way) as url:
         made = await get_gateway().keys.create("ann")
         async with client(url, made.text) as ann, contextlib.AsyncExitStack() as running:
-            await asyncio.gather(*(begin(ann, running) for _ in range(20)))
+            await asyncio.gather(*(begin(ann, "/responses", running, streams) for _ in range(20)))
             await until(lambda: postgres_server.run(asked) == "0")
             assert await Desk().read(lambda database: QuotaHold.objects.using(database).count()) == 20
+        await until(lambda: Usage.objects.using(database).count() == 20)
+        await get_gateway().aclose()
+
+
+KEEPING: dict[str, tuple[dict[str, Any], int]] = {
+    "closed": ({"CONN_MAX_AGE": 0}, 0),
+    "kept": ({"CONN_MAX_AGE": 600}, 5),
+    "pool": ({"CONN_MAX_AGE": 0, "OPTIONS": {"pool": {"min_size": 1, "max_size": 3}}}, 3),
+}
+"""How a project keeps connections, and how many may lie idle then: of the gateway's own threads, or of the pool."""
+
+
+@pytest.fixture(params=KEEPING)
+def idle(request: pytest.FixtureRequest, new_database: Callable[..., None]) -> Iterator[tuple[str, int]]:
+    """A PostgreSQL database with all of the project's tables, of which the server is asked, and the most that may lie
+    idle there."""
+    if request.param == "pool":
+        pytest.importorskip("psycopg_pool")
+    chosen: Any = router.routers[0]
+    name = f"whole-{request.param}"
+    given, most = KEEPING[request.param]
+    new_database(name, "postgresql", ATOMIC_REQUESTS=True, **given)
+    chosen.chosen, chosen.everything = name, True
+    yield name, most
+    together = Barrier(5)
+
+    def close(database: str) -> None:
+        together.wait(20)  # so that each thread does it once
+        connections[database].close()
+
+    async def close_all() -> None:
+        await asyncio.gather(*(Desk(5, 30).read(close) for _ in range(5)))
+
+    asyncio.run(close_all())
+    chosen.chosen, chosen.everything = "default", False
+    if request.param == "pool":
+        connections[name].close_pool()
+
+
+async def test_none_is_held_for_who_is_known_by_the_session(
+    way: str, serve: Any, configured: Any, postgres_server: Any, idle: tuple[str, int]
+) -> None:
+    """Users, sessions and all that the gateway keeps are in one database, and requests in transactions."""
+    alias, most = idle
+    await apart(lambda: Usage.objects.using(alias).all().delete())
+    configured({**KEPT, "auth": {}, "identity": "session", "quotas": []})
+
+    def cookies() -> dict[str, str]:
+        visitor = Client()
+        visitor.force_login(get_user_model().objects.get_or_create(username="ann")[0])
+        return {"sessionid": visitor.cookies["sessionid"].value, "csrftoken": "a" * 32}
+
+    streams: list[Any] = []
+    counted = "SELECT count(*), count(*) FILTER (WHERE state <> 'idle') FROM pg_stat_activity WHERE datname = "
+    counted += f"'{connections.databases[alias]['NAME']}'"
+
+    def at_rest() -> bool:
+        held, busy = map(int, postgres_server.run(counted).split("|"))
+        return held <= most and not busy
+
+    shown: dict[str, Any] = {"cookies": await apart(cookies), "headers": {"x-csrftoken": "a" * 32}}
+    async with serve(way) as url:
+        async with (
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, **shown) as ann,
+            contextlib.AsyncExitStack() as running,
+        ):
+            await asyncio.gather(*(begin(ann, "/llm/v1/responses", running, streams) for _ in range(20)))
+            await until(at_rest)
+        await until(lambda: Usage.objects.using(alias).count() == 20)
         await get_gateway().aclose()
 
 

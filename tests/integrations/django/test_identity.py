@@ -75,7 +75,7 @@ async def session() -> dict[str, str]:
 
 
 def _log_in() -> dict[str, str]:
-    user, _ = get_user_model().objects.get_or_create(pk=42, defaults={"username": "ann", "is_staff": True})
+    user, _ = get_user_model().objects.get_or_create(pk=42, defaults={"username": "number 42", "is_staff": True})
     client = Client()
     client.force_login(user)
     connection.close()

@@ -4,7 +4,11 @@ import asyncio
 import contextvars
 import io
 import json
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,6 +271,28 @@ class TestSettings:
         assert list(get_gateway().settings.targets) == ["other"]
         configured(LANGUAGE_CODE="nb")
         assert get_gateway() is get_gateway() is not before
+
+
+@pytest.mark.parametrize(
+    ("django", "said"),
+    [
+        ("VERSION = (4, 2)\ndef get_version(): return '4.2.1'", "needs Django 5.2 or newer; this is 4.2.1"),
+        ("raise ImportError", 'needs Django: pip install "asgi-llm[django]"'),
+    ],
+)
+def test_another_django_or_none_is_said_in_words(django: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "django.py").write_text(django)
+    given = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", "import asgi_llm_django"],
+        env={**os.environ, "PYTHONPATH": given},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode
+    assert said in done.stderr.splitlines()[-1]
 
 
 def test_connections_are_those_of_the_test() -> None:

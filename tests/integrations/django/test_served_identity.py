@@ -62,10 +62,11 @@ SOURCES: dict[str, Any] = {
 @pytest.fixture
 def people() -> Iterator[dict[str, dict[str, str]]]:
     """The headers of a browser of each."""
+    User.objects.all().delete()  # other tests have an ann, too
     found = {}
-    for name in ("ann", "bob"):
+    for name in ("zoe", "yan"):
         user = User.objects.create(username=name)
-        if name == "ann":
+        if name == "zoe":
             user.groups.add(Group.objects.create(name="Editors"), Group.objects.create(name="staff"))
             user.user_permissions.add(Permission.objects.get(codename="view_user"))
         client = Client()
@@ -73,7 +74,7 @@ def people() -> Iterator[dict[str, dict[str, str]]]:
         found[name] = {"cookie": f"sessionid={client.cookies['sessionid'].value}; csrftoken={TOKEN}"}
     connection.close()
     yield found
-    User.objects.all().delete()
+    User.objects.filter(username__in=found).delete()
     Group.objects.all().delete()
     connection.close()
 
@@ -93,8 +94,8 @@ async def test_who_comes_in_and_what_for(
 
         opened = ("for-all", "for-editors", "for-viewers", "for-staff")
         # A group cannot make its members staff by its name.
-        assert [await asked("ann", model) for model in opened] == [200, 200, 200, 403]
-        assert [await asked("bob", model) for model in opened] == [200, 403, 403, 403]
+        assert [await asked("zoe", model) for model in opened] == [200, 200, 200, 403]
+        assert [await asked("yan", model) for model in opened] == [200, 403, 403, 403]
         assert await asked("nobody", "for-all") == 401
         for _ in range(500):
             if len(settled) == 8:
@@ -116,11 +117,11 @@ async def test_views_that_ask_for_their_user_have_the_same_roles(configured: Any
         connection.close()
         return status
 
-    assert [await asyncio.to_thread(view, name) for name in ("ann", "bob")] == [200, 403]
+    assert [await asyncio.to_thread(view, name) for name in ("zoe", "yan")] == [200, 403]
     request = RequestFactory().get("/")
 
     async def auser() -> User:
-        return await User.objects.aget(username="ann")
+        return await User.objects.aget(username="zoe")
 
     request.auser = auser
     async with await allm_client(request) as client:

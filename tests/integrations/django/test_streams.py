@@ -226,6 +226,7 @@ async def test_streams_of_wsgi_run_in_one_loop(serve: Any, configured: Any) -> N
 
 def test_the_file_of_the_database_is_seen(project: Path, connections_to: Callable[[], int]) -> None:
     """What the other tests count can be counted."""
+    connection.close()
     before = connections_to()
     connection.ensure_connection()
     assert connections_to() == before + 1

@@ -397,13 +397,18 @@ class TestTools:
             tools=(
                 CustomTool("patch", "Edits.", syntax="lark", grammar="start: x"),
                 TypedTool("responses", "shell", "shell"),
+                TypedTool("responses", "local_shell", "local_shell"),
+                TypedTool("responses", "apply_patch", "apply_patch"),
                 TypedTool("messages", "bash_20250124", "bash", Raw(b'{"type":"bash_20250124","name":"bash"}')),
             )
         )
-        custom, shell, bash = json.loads(encoded.body)["tools"]
+        custom, shell, local, patch, bash = json.loads(encoded.body)["tools"]
         assert custom["input_schema"]["required"] == ["input"]
         assert "start: x" in custom["description"]
-        assert shell["input_schema"]["required"] == ["command"]
+        # What the items of their calls hold, and no other names for it.
+        assert shell["input_schema"]["required"] == ["commands"]
+        assert list(local["input_schema"]["properties"]) == ["command", "working_directory", "timeout_ms"]
+        assert list(patch["input_schema"]["properties"]) == ["type", "path", "diff"]
         assert bash == {"type": "bash_20250124", "name": "bash"}
         assert encoded.restore.tools["patch"].kind == "text"
         assert encoded.restore.tools["shell"].typed == "shell"

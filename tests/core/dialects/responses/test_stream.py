@@ -375,6 +375,17 @@ def test_another_providers_thought_returns_with_its_proof():
     assert damaged.carriers == ()
 
 
+def test_the_action_of_a_local_shell_says_what_it_is():
+    events = [
+        BlockStart(0, ToolCall("c1", "local_shell", typed="local_shell")),
+        ArgumentsDelta(0, '{"command":["ls"],"working_directory":"/x"}'),
+        BlockStop(0),
+        Finished(Finish("tool_calls")),
+    ]
+    (item,) = events_of(written(events))[-1]["response"]["output"]
+    assert item["action"] == {"type": "exec", "env": {}, "command": ["ls"], "working_directory": "/x"}
+
+
 def test_foreign_web_search_becomes_a_search_item_and_other_tools_nothing():
     events = [
         BlockStart(0, ServerCall("messages", "web_search", id="srvtoolu_1", arguments='{"query":"q"}')),
