@@ -86,7 +86,7 @@ async def _measure(client: "httpx.AsyncClient", found: Found, sent: set[str]) ->
 
     try:
         await _stream(client, found, sent)
-    except HTTPError:
+    except (HTTPError, DecodeError):
         found.broke_off = True
     if found.refused is None:
         await _bodies(client, found)
