@@ -1,6 +1,7 @@
 """What was used and what it cost, for people and programs: the ledger's sums and rows as a table, JSON or CSV."""
 
 import csv
+import datetime as dt
 import io
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -61,13 +62,18 @@ def _told(item: Sum) -> dict[str, Any]:
 
 
 def rendered(data: list[dict[str, Any]], form: Format, by: Sequence[str], *, rows: bool = False) -> str:
-    """The report, without a line's end behind it. JSON and CSV have every field, in microdollars; a table has the most
-    important ones, in dollars."""
+    """The report, without a line's end behind it. JSON and CSV have every field, in microdollars and milliseconds; a
+    table has the most important ones, in dollars and as times in UTC, and of several groups their total."""
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(data)).decode()
     if form == "csv":
         return _csv(data)
-    return _table(data, _ROWS if rows else (*by, *_COLUMNS))
+    if rows:
+        return _table(data, _ROWS)
+    if len(data) > 1:
+        total = {name: sum(item[name] for item in data) for name in _COLUMNS}
+        data = [*data, dict.fromkeys(by, "") | {by[0]: "total"} | total]
+    return _table(data, (*by, *_COLUMNS))
 
 
 def _csv(data: list[dict[str, Any]]) -> str:
@@ -104,6 +110,8 @@ def _table(data: list[dict[str, Any]], columns: Sequence[str]) -> str:
 def _shown(name: str, value: Any) -> str:
     if value is None:
         return "-"
+    if name == "at":
+        return dt.datetime.fromtimestamp(value // 1000, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
     if name == "cost":
         return f"{value // _MICRO}.{value % _MICRO:06}"
     # Whatever a caller put into a name must not move the cursor of whoever reads it.

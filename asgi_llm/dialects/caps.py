@@ -60,14 +60,16 @@ _CANDIDATES = 4
 """Places that look like the field and are tried before the body is read token by token."""
 
 
-def read_cap(dialect: DialectName, body: bytes) -> int | None:
-    """The most tokens of output that ``body`` allows, of all its choices together; None where it does not say, or says
-    something that is no number."""
+def read_cap(dialect: DialectName, body: bytes, absent: int | None = None) -> int | None:
+    """The most tokens of output that ``body`` allows, of all its choices together. Where it does not say, or says
+    something that is no number, ``absent`` counts for each choice; None where that is not given either."""
     found = _decode(dialect, body)
     if found is None:
-        return None
+        return absent
     caps, choices = _said(found)
-    return max(caps) * choices if caps else None
+    if not caps:
+        return None if absent is None else absent * choices
+    return max(caps) * choices
 
 
 def clamp(dialect: DialectName, body: bytes, most: int, absent: str) -> bytes:
@@ -106,9 +108,9 @@ def _said(found: Any) -> tuple[list[int], int]:
             values, choices = [found.max_tokens], []
         case _:
             values, choices = [found.max_output_tokens], []
-    return [int(value) for value in values if _is_number(value)], max(
-        [int(value) for value in choices if _is_number(value) and value < 1000], default=1
-    )
+    asked = [int(value) for value in choices if _is_number(value) and value < 1000]
+    # None at all is asked of nobody: whoever takes it means one.
+    return [int(value) for value in values if _is_number(value)], max([1, *asked])
 
 
 def _is_number(value: Any) -> bool:

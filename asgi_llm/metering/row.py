@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-__all__ = ["COUNTS", "LARGEST", "Row"]
+__all__ = ["COUNTS", "LARGEST", "Row", "plain"]
 
 LARGEST = 2**53 - 1
 """Larger numbers are nobody's honest count, and no database's."""
@@ -87,3 +87,32 @@ class Row(Struct, frozen=True, kw_only=True):
 _INPUT = ("fresh", "cache_read", "cache_write", "cache_write_5m", "cache_write_1h", "tool_prompt")
 COUNTS = (*_INPUT, "visible", "reasoning", "audio_in", "audio_out")
 """The fields that count tokens."""
+
+_LONGEST, _MOST = 500, 128
+"""Characters of a text, and texts of one kind, that are kept."""
+
+
+def plain(row: Row) -> Row:
+    """``row`` without what some databases refuse in a text: NUL, and halves of surrogate pairs. Callers and upstreams
+    say what they like, at any length, and what they say must not cost the row."""
+    odd: dict[str, Any] = {}
+    for name, value in zip(row.__struct_fields__, structs.astuple(row), strict=True):
+        cleaned = _plain(value)
+        if cleaned is not value:
+            odd[name] = cleaned
+    return structs.replace(row, **odd) if odd else row
+
+
+def _plain(value: Any) -> Any:
+    """The same object, where nothing is wrong with it."""
+    match value:
+        case str() if len(value) > _LONGEST or "\0" in value or not value.isascii():
+            cleaned = value[:_LONGEST].replace("\0", "").encode("utf-8", "replace").decode()
+            return value if cleaned == value else cleaned
+        case tuple() if value:
+            texts = tuple(_plain(text) for text in value[:_MOST])
+            return value if texts == value else texts
+        case dict():
+            named = {_plain(name): count for name, count in list(value.items())[:_MOST]}
+            return value if named == value else named
+    return value

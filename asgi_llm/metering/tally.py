@@ -6,7 +6,11 @@ others say is taken to be alike.
 
 import re
 
-__all__ = ["Tally", "whole_tokens"]
+from msgspec import structs
+
+from asgi_llm.neutral.usage import Usage
+
+__all__ = ["Tally", "come_so_far", "whole_tokens"]
 
 _BYTES_PER_TOKEN = 4
 _TEXT = re.compile(
@@ -58,3 +62,12 @@ def _add(sums: list[int], found: re.Match[bytes]) -> None:
 def whole_tokens(body: bytes) -> int:
     """An estimate of the output in a whole answer."""
     return sum(found.end(1) - found.start(1) for found in _TEXT.finditer(body)) // _BYTES_PER_TOKEN
+
+
+def come_so_far(usage: Usage, said: Tally) -> Usage:
+    """``usage`` as it was told before an answer broke off, with as much output as had come by then: some tell of it at
+    their end, and of next to nothing at their beginning."""
+    output = said.tokens()
+    if output <= usage.output:
+        return usage
+    return structs.replace(usage, visible=output - (usage.reasoning or 0), estimated=True)

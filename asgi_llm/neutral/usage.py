@@ -40,6 +40,11 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     raw: Raw | None = None
 
     @property
+    def says(self) -> bool:
+        """Whether it says anything of tokens or money."""
+        return any(getattr(self, name) is not None for name in _SAID)
+
+    @property
     def written(self) -> int:
         """All input written to a cache, in tokens."""
         return (self.cache_write or 0) + (self.cache_write_5m or 0) + (self.cache_write_1h or 0)
@@ -56,6 +61,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
 
 
 _FIELDS = Usage.__struct_fields__
+_SAID = tuple(name for name in _FIELDS if name not in ("server_tools", "estimated", "raw"))
 
 
 def merge(earlier: Usage | None, later: Usage | None) -> Usage | None:

@@ -23,8 +23,8 @@ from asgi_llm.metering.endings import ending
 from asgi_llm.metering.estimate import estimate
 from asgi_llm.metering.prices import Bill, Prices
 from asgi_llm.metering.row import COUNTS as TOKENS
-from asgi_llm.metering.row import LARGEST, Row
-from asgi_llm.metering.tally import Tally, whole_tokens
+from asgi_llm.metering.row import LARGEST, Row, plain
+from asgi_llm.metering.tally import Tally, come_so_far, whole_tokens
 from asgi_llm.metering.texts import estimate_texts
 from asgi_llm.metering.tools import offered, used
 from asgi_llm.neutral.request import Request
@@ -101,10 +101,10 @@ class Accounts:
 
     def _row(self, draft: Draft) -> Row:
         try:
-            return self.row(draft)
+            return plain(self.row(draft))
         except Exception:
             logger.exception("the row of request %s holds only what is certain", draft.exchange.id)
-            return Row(**_facts(draft.exchange, draft.at), outcome=draft.exchange.outcome or "internal_error")
+            return plain(Row(**_facts(draft.exchange, draft.at), outcome=draft.exchange.outcome or "internal_error"))
 
     def row(self, draft: Draft) -> Row:
         """The row of ``draft``."""
@@ -168,7 +168,7 @@ class Accounts:
                     outcome, error = "upstream_error", failure.code
         told: dict[str, Any] = {"outcome": outcome, "error": error, "finish": ending(finish)}
         if self._tools and request is not None:
-            told |= {"tools_offered": _clean(offered(request)), "tools_used": _clean(used(request))}
+            told |= {"tools_offered": offered(request), "tools_used": used(request)}
         return told
 
     def _bill(self, exchange: Exchange, usage: Usage | None, at: float) -> Bill:
@@ -195,16 +195,16 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
     return {
         "id": exchange.id,
         "at": at,
-        "tenant": _plain(identity.tenant),
-        "subject": _plain(identity.subject),
+        "tenant": identity.tenant,
+        "subject": identity.subject,
         "key_id": identity.key_id,
         "endpoint": exchange.endpoint,
         "dialect": exchange.dialect.name,
         "upstream_dialect": None if leg is None else leg.dialect.name,
         "mode": None if leg is None else leg.mode,
         "stream": exchange.stream,
-        "model": None if envelope is None else _plain(envelope.model),
-        "served": None if leg is None else _plain(leg.model),
+        "model": None if envelope is None else envelope.model,
+        "served": None if leg is None else leg.model,
         "target": None if leg is None else leg.crew.target.name,
         "worker": None if served is None else served.worker,
         "attempts": len(attempts) + sum(attempt.resent for attempt in attempts),
@@ -222,16 +222,12 @@ def _unmetered(exchange: Exchange) -> bool:
         # What was told in seconds, or in searches, was told.
         endpoint = exchange.forward.endpoint
         return worked and exchange.usage is None and endpoint.model != "none" and endpoint.name not in _FREE
-    return worked and not _says(exchange.usage) and not _is_count(exchange)
+    return worked and not (exchange.usage is not None and exchange.usage.says) and not _is_count(exchange)
 
 
 def _is_cached(exchange: Exchange) -> bool:
     """Whether the answer had been given before."""
     return exchange.recall is not None and exchange.recall.state == "hit"
-
-
-def _says(usage: Usage | None) -> bool:
-    return usage is not None and any(getattr(usage, name) is not None for name in (*TOKENS, "cost"))
 
 
 def _is_count(exchange: Exchange) -> bool:
@@ -241,16 +237,18 @@ def _is_count(exchange: Exchange) -> bool:
 
 def _usage(exchange: Exchange, request: Request | None) -> tuple[Usage | None, tuple[str, ...]]:
     """What was used, and what is to be said about that."""
-    if exchange.usage is None or not _says(exchange.usage):
+    if exchange.usage is None or not exchange.usage.says:
         guess = _guess(exchange, request) if _unmetered(exchange) else None
         return guess, () if guess is None else ("no_usage",)
     usage, absurd = sane(exchange.usage)
     flags = []
     if exchange.outcome != "ok":
         flags.append("partial_usage")
+        if exchange.finish is None and isinstance(exchange.answered, Tally):
+            usage = come_so_far(usage, exchange.answered)
     if absurd:
         flags.append("absurd_usage")
-    elif not adds_up(usage):
+    elif not usage.estimated and not adds_up(usage):
         flags.append("bad_usage")
     return usage, tuple(flags)
 
@@ -269,12 +267,3 @@ def _guess(exchange: Exchange, request: Request | None) -> Usage | None:
 
 def _storable(money: int | None) -> int | None:
     return money if money is not None and money <= LARGEST else None
-
-
-def _plain(text: str) -> str:
-    """Without what some databases refuse: NUL, and halves of surrogate pairs. Names of models may be very long."""
-    return text[:500].replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _clean(labels: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(_plain, labels))

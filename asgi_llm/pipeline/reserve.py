@@ -12,7 +12,7 @@ from asgi_llm.dialects.caps import read_cap
 from asgi_llm.errors import ClientError
 from asgi_llm.exchange import Exchange
 from asgi_llm.metering.estimate import estimate
-from asgi_llm.metering.tally import Tally, whole_tokens
+from asgi_llm.metering.tally import Tally, come_so_far, whole_tokens
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.quotas.book import Book, QuotaError
 from asgi_llm.quotas.rules import Load, Place, Used
@@ -46,9 +46,9 @@ async def reserve(runtime: Runtime, exchange: Exchange) -> None:
         return
     if book.priced and not runtime.blueprint.prices.fresh:
         await runtime.blueprint.prices.refresh()
-    size, cap = await _size(exchange) if book.sized else (0, None)
+    size, cap, choices = await _size(exchange) if book.sized else (0, None, 1)
     for position, leg in enumerate(plan.legs):
-        load = Load(size, cap, partial(_price, runtime, plan.legs[position:]))
+        load = Load(size, cap, partial(_price, runtime, plan.legs[position:]), choices)
         try:
             exchange.tab = await book.reserve(exchange.id, exchange.identity, _place(exchange, leg), load)
         except QuotaError as error:
@@ -84,6 +84,8 @@ def _used(runtime: Runtime, book: Book, exchange: Exchange, load: Load) -> Used 
     usage, leg, said = exchange.usage, exchange.leg, exchange.answered
     if leg is None:
         return _NOTHING
+    if usage is not None and not usage.says:
+        usage = None
     if usage is None and exchange.first_byte is not None:
         if said is None:
             return None
@@ -91,6 +93,8 @@ def _used(runtime: Runtime, book: Book, exchange: Exchange, load: Load) -> Used 
         usage = Usage(fresh=load.input, visible=output)
     elif usage is None:
         usage = Usage(fresh=load.input if exchange.outcome == "disconnected" else 0)
+    elif exchange.outcome != "ok" and exchange.finish is None and isinstance(said, Tally):
+        usage = come_so_far(usage, said)
     cost = _bill(runtime, leg, usage) if book.priced else 0
     return Used(usage.input, usage.output, cost)
 
@@ -100,14 +104,16 @@ def _place(exchange: Exchange, leg: Leg) -> Place:
     return Place(exchange.endpoint, exchange.envelope.model, leg.crew.target.name)
 
 
-async def _size(exchange: Exchange) -> tuple[int, int | None]:
-    """Tokens of the input, and the most of the output."""
-    body = exchange.body
+async def _size(exchange: Exchange) -> tuple[int, int | None, int]:
+    """Tokens of the input, the most of the output, and how many choices there are where that is not said."""
+    body, dialect = exchange.body, exchange.dialect.name
     writes = exchange.forward is None or exchange.endpoint in WRITING
-    cap = read_cap(exchange.dialect.name, body) if writes else 0
+    cap, choices = read_cap(dialect, body) if writes else 0, 1
+    if cap is None:
+        choices = read_cap(dialect, body, absent=1) or 1
     if len(body) <= _INLINE or exchange.forward is not None:
-        return -(-len(body) // _BYTES_PER_TOKEN), cap
-    return await asyncio.to_thread(_estimate, exchange), cap
+        return -(-len(body) // _BYTES_PER_TOKEN), cap, choices
+    return await asyncio.to_thread(_estimate, exchange), cap, choices
 
 
 def _estimate(exchange: Exchange) -> int:

@@ -33,11 +33,13 @@ class Place(Struct, frozen=True, gc=False):
 
 class Load(Struct, frozen=True, gc=False):
     """What a request may come to: tokens of its input, the most it lets be answered (None: it does not say), and
-    micro-dollars for so many tokens (None: nobody knows the price)."""
+    micro-dollars for so many tokens (None: nobody knows the price). Where it does not say the most, it is so much for
+    each of its ``choices``."""
 
     input: int
     output: int | None
     cost: Callable[[int, int], int | None]
+    choices: int = 1
 
 
 class Used(Struct, frozen=True, gc=False):
@@ -107,7 +109,7 @@ class Rule:
 
     def reserved(self, load: Load) -> int | None:
         """How much of it the request may take at most, as far as can be told; None: nobody knows the price."""
-        output = self.settings.output if load.output is None else load.output
+        output = self.settings.output * load.choices if load.output is None else load.output
         match self.resource:
             case "requests" | "concurrency":
                 return 1

@@ -31,6 +31,7 @@ PROVIDERS = {
     "xai": "x_ai",
     "deepseek": "deepseek",
     "groq": "groq",
+    "kimi": "moonshot_ai",
 }
 """Provider in the settings -> ``gen_ai.provider.name``, where the conventions have a word of their own for it."""
 

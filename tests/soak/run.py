@@ -5,8 +5,8 @@ books, to the token and the microdollar.
     python tests/soak/run.py --count 20000 --store postgresql://user@host/database     (an empty one)
 
 The upstreams write down what they say that they used, as they say it. What nobody can know (a stream of Chat
-Completions or Responses that broke off before it said anything) they note as unsaid, and the ledger must have marked
-exactly those rows as estimates.
+Completions or Responses that broke off before it said anything; the output of one of Messages, which tells of it at its
+end) they note as unsaid, and the ledger must have marked exactly those rows as estimates.
 """
 
 import argparse
@@ -116,10 +116,10 @@ class Case:
         if self.fault is None:
             self._note(books, self.tokens.output)
             return Answer.sse(events)
-        if self.upstream == "messages":
-            self._note(books, 1)  # its beginning says what went in, and one token out
-        else:
-            books.unsaid += 1
+        books.unsaid += 1
+        if self.upstream == "messages":  # its beginning says what went in
+            books.fresh += self.tokens.input - self.tokens.cached
+            books.cache_read += self.tokens.cached
         kept = {"chat": 3, "messages": 4, "responses": 6, "gemini": 1}[self.upstream]
         end = [Stall()] if self.fault == "leave" else []
         return Answer.sse([*events[:kept], *end], truncated=self.fault == "torn")
@@ -215,6 +215,9 @@ async def compare(settings: Any, books: Books, count: int) -> None:
             for row in page:
                 if row.estimated:
                     guessed.note(row.fresh or 0, row.cache_read or 0, row.output, row.subject)
+                if "partial_usage" in row.flags:
+                    guessed.fresh -= row.fresh or 0
+                    guessed.cache_read -= row.cache_read or 0
         told = (total.fresh, total.cache_read, total.output, total.cost)
         said = (books.fresh, books.cache_read, books.output, books.cost)
         extra = (guessed.fresh, guessed.cache_read, guessed.output, guessed.cost)

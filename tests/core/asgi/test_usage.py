@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -188,6 +189,12 @@ def test_the_command_line_prints_a_table(file: str, capsys: pytest.CaptureFixtur
     assert lines[1] == ["acme", "ann", "3", "0", "14", "2", "8", "0", "0.000104", "1"]
     assert lines[2][:2] == ["acme", "bob"]
     assert lines[3][-2:] == ["0.010000", "0"]
+    assert (lines[-1][:2], int(lines[-1][1])) == (["total", "5"], sum(int(line[2]) for line in lines[1:-1]))
+    assert lines[-1][-2] == f"{sum(float(line[-2]) for line in lines[1:-1]):.6f}"
+    assert main(["usage", file, "--rows", "--limit", "1"]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[:2] == ["at", "id"]
+    assert re.match(r"2026-11-2\d \d\d:\d\d:\d\d  req_", row)
 
 
 def test_and_json_and_csv(file: str, capsys: pytest.CaptureFixture[str]) -> None:

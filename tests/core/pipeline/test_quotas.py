@@ -25,6 +25,7 @@ from asgi_llm.testing import (
     chat_stream,
     chat_text,
     gemini_text,
+    messages_events,
     messages_text,
     no_leaks,
     responses_text,
@@ -185,6 +186,27 @@ async def test_a_request_without_a_limit_reserves_what_the_quota_says() -> None:
         assert (await here.ask())[0].status == 200
         assert (await here.ask())[0].header("x-ratelimit-remaining-tokens") == "30"
         assert await here.balance("q/60/") == Balance(20, 0)
+
+
+async def test_several_choices_are_reserved_for_and_none_is_one() -> None:
+    async with world([quota("output_tokens", 100, output=30)], chat_text("Hello!", tokens=USED)) as (here, _):
+        assert (await here.ask(n=4))[0].status == 429
+        assert (await here.ask(n=3))[0].status == 200
+        assert (await here.ask(n=0, max_tokens=95))[0].status == 429
+
+
+async def test_who_leaves_before_the_end_pays_for_what_had_come() -> None:
+    """Anthropic tells of the output at the end, and of one token at the beginning."""
+    events = messages_events(["word "] * 6, tokens=USED)
+    stopped = Answer.sse([*events[:8], Stall()])
+    async with world([quota("tokens", 10_000)], stopped, "messages") as (here, _):
+        exchange = await here.begin("messages", stream=True)
+        got = b""
+        while got.count(b"word") < 6:
+            got += await exchange.next_chunk()
+        exchange.disconnect()
+        await exchange.finished()
+        assert 20 + 6 <= (await here.balance("q/60/")).spent <= 20 + 9
 
 
 ENDS: dict[str, tuple[Answer, int]] = {
