@@ -35,7 +35,7 @@ class Environment(NamedTuple):
         """Runs a command of the environment, away from the source tree."""
         program = str(self.folder / "bin" / command[0])
         return subprocess.run(
-            [program, *command[1:]], cwd=self.folder, capture_output=True, text=True, check=False, timeout=120
+            [program, *command[1:]], cwd=self.folder, capture_output=True, text=True, check=False, timeout=600
         )
 
 
@@ -62,11 +62,11 @@ def installed(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> I
     def install(extras: str) -> Environment:
         if extras not in made:
             folder = tmp_path_factory.mktemp("env")
-            venv.create(folder, with_pip=True)
+            first = next(iter(made.values()), None)  # whose pip serves the others, too
+            venv.create(folder, with_pip=first is None)
             made[extras] = Environment(folder)
-            done = made[extras].run(
-                "python", "-m", "pip", "install", "--quiet", f"asgi-llm{extras} @ {archives.wheel.as_uri()}"
-            )
+            pip = ["python", "-m", "pip", "--python", made[extras].python, "install", "--quiet", "--no-compile"]
+            done = (first or made[extras]).run(*pip, f"asgi-llm{extras} @ {archives.wheel.as_uri()}")
             assert done.returncode == 0, done.stdout + done.stderr
         return made[extras]
 
