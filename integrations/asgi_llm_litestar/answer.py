@@ -16,7 +16,7 @@ from litestar.utils.scope.state import ScopeState
 
 from asgi_llm.types import ASGIApp, Headers, Message, Receive, Scope, Send
 
-__all__ = ["GatewayResponse", "below", "with_body"]
+__all__ = ["GatewayResponse", "below"]
 
 _FIXED = (b"content-type", b"content-length")
 """Headers that belong to the body, which the application does not write."""
@@ -61,7 +61,7 @@ class _Forwarded(ASGIResponse):
         more = [pair for pair in more if pair[0] not in _FIXED]
         if more or self._status is not None:
             send = _changed(send, self._status, more)
-        await self._app(scope, with_body(scope, receive), send)
+        await self._app(scope, _with_body(scope, receive), send)
         await self.after_response()
 
 
@@ -77,7 +77,7 @@ def _changed(send: Send, status: int | None, more: Headers) -> Send:
     return tell
 
 
-def with_body(scope: Scope, receive: Receive) -> Receive:
+def _with_body(scope: Scope, receive: Receive) -> Receive:
     """``receive``, or where the body was read already (Litestar's logging middleware does so) one that gives it
     again."""
     body = ScopeState.from_scope(scope).body  # type: ignore[arg-type]  # Litestar's scope types are closed, ASGI's open
@@ -91,9 +91,14 @@ def with_body(scope: Scope, receive: Receive) -> Receive:
     return repeat
 
 
-def below(scope: Scope, depth: int) -> Scope:
-    """A copy of ``scope`` as the ASGI specification has it, mounted below the first ``depth`` segments of the path.
-    Litestar takes ``root_path`` out of ``path``."""
+def below(scope: Scope, depth: int, fixed: str | None = None) -> Scope:
+    """A copy of ``scope`` as the ASGI specification has it, mounted below the first ``depth`` segments of the path,
+    which are ``fixed`` where they have no parameters. Litestar takes ``root_path`` out of ``path``."""
     root: str = scope.get("root_path", "").rstrip("/")
-    segments: list[str] = scope["path"].split("/")
-    return {**scope, "path": root + scope["path"], "root_path": root + "/".join(segments[: depth + 1])}
+    inner = dict(scope)
+    if root or fixed is None:
+        segments: list[str] = scope["path"].split("/")
+        inner["path"], inner["root_path"] = root + scope["path"], root + "/".join(segments[: depth + 1])
+    else:
+        inner["root_path"] = fixed
+    return inner

@@ -35,10 +35,12 @@ _METHODS = frozenset(HttpMethod) - {HttpMethod.OPTIONS}
 
 @dataclass(frozen=True)
 class Place:
-    """Where a gateway stands: ``depth`` segments below the root, with this ``middleware`` and ``opt``."""
+    """Where a gateway stands: ``depth`` segments below the root, at the path ``fixed`` if it has no parameters, with
+    this ``middleware`` and ``opt``."""
 
     gateway: Gateway
     depth: int
+    fixed: str | None
     middleware: Sequence[Middleware]
     opt: Mapping[str, Any]
 
@@ -95,16 +97,25 @@ def _parents(served: Sequence[Endpoint]) -> Iterator[str]:
 def _functions(config: LLMPluginConfig, place: Place) -> tuple[_Function, _Function]:
     """What answers: a function that knows who calls, and one that does not ask."""
 
+    gateway, depth, fixed = place.gateway, place.depth, place.fixed
+
     async def forward(scope: Scope, receive: Receive, send: Send, identity: Identity | None = None) -> None:
-        inner = below(scope, place.depth)
+        inner = below(scope, depth, fixed)
         if identity is not None:
             inner[IDENTITY_KEY] = identity
-        await place.gateway.asgi(inner, receive, send)
+        await gateway.asgi(inner, receive, send)
+
+    async def forward_known(scope: Scope, receive: Receive, send: Send) -> None:
+        inner = below(scope, depth, fixed)
+        if (identity := who(scope)) is not None:
+            inner[IDENTITY_KEY] = identity
+        await gateway.asgi(inner, receive, send)
 
     def who(scope: Scope) -> Identity | None:
-        if IDENTITY_KEY in scope:  # a middleware has said it in the gateway's own terms
+        user = scope.get("user")
+        if user is None or IDENTITY_KEY in scope:  # a middleware has said it in the gateway's own terms
             return None
-        return as_identity(scope.get("user"), config.to_identity)
+        return as_identity(user, config.to_identity)
 
     def answer(identity: Identity | None) -> Response[Any]:
         return GatewayResponse(partial(forward, identity=identity))
@@ -117,9 +128,6 @@ def _functions(config: LLMPluginConfig, place: Place) -> tuple[_Function, _Funct
 
     async def call_with_dependency(llm_user: Annotated[Any, USER]) -> Response[Any]:
         return answer(as_identity(llm_user, config.to_identity))
-
-    async def forward_known(scope: Scope, receive: Receive, send: Send) -> None:
-        await forward(scope, receive, send, who(scope))
 
     known = _Function(call, straight(forward_known))
     return (known if config.identity is None else _Function(call_with_dependency)), _Function(probe, straight(forward))
@@ -161,9 +169,14 @@ class _Handler(HTTPRouteHandler):
     """One whose refusals are told in the caller's dialect."""
 
     refuse: Any
+    _known: tuple[ExceptionHandlersMap, ExceptionHandlersMap] | None = None
 
     def resolve_exception_handlers(self) -> ExceptionHandlersMap:
-        return with_refusal(super().resolve_exception_handlers(), self.refuse)
+        # Litestar asks for every request.
+        found = super().resolve_exception_handlers()
+        if self._known is None or self._known[0] != found:
+            self._known = found, with_refusal(found, self.refuse)
+        return self._known[1]
 
 
 def provide_user(identity: Callable[..., Any] | Provide) -> Provide:

@@ -45,13 +45,14 @@ class LLMPlugin(InitPlugin, CLIPlugin):
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         config = self.config
-        depth = len(segments(app_config.path) + segments(config.path))
-        place = Place(self.gateway, depth, list(config.middleware), dict(config.opt))
+        names = segments(app_config.path) + segments(config.path)
+        path = "/" + "/".join(names)
+        fixed = None if "{" in path or path == "/" else path
+        place = Place(self.gateway, len(names), fixed, list(config.middleware), dict(config.opt))
         place = _checked(_uncompressed(place, app_config), app_config)
         app_config.route_handlers.extend(make_handlers(config, place))
         app_config.dependencies.setdefault(config.dependency_key, _provider(self.gateway))
         self._offer_client(app_config)
-        path = "/" + "/".join(segments(app_config.path) + segments(config.path))
         app_config.lifespan.append(lambda _app: self._running(path))
         return app_config
 

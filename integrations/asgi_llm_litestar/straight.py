@@ -16,8 +16,6 @@ from litestar.utils.scope.state import ScopeState
 
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
-from .answer import with_body
-
 __all__ = ["Forward", "straight"]
 
 Forward = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -47,11 +45,12 @@ def straight(forward: Forward) -> Callable[..., ASGIApp]:
             nonlocal wanted
             if wanted is None:  # by now every layer has all that it will have
                 wanted = _wanted(app, scope["route_handler"], scope["litestar_app"])
-            # A form that was read is closed by the route.
-            if wanted or ScopeState.from_scope(scope).form is not Empty:  # type: ignore[arg-type]  # see with_body
+            state = ScopeState.from_scope(scope)  # type: ignore[arg-type]  # Litestar's scope types are closed
+            # A body that somebody has read is given again by the response, and a form is closed by the route.
+            if wanted or state.body is not Empty or state.form is not Empty:
                 await app(scope, receive, send)
             else:
-                await forward(scope, with_body(scope, receive), send)
+                await forward(scope, receive, send)
 
         return choose
 
