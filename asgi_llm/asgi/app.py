@@ -106,10 +106,10 @@ class GatewayApp:
             await handle(runtime, exchange, caller, counting=endpoint.kind == "count")
         finally:
             caller.close()
-            if caller.gone and not caller.started:
-                await caller.part()
             if exchange.forward is not None and exchange.forward.upload is not None:
                 exchange.forward.upload.close()
+            if caller.gone and not caller.started:
+                await caller.part()
 
     async def refuse(self, scope: Scope, receive: Receive, send: Send, error: AsgiLLMError) -> None:
         """Answers one HTTP request with ``error`` in its caller's dialect: how a host says no before the gateway is

@@ -101,7 +101,7 @@ class LLMMiddleware:
         """The scope as the gateway sees it, mounted below the prefix; None when the request is not its own."""
         root: str = scope.get("root_path", "").rstrip("/")
         path: str = scope["path"]
-        tail = path[len(root) :] if root and path.startswith((f"{root}/", root)) else path
+        tail = path[len(root) :] if root and (path.startswith(f"{root}/") or path == root) else path
         if not (tail == self.prefix or tail.startswith(f"{self.prefix}/")):
             return None
         if tail is path and root:

@@ -186,10 +186,9 @@ def start_run(runtime: Runtime, history: "History", exchange: Exchange, caller: 
     """Begins to answer the request of ``exchange``, under that id."""
     run = Run(history, Scope.of(exchange.identity), response_id)
     history.runs[run.scope, run.id] = run
-    inner = errand_exchange(runtime, exchange.endpoint, exchange.dialect)
-    # It goes on as that one, under the name that its caller was told, and is settled there: once.
-    inner.id, inner.started, inner.trace = exchange.id, exchange.started, exchange.trace
-    exchange.settled, exchange.trace = True, None
+    inner = errand_exchange(exchange, exchange.endpoint)
+    # It is settled as that one, and once.
+    inner.trace, exchange.trace, exchange.settled = exchange.trace, None, True
     hears = BackgroundCaller(caller, exchange.identity, exchange.body, run)
     run.task = runtime.spawn(run.work(runtime, hears, inner), "background response")
     return run

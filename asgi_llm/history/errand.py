@@ -1,9 +1,7 @@
 """A request of the gateway's own: it takes the way of any other, for the same user, and nobody waits for it outside."""
 
-from asgi_llm.dialects.interface import Dialect
 from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.identity import IDENTITY_KEY, Identity
-from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers, Scope
 
 __all__ = ["Errand", "errand_exchange"]
@@ -55,5 +53,6 @@ class Errand:
         await self.send(data)
 
 
-def errand_exchange(runtime: Runtime, endpoint: str, dialect: Dialect) -> Exchange:
-    return Exchange(id=runtime.new_id(), endpoint=endpoint, dialect=dialect, started=runtime.loop.time())
+def errand_exchange(exchange: Exchange, endpoint: str) -> Exchange:
+    """What ``exchange`` goes on as, under the name that its caller is told."""
+    return Exchange(id=exchange.id, endpoint=endpoint, dialect=exchange.dialect, started=exchange.started)

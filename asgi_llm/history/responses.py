@@ -131,7 +131,7 @@ async def compact(runtime: Runtime, history: History, exchange: Exchange, caller
         field = "input" if asked.model else "model"
         raise ClientError(f"{field} is missing", code=f"{field}_required", param=field)
     errand = Errand(caller, exchange.identity, compaction_body(asked.model, asked.instructions, items))
-    await handle(runtime, errand_exchange(runtime, "response_compact", exchange.dialect), errand)
+    await handle(runtime, errand_exchange(exchange, "response_compact"), errand)
     if errand.status != 200:
         return errand.status, errand.answered
     return 200, compacted(errand.answered, new_id("resp_", now), now, items)

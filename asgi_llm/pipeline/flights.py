@@ -5,7 +5,6 @@ leaves or fails, one of those that wait takes its place; where its answer is non
 """
 
 import asyncio
-from collections.abc import Iterator
 from typing import Literal
 
 from asgi_llm.stores.scope import Scope
@@ -14,6 +13,10 @@ __all__ = ["Ending", "Flight", "Flights"]
 
 Ending = Literal["kept", "unkept", "lost"]
 """``kept``: the answer is where answers are kept. ``unkept``: it was given and is not kept. ``lost``: there is none."""
+
+
+_MOST = 1000
+"""So many wait at a time; whoever comes then asks for itself, and takes its place in the queue, where there is one."""
 
 
 class Flight:
@@ -35,22 +38,28 @@ class Flight:
             self._landed.set()
 
     async def landed(self, until: float) -> Ending | None:
-        """How it ends; None where it has not by ``until``, of the loop's clock."""
+        """How it ends; None where it has not by ``until``, of the loop's clock, or too many wait already."""
+        if self._flights.followers >= _MOST:
+            return None
+        self._flights.followers += 1
         try:
             async with asyncio.timeout_at(until):
                 await self._landed.wait()
         except TimeoutError:
             return None
+        finally:
+            self._flights.followers -= 1
         return self.ending
 
 
 class Flights:
-    """Those of one event loop."""
+    """Those of one event loop, and how many ``followers`` they have."""
 
-    __slots__ = ("_under_way",)
+    __slots__ = ("_under_way", "followers")
 
     def __init__(self) -> None:
         self._under_way: dict[tuple[Scope, str], Flight] = {}
+        self.followers = 0
 
     def find(self, scope: Scope, key: str) -> Flight | None:
         return self._under_way.get((scope, key))
@@ -63,9 +72,6 @@ class Flights:
     def forget(self, place: tuple[Scope, str], flight: Flight) -> None:
         if self._under_way.get(place) is flight:
             del self._under_way[place]
-
-    def __iter__(self) -> Iterator[Flight]:
-        return iter(list(self._under_way.values()))
 
     def __len__(self) -> int:
         return len(self._under_way)

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from asgi_llm.dialects.forwarded.form import FormReader, boundary_of
 from asgi_llm.errors import Cause, ClientError, Kind, UpstreamError
-from asgi_llm.exchange import Caller, CallerGone, HostRefusal
+from asgi_llm.exchange import Caller, CallerGone
 from asgi_llm.runtime import Runtime
 
 __all__ = ["Upload", "open_upload"]
@@ -40,7 +40,7 @@ class Upload:
 
     __slots__ = (
         "_at", "_caller", "_closed", "_declared", "_edit", "_ended", "_failed", "_file", "_form", "_kept", "_kept_size",
-        "_limits", "_listening", "_received", "_runtime", "_task", "content_type", "length", "spent",
+        "_last", "_limits", "_listening", "_received", "_runtime", "_task", "content_type", "length", "spent",
     )  # fmt: skip
 
     def __init__(self, runtime: Runtime, caller: Caller, content_type: bytes, length: int | None) -> None:
@@ -49,12 +49,14 @@ class Upload:
         self._limits = runtime.blueprint.settings.limits
         self._task = asyncio.current_task()
         self._listening: asyncio.Task[None] | None = None
-        self._failed: ClientError | HostRefusal | None = None
+        self._failed: Exception | None = None
         self._closed = False
         self._form = FormReader(boundary_of(content_type), _WANTED)
         self._kept = bytearray()
         self._file: IO[bytes] | None = None
         self._kept_size = 0
+        self._last = b""
+        """The last piece, while its end is waited for."""
         self._received = 0
         self._ended = False
         self._at = 0
@@ -152,7 +154,7 @@ class Upload:
         except CallerGone:
             if self._task is not None:
                 self._task.cancel()
-        except (ClientError, HostRefusal) as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is for whoever reads on
             self._failed = error
 
     async def _stop_listening(self) -> None:
@@ -179,11 +181,12 @@ class Upload:
         while not self._ended:
             try:
                 async with asyncio.timeout(self._limits.upload_idle or None):
-                    piece, more = await self._caller.piece()
+                    piece, more = (self._last, True) if self._last else await self._caller.piece()
                     if more and self._received + len(piece) == self._declared:
                         # The end follows; it must be heard, for whoever sends on looks no further than the length.
+                        self._last = piece
                         rest, more = await self._caller.piece()
-                        piece += rest
+                        piece, self._last = piece + rest, b""
             except TimeoutError:
                 raise ClientError(
                     "the body came too slowly", code="upload_timeout", kind=Kind.REQUEST_TIMEOUT

@@ -30,6 +30,18 @@ EXAMPLES = {
     "django_app": ("django", "manage.py serve --port 0"),
 }
 
+ASKED = """
+    fetch("/llm/v1/chat/completions", {
+        method: "POST",
+        headers: {
+            "content-type": "application/json",
+            "x-csrftoken": document.cookie.match(/csrftoken=([^;]+)/)[1],
+        },
+        body: JSON.stringify({model: "echo", messages: [{role: "user", content: "Hello"}]}),
+    }).then((answer) => answer.status)
+"""
+"""What a page of the Django example does to ask; the status of the answer."""
+
 
 class Browser:
     """A page in Chromium, by its own protocol."""
@@ -144,8 +156,40 @@ def test_a_user_logs_in_and_talks_to_a_model(name: str, browser: Browser, tmp_pa
         assert len(lengths) >= 3, lengths
 
 
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "django_app"])
+@pytest.mark.skipif(find_spec("django") is None, reason="django is not installed")
+def test_staff_set_a_budget_and_see_what_is_used(browser: Browser, tmp_path: Path) -> None:
+    with served("django_app", EXAMPLES["django_app"][1], tmp_path) as url:
+        url = url.replace("127.0.0.1", "localhost")
+        browser.command("Page.navigate", url=f"{url}/login/?next=/admin/asgi_llm/budget/add/")
+        browser.until("document.querySelector('[name=password]') !== null")
+        browser.run("document.querySelector('[name=username]').value = 'ann'")
+        browser.run("document.querySelector('[name=password]').value = \"ann's password\"")
+        browser.run("document.querySelector('[name=password]').form.requestSubmit()")
+        browser.until("document.getElementById('budget_form') !== null && document.readyState === 'complete'")
+        for name, value in (("name", "little"), ("resource", "requests"), ("limit", "1"), ("window", "lifetime")):
+            browser.run(f"document.querySelector('#budget_form [name={name}]').value = '{value}'")
+        browser.run("document.querySelector('#budget_form [name=per][value=subject]').click()")
+        browser.run("document.querySelector('#budget_form [name=_save]').click()")
+        browser.until("document.body?.textContent.includes('little: 1 requests in all')")
+        assert [browser.run(ASKED) for _ in range(2)] == [200, 429]
+        browser.command("Page.navigate", url=f"{url}/admin/asgi_llm/budget/")
+        browser.until("document.querySelector('meter[value=\"100\"]') !== null")
+
+        def charted() -> Any:
+            browser.command("Page.navigate", url=f"{url}/admin/asgi_llm/usage/")
+            browser.until("location.pathname.endsWith('/usage/') && document.readyState === 'complete'")
+            # The bars are there, and the style sheet has come.
+            return browser.run(
+                "(document.querySelector('.asgi-llm-chart rect')?.getBoundingClientRect().height > 0)"
+                " && getComputedStyle(document.querySelector('.asgi-llm-legend')).display === 'flex'"
+            )
+
+        patiently(charted, "the ledger")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_it_stays_small(name: str) -> None:
-    lines = [line for path in (APPS / name).glob("*.py") for line in path.read_text(encoding="utf-8").splitlines()]
+    files = (APPS / name).rglob("*.py")
+    lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     assert len(lines) < 150
     assert (APPS / name / "README.md").exists()

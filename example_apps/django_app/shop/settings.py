@@ -4,26 +4,17 @@ models."""
 import os
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-
 DEBUG = True
-# Fit for an example only, like the passwords that guests.py sets.
+# Fit for an example only, like the passwords that serve.py sets.
 SECRET_KEY = os.environ.get("SHOP_SECRET_KEY", "an example's key, known to everybody")
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 ROOT_URLCONF = "shop.urls"
 ASGI_APPLICATION = "shop.asgi.application"
 WSGI_APPLICATION = "shop.wsgi.application"
-USE_TZ = True
-LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
-DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("SHOP_DATABASE", FOLDER.parent / "shop.db"),
-    }
-}
+DATABASE = os.environ.get("SHOP_DATABASE", Path(__file__).parents[1] / "shop.db")
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATABASE}}
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.contenttypes",

@@ -1,8 +1,18 @@
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import include, path
 
-from .views import home
+from .users import make_token, tokens_used
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """The page to talk to models on, for those who have logged in."""
+    user = request.user
+    token = make_token(user) if user.is_authenticated else ""
+    return render(request, "home.html", {"token": token, "used": tokens_used[f"user:{user.pk}"]})
+
 
 urlpatterns = [
     path("", home, name="home"),

@@ -1,6 +1,8 @@
 """Short calls: plain values, and exceptions that say who is to blame."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +115,13 @@ async def test_a_stream_that_breaks_off() -> None:
                 async for text in gateway.chat_stream("m", "Hello"):
                     said.append(text)  # noqa: PERF401  # it raises
     assert "".join(said) == "Hel"
+
+
+async def test_the_guides_examples_work() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "mounting.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    async with names["gateway"].running():
+        assert await names["summary"]("ann", "Hello there") == "Hello there"
+        assert await names["short"]("ann", "Hello there") == "Hello there"

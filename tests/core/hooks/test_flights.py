@@ -23,7 +23,7 @@ def waiting(event: asyncio.Event, *, stream: bool = False, text: str = "Hello", 
 async def followers(up: Any, count: int) -> None:
     """Until so many wait for somebody else's answer."""
     async with asyncio.timeout(20):
-        while sum(len(flight._landed._waiters) for flight in up.gateway.runtime().cache.flights) != count:
+        while up.gateway.runtime().cache.flights.followers != count:
             await asyncio.sleep(0.001)
 
 
@@ -99,6 +99,21 @@ async def test_who_waited_long_enough_asks_for_itself(world: Any) -> None:
     assert (await up.ask()).text == "mine"
     event.set()
     assert (await leader).text == "Hello"
+
+
+async def test_no_more_wait_than_may(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_llm.pipeline.flights._MOST", 1)
+    up, event = await world("chat", cache=CACHE), asyncio.Event()
+    up.push(waiting(event))
+    up.says("mine")
+    leader = asyncio.create_task(up.ask())
+    await up.upstream.wait_request()
+    other = asyncio.create_task(up.ask())
+    await followers(up, 1)
+    assert (await up.ask()).text == "mine"
+    event.set()
+    assert {one.text for one in await asyncio.gather(leader, other)} <= {"Hello", "mine"}
+    assert up.gateway.runtime().cache.flights.followers == 0
 
 
 async def test_no_tenant_waits_for_another(world: Any) -> None:

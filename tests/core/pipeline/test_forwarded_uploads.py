@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any, Self
 
@@ -208,34 +208,42 @@ async def test_a_caller_that_leaves_while_the_upstream_does_not_read_is_heard() 
         assert not next(pieces, None)
 
 
-async def test_what_was_received_meanwhile_is_sent_when_the_upstream_reads_again() -> None:
+@pytest.mark.parametrize("length_told", [False, True])
+async def test_what_was_received_meanwhile_is_sent_when_the_upstream_reads_again(length_told: bool) -> None:
     whole = form(MODEL_FIRST, bytes(index * 7 % 251 for index in range(251)) * 80_000)
+    scope = dict(SCOPE)
+    if length_told:
+        scope["headers"] = [*SCOPE["headers"], (b"content-length", b"%d" % len(whole))]
     sent: list[Any] = []
+    coming: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
     async with Listener(reads=False) as upstream:
         gate = gateway([], upstream.url)
-        *pieces, last = cut(whole)
-        answered = asyncio.Event()
-
-        async def receive_all() -> AsyncIterator[Any]:
-            for piece in pieces:
-                yield piece
-            upstream.read()
-            yield {**last, "more_body": False}
-            await answered.wait()
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
+        for piece in cut(whole):
+            coming.put_nowait(piece)
         async with gate.running():
-            serving = asyncio.create_task(gate.asgi(SCOPE, receive_all().__anext__, send))
-            await upstream.got(len(whole))
+            serving = asyncio.create_task(gate.asgi(scope, coming.get, send))
+            async with asyncio.timeout(60):
+                while not coming.empty():
+                    await asyncio.sleep(0.01)
+            upstream.read()
+            # All of it has come, but for the word that it has.
+            await upstream.got(len(whole) - 65536)
+            coming.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+            async with asyncio.timeout(60):
+                while not upstream.seen.endswith(whole[-100:] if length_told else b"0\r\n\r\n"):
+                    await asyncio.sleep(0.01)
             upstream.answer(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
             await serving
-            answered.set()
     assert sent[-1]["body"] == b"{}"
-    # Chunked: the first bytes of every line tell how long the chunk is.
     body, at = b"", upstream.seen.index(b"\r\n\r\n") + 4
-    while size := int(upstream.seen[at : (end := upstream.seen.index(b"\r\n", at))], 16):
+    if length_told:
+        body = upstream.seen[at:]
+    # Chunked: the first bytes of every line tell how long the chunk is.
+    while not length_told and (size := int(upstream.seen[at : (end := upstream.seen.index(b"\r\n", at))], 16)):
         body, at = body + upstream.seen[end + 2 : end + 2 + size], end + 4 + size
     assert body == whole
 

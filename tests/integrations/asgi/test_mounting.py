@@ -54,7 +54,7 @@ async def test_the_application_alone_below_any_mount(prefix: str, strip: bool) -
 
 
 @pytest.mark.parametrize("strip", [False, True], ids=["whole", "stripped"])
-@pytest.mark.parametrize("root_path", ["", "/", "/api", "/api/"])
+@pytest.mark.parametrize("root_path", ["", "/", "/api", "/api/", "/ll"])
 async def test_the_middleware_below_any_root_path(root_path: str, strip: bool) -> None:
     app = LLMMiddleware(site, Gateway(OPEN), prefix="/llm")
     base = "" if strip else root_path.rstrip("/")
