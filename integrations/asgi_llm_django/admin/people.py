@@ -30,9 +30,12 @@ def names_of(subjects: Iterable[str]) -> dict[str, tuple[Any, str]]:
     for subject in set(subjects):
         if found := _USER.match(subject):
             try:
-                wanted[users._meta.pk.to_python(found[1])] = subject  # noqa: SLF001  # documented
+                key = users._meta.pk.to_python(found[1])  # noqa: SLF001  # documented
             except ValidationError:
                 continue
+            # Subjects may be anything, and a database fails with numbers that it has no type for.
+            if not isinstance(key, int) or key.bit_length() < 64:
+                wanted[key] = subject
     found_users = users._default_manager.filter(pk__in=list(wanted))  # noqa: SLF001  # documented
     return {wanted[user.pk]: (user.pk, user.get_username()) for user in found_users}
 

@@ -114,6 +114,9 @@ def test_people_have_their_names() -> None:
     link = f'<a href="/admin/auth/user/{ann.pk}/change/" title="user:{ann.pk}">ann-of-the-north</a>'
     assert said.count(link) == 3
     assert ">user:x<" in said
+    Usage.objects.filter(pk="gone").update(subject=f"user:{10**30}")
+    assert f">user:{10**30}<" in page(client, "usage/")
+    Usage.objects.filter(pk="gone").update(subject="user:x")
     assert page(client, "usage/", q="the-north").count(link) == 3
     assert "user:x" not in page(client, "usage/", q="the-north")
     assert "user:x" not in page(client, "usage/", subject=f"user:{ann.pk}")
