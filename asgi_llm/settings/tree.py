@@ -1,7 +1,6 @@
 """The whole tree, and where it is read from."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -97,6 +96,8 @@ class Settings(Model):
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # most hosts have their settings elsewhere
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

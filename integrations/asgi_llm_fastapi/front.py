@@ -111,7 +111,7 @@ def _untouched(app: FastAPI) -> bool:
 
 def _ways(app: FastAPI, router: LLMRouter) -> Iterator[tuple[tuple[str, str], _Way]]:
     for one in contexts(app):
-        if one.endpoint in router.tails and "{" not in one.path:
+        if getattr(one, "endpoint", None) in router.tails and "{" not in one.path:
             for method in one.methods:
                 way = _way(app, router, method, one.path)
                 if way is not None:

@@ -37,7 +37,7 @@ class Environment(NamedTuple):
         """Runs a command of the environment, away from the source tree."""
         program = str(self.folder / "bin" / command[0])
         return subprocess.run(
-            [program, *command[1:]], cwd=self.folder, capture_output=True, text=True, check=False, timeout=120
+            [program, *command[1:]], cwd=self.folder, capture_output=True, text=True, check=False, timeout=600
         )
 
 
@@ -78,7 +78,7 @@ def installed(archives: Archives, tmp_path_factory: pytest.TempPathFactory) -> I
                     succeed(uv, "--quiet", *map(str, command), VIRTUAL_ENV=str(folder))
             else:
                 venv.create(folder, with_pip=True)
-                succeed(made[extras].python, "-m", "pip", "install", "--quiet", wanted)
+                succeed(made[extras].python, "-m", "pip", "install", "--quiet", "--no-compile", wanted)
         return made[extras]
 
     return install

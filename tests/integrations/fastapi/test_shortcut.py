@@ -11,6 +11,7 @@ pytest.importorskip("fastapi")
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.applications import Starlette
 from starlette.routing import Match
 
 from asgi_llm import Gateway
@@ -182,6 +183,30 @@ async def test_a_route_that_was_there_first_answers() -> None:
     async with lifespan(app, run=True) as driver:
         assert await status(driver) == 418
         assert await status(driver, "/llm/v1/messages") == 400
+
+
+async def test_other_kinds_of_routes_beside_it() -> None:
+    app = FastAPI()
+    app.mount("/static", Starlette())
+    app.websocket("/ws")(lambda websocket: websocket.close())
+    app.include_router(llm_router(Gateway(ECHO)), prefix="/llm")
+    seen = Seen(app)
+    async with lifespan(seen, run=True) as driver:
+        assert await status(driver) == 200
+    assert not seen.passed
+
+
+async def test_a_host_of_its_own_is_asked_first() -> None:
+    async def other(scope: Any, receive: Any, send: Any) -> None:
+        await JSONResponse({}, 418)(scope, receive, send)
+
+    app = FastAPI()
+    app.host("phones.example", other)
+    app.include_router(llm_router(Gateway(ECHO)), prefix="/llm")
+    async with lifespan(app, run=True) as driver:
+        assert await status(driver) == 200
+        exchange = await driver.request("POST", PATH, {"host": "phones.example"}, json=CHAT)
+        assert (await exchange.start()).status == 418
 
 
 async def test_routes_that_look_at_more_than_the_path_are_asked() -> None:
