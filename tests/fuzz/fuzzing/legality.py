@@ -10,6 +10,8 @@ from asgi_llm.dialects.sse import Frame, SSEReader
 __all__ = ["check_answer", "check_error", "check_stream"]
 
 _PARTS = {"output_text", "refusal", "reasoning_text", "summary_text"}
+_PROGRESS = {"in_progress", "searching", "generating", "interpreting", "completed"}
+"""What is told of a tool that its provider runs."""
 
 
 def strict(data: bytes) -> Any:
@@ -216,6 +218,8 @@ class _Ladder:
                 assert event["arguments"] == item["arguments"]
             case "custom_tool_call_input.done":
                 assert event["input"] == item["input"]
+            case _ if kind.partition(".")[0] == item["type"] and kind.partition(".")[2] in _PROGRESS:
+                assert item["status"] == "in_progress"
             case _:
                 raise AssertionError(f"an event that nobody knows: {kind}")
 
