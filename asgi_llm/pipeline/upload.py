@@ -72,7 +72,7 @@ class Upload:
             ClientError, CallerGone, HostRefusal: see ``read``.
         """
         while not self._ended and not self._form.over and (model and "model" not in self._form.fields):
-            await self._keep(await self._receive())
+            await _surely(self._keep(await self._receive()))
         self._rest()
 
     def field(self, name: str) -> str:
@@ -158,10 +158,10 @@ class Upload:
             self._failed = error
 
     async def _stop_listening(self) -> None:
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            listening.cancel()
-            await asyncio.wait((listening,))
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait((self._listening,))
+            self._listening = None
 
     def _rest(self) -> None:
         """Until it is read again."""
@@ -172,9 +172,12 @@ class Upload:
         """Takes back what it holds, and does not listen any more."""
         self._closed = True
         self._runtime.lookout.remove(self)
-        if self._listening is not None:
+        if self._listening is not None and not self._listening.done():
+            # It may be writing to the file, or opening it, in a thread: it ends when that has ended.
             self._listening.cancel()
-        self._drop()
+            self._listening.add_done_callback(lambda _ended: self._drop())
+        else:
+            self._drop()
 
     async def _receive(self) -> bytes:
         """The next piece that is not empty; b"" at the end."""
