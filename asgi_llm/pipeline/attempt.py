@@ -42,7 +42,7 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     for leg in plan.legs:
         if course.failure is not None and not course.leads_to(leg):
             continue
-        if runtime.attends and not await _attended(runtime, exchange, leg):
+        if runtime.attends and not await _fitted(runtime, exchange, leg):
             continue
         crew, restraint = leg.crew, leg.crew.restraint
         outgoing = prepare(exchange, leg, caller) if course.failure is None else course.prepared(leg, caller)
@@ -72,7 +72,7 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     raise course.failure
 
 
-async def _attended(runtime: Runtime, exchange: Exchange, leg: Leg) -> bool:
+async def _fitted(runtime: Runtime, exchange: Exchange, leg: Leg) -> bool:
     """Makes the request what ``leg`` is to be asked, where that is more than what the caller sent; whether its quotas
     let it be asked."""
     if exchange.tab is not None and not await reserve_leg(runtime, exchange, leg):

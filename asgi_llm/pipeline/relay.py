@@ -57,7 +57,7 @@ async def relay(
         caller, watched = watch(caller)
     attended = runtime.attends
     if attended:
-        reply = _attend(runtime, exchange, leg, reply)
+        reply = _announce(runtime, exchange, leg, reply)
     try:
         if heartbeat is not None or attended or reply.stream or reply.whole is not None or leg.forwarded is not None:
             await _relay_any(runtime, exchange, caller, reply, heartbeat, leg)
@@ -79,10 +79,10 @@ async def relay(
             watched.tell(exchange, worker)
         exchange.outcome = "disconnected" if caller.missed else "ok"
         if attended:
-            _attended(runtime, exchange, leg, reply)
+            _conclude(runtime, exchange, leg, reply)
 
 
-def _attend(runtime: Runtime, exchange: Exchange, leg: Leg, reply: Reply) -> Reply:
+def _announce(runtime: Runtime, exchange: Exchange, leg: Leg, reply: Reply) -> Reply:
     """Hooks and the cache are told that an answer comes. Returns it as they let it through."""
     if exchange.inspection is not None:
         exchange.inspection.begin(exchange, leg)
@@ -91,7 +91,7 @@ def _attend(runtime: Runtime, exchange: Exchange, leg: Leg, reply: Reply) -> Rep
     return reply
 
 
-def _attended(runtime: Runtime, exchange: Exchange, leg: Leg, reply: Reply) -> None:
+def _conclude(runtime: Runtime, exchange: Exchange, leg: Leg, reply: Reply) -> None:
     """What hooks and the cache make of an answer that has come to its end."""
     if exchange.inspection is not None and (refusal := exchange.inspection.refusal) is not None:
         exchange.outcome, exchange.error_code = "denied", refusal.code

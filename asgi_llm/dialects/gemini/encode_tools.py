@@ -14,6 +14,7 @@ from msgspec import Raw
 from asgi_llm.dialects.examples import description_of
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
 from asgi_llm.dialects.offered import merely_offered
+from asgi_llm.dialects.typed_tools import typed_tool
 from asgi_llm.dialects.web_search import SearchWish, search_wish
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, Tool, ToolChoice, TypedTool
 
@@ -27,42 +28,6 @@ _FREE_TEXT = Raw(
     b'{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},'
     b'"required":["input"]}'
 )
-_PATCH = Raw(
-    b'{"type":"object","properties":{"type":{"type":"string","enum":["create_file","update_file","delete_file"]},'
-    b'"path":{"type":"string"},"diff":{"type":"string"}},"required":["type","path"]}'
-)
-_LOCAL_SHELL = Raw(
-    b'{"type":"object","properties":{"command":{"type":"array","items":{"type":"string"}},'
-    b'"working_directory":{"type":"string"},"timeout_ms":{"type":"integer"}},"required":["command"]}'
-)
-_SHELL = Raw(
-    b'{"type":"object","properties":{"commands":{"type":"array","items":{"type":"string"}},'
-    b'"timeout_ms":{"type":"integer"},"max_output_length":{"type":"integer"}},"required":["commands"]}'
-)
-_BASH = Raw(b'{"type":"object","properties":{"command":{"type":"string"},"restart":{"type":"boolean"}}}')
-_EDITOR = Raw(
-    b'{"type":"object","properties":{"command":{"type":"string","enum":["view","create","str_replace","insert"]},'
-    b'"path":{"type":"string"},"file_text":{"type":"string"},"old_str":{"type":"string"},'
-    b'"new_str":{"type":"string"},"insert_line":{"type":"integer"},"insert_text":{"type":"string"},'
-    b'"view_range":{"type":"array","items":{"type":"integer"}}},"required":["command","path"]}'
-)
-_MEMORY = Raw(
-    b'{"type":"object","properties":{"command":{"type":"string",'
-    b'"enum":["view","create","str_replace","insert","delete","rename"]},"path":{"type":"string"},'
-    b'"file_text":{"type":"string"},"old_str":{"type":"string"},"new_str":{"type":"string"},'
-    b'"insert_line":{"type":"integer"},"insert_text":{"type":"string"},"old_path":{"type":"string"},'
-    b'"new_path":{"type":"string"},"view_range":{"type":"array","items":{"type":"integer"}}},"required":["command"]}'
-)
-_TYPED: tuple[tuple[str, str, Raw], ...] = (
-    ("apply_patch", "Create, update or delete one file. The diff is in V4A format.", _PATCH),
-    ("local_shell", "Run a program on the user's machine.", _LOCAL_SHELL),
-    ("shell", "Run shell commands.", _SHELL),
-    ("bash", "Run a command in a persistent bash session. Set restart to true to start it anew.", _BASH),
-    ("text_editor", "View, create and edit text files.", _EDITOR),
-    ("memory", "Read and change files in a memory directory that outlives the conversation.", _MEMORY),
-)
-"""Tools that a provider defines and the caller runs, by the beginning of their kind: what to tell of them."""
-
 _HOSTED = {"web_search": "googleSearch", "web_fetch": "urlContext", "code": "codeExecution"}
 
 
@@ -153,12 +118,12 @@ def _typed(wire: WireTools, tool: TypedTool, report: Report, where: str) -> None
     if tool.dialect == "gemini" and tool.raw is not None:
         wire.hosted.append(tool.raw)
         return
-    known = next((entry for entry in _TYPED if tool.kind.startswith(entry[0])), None)
+    known = typed_tool(tool.kind)
     if known is None:
         report.lose("tools", where)
         return
     name = tool_name(tool.name)
-    wire.functions.append(_declared(name, known[1], known[2]))
+    wire.functions.append(_declared(name, *known))
     wire.shapes[name] = ToolShape(tool.name, typed=tool.kind)
 
 

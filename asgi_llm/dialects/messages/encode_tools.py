@@ -10,6 +10,7 @@ from msgspec import Raw, Struct
 
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
 from asgi_llm.dialects.offered import merely_offered
+from asgi_llm.dialects.typed_tools import typed_tool
 from asgi_llm.dialects.web_search import search_wish
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, Tool, ToolChoice, TypedTool
 
@@ -24,34 +25,6 @@ _FREE_TEXT = Raw(
     b'{"type":"object","properties":{"input":{"type":"string","description":"The whole input of the tool, as text."}},'
     b'"required":["input"],"additionalProperties":false}'
 )
-_PATCH = Raw(
-    b'{"type":"object","properties":{"type":{"type":"string","enum":["create_file","update_file","delete_file"]},'
-    b'"path":{"type":"string"},"diff":{"type":"string"}},"required":["type","path"]}'
-)
-_LOCAL_SHELL = Raw(
-    b'{"type":"object","properties":{"command":{"type":"array","items":{"type":"string"}},'
-    b'"working_directory":{"type":"string"},"timeout_ms":{"type":"integer"}},"required":["command"]}'
-)
-_SHELL = Raw(
-    b'{"type":"object","properties":{"commands":{"type":"array","items":{"type":"string"}},'
-    b'"timeout_ms":{"type":"integer"},"max_output_length":{"type":"integer"}},"required":["commands"]}'
-)
-_BASH = Raw(b'{"type":"object","properties":{"command":{"type":"string"},"restart":{"type":"boolean"}}}')
-_EDITOR = Raw(
-    b'{"type":"object","properties":{"command":{"type":"string","enum":["view","create","str_replace","insert"]},'
-    b'"path":{"type":"string"},"file_text":{"type":"string"},"old_str":{"type":"string"},'
-    b'"new_str":{"type":"string"},"insert_line":{"type":"integer"},"insert_text":{"type":"string"},'
-    b'"view_range":{"type":"array","items":{"type":"integer"}}},"required":["command","path"]}'
-)
-_TYPED = {
-    "apply_patch": ("Create, update or delete one file. The diff is in V4A format.", _PATCH),
-    "local_shell": ("Run a program on the user's machine.", _LOCAL_SHELL),
-    "shell": ("Run shell commands.", _SHELL),
-    "bash": ("Run a command in a persistent bash session. Set restart to true to start it anew.", _BASH),
-    "text_editor": ("View, create and edit text files.", _EDITOR),
-}
-"""Tools that a provider defines and the caller runs, by the beginning of their kind: what to tell of them. The schemas
-say what the callers' own tool runners take."""
 
 
 class WireTools(Struct):
@@ -155,7 +128,7 @@ def _typed(tool: TypedTool, *, native: bool) -> Block:
     """``native``: the provider knows its own typed tools."""
     if native and tool.dialect == "messages" and tool.raw is not None:
         return tool.raw
-    known = next((told for kind, told in _TYPED.items() if tool.kind.startswith(kind)), None)
+    known = typed_tool(tool.kind)
     if known is None:
         return _marked({"name": tool_name(tool.name), "input_schema": OPEN_OBJECT}, tool)
     description, schema = known
