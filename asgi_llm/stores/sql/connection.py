@@ -91,8 +91,17 @@ class WholeConnection:
         return await self._works.whole(self._inner.run_sync(function, *args, **named))
 
 
-class _SelfClosing(sqlite3.Connection):
-    """Where the end of the event loop cut off its opening, nobody ever had it to close it."""
+class _Released(sqlite3.Connection):
+    """A connection whose end gives up its lock, whoever still holds something of it.
+
+    Where the end of the event loop cut off its opening, nobody ever had it to close it. Where it cut off a statement, a
+    traceback may hold the cursor, and SQLite keeps a closed connection and its transaction for as long as that lives.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # it may be closed
+            self.rollback()
+        super().close()
 
     def __del__(self) -> None:
         with suppress(sqlite3.Error):
@@ -111,7 +120,7 @@ class Threads:
         """A connection of the driver, in a thread that is known here."""
         import aiosqlite
 
-        connection: Any = aiosqlite.connect(*args, **{"factory": _SelfClosing} | named)
+        connection: Any = aiosqlite.connect(*args, **{"factory": _Released} | named)
         # Before 0.22 it was a thread itself.
         thread: Thread = connection if isinstance(connection, Thread) else connection._thread  # noqa: SLF001
         thread.daemon = True

@@ -17,6 +17,7 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, fun
 from sqlalchemy.exc import DBAPIError
 
 from asgi_llm.errors import StoreError
+from asgi_llm.stores.sql.connection import Threads
 from asgi_llm.stores.sql.database import Database
 from asgi_llm.stores.sql.schema import Schema
 
@@ -172,6 +173,17 @@ def cut_off_every_way(sqlite_url: str, turns: int, other: sqlite3.Connection) ->
         assert not [thread for thread in threading.enumerate() if "connection_worker" in thread.name]
         other.execute("BEGIN IMMEDIATE")
         other.rollback()
+
+
+async def test_what_still_holds_a_cursor_of_a_closed_connection_holds_no_lock(sqlite_url: str) -> None:
+    """As a traceback does; SQLite itself would keep the transaction for it."""
+    driver = await Threads().connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    await driver.execute("BEGIN IMMEDIATE")
+    held = await driver.execute("SELECT 1 UNION SELECT 2")
+    await driver.close()
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), timeout=0)) as other:
+        other.execute("BEGIN IMMEDIATE")
+    del held
 
 
 async def test_a_folder_that_is_not_there_is_a_store_error() -> None:
