@@ -1,5 +1,6 @@
 """A worker: one base URL of a target, or one rank behind it, with its own breaker and load."""
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from .variation import Variation
 
 __all__ = ["Worker"]
+
+logger = logging.getLogger("asgi_llm.fleet")
 
 _NOT_TAKEN_UP = frozenset({Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.POOL_TIMEOUT, Cause.TLS, Cause.UNAVAILABLE})
 """Failures after which nothing of the request can be in the worker's cache."""
@@ -89,13 +92,18 @@ class Worker:
             self._policy.ended(self, facts, served=True)
         if probe or self.breaker.troubled:
             self.breaker.succeeded(probe=probe)
+            if probe:
+                logger.info("worker %s answers again", self.name)
             if not self.breaker.troubled:
                 self._troubled.discard(self)
 
     def failed(self, error: UpstreamError, now: float, facts: Facts | None, probe: bool) -> None:
         self._leave(facts, served=error.cause not in _NOT_TAKEN_UP)
         if blames_worker(error):
-            self.breaker.failed(now, probe=probe)
+            if self.breaker.failed(now, probe=probe):
+                # Not the error's message, which may hold words of the caller's.
+                said = f" {error.upstream_status}" if error.upstream_status else ""
+                logger.warning("worker %s fails and is passed over for a while: %s%s", self.name, error.cause, said)
             self._troubled.add(self)
         else:
             self.breaker.abandoned(probe=probe)

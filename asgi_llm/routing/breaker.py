@@ -61,7 +61,8 @@ class Breaker:
             self._failed.clear()
             self.troubled = False
 
-    def failed(self, now: float, *, probe: bool) -> None:
+    def failed(self, now: float, *, probe: bool) -> bool:
+        """Whether it was closed and opens by this."""
         self._failed.append(now)
         self.troubled = True
         if probe:
@@ -69,6 +70,8 @@ class Breaker:
             self._opened = now
         elif self._opened is None and len(self._failed) == self._failures and self._failed[0] >= now - self._window:
             self._opened = now
+            return True
+        return False
 
     def abandoned(self, *, probe: bool) -> None:
         """The request ended without saying anything about the worker."""

@@ -1,6 +1,7 @@
 """What follows a failed attempt: who is asked next, when, how often, and what the caller hears in the end."""
 
 import asyncio
+import logging
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -207,7 +208,10 @@ async def test_nor_is_that_they_leave(serve: Serve) -> None:
         assert desk.at_rest()
 
 
-async def test_one_request_at_a_time_tries_a_worker_that_was_out_of_order(serve: Serve) -> None:
+async def test_one_request_at_a_time_tries_a_worker_that_was_out_of_order(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "asgi_llm.fleet")
     go_on = asyncio.Event()
     upstream = await serve(chat_error(500), Answer.raw([Wait(go_on), *chat_text("Hello!").steps]), chat_text("Hello!"))
     breaker = {"failures": 1, "open_for": 0.05}
@@ -221,6 +225,10 @@ async def test_one_request_at_a_time_tries_a_worker_that_was_out_of_order(serve:
         go_on.set()
         assert (await probe)[0] == 200
         assert (await desk.ask())[0] == 200
+    assert [record.getMessage() for record in caplog.records] == [
+        "worker up#0 fails and is passed over for a while: status 500",
+        "worker up#0 answers again",
+    ]
 
 
 # cooldown
