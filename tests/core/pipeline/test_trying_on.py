@@ -1,8 +1,8 @@
 """What follows a failed attempt: who is asked next, when, how often, and what the caller hears in the end."""
 
 import asyncio
-import logging
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
