@@ -238,6 +238,8 @@ async def test_a_worker_killed_in_the_middle_of_answers_ends_those_only() -> Non
         async with asyncio.timeout(60):
             while len(one.settled) < 6:
                 await asyncio.sleep(0.001)
+        for exchange in exchanges:
+            await exchange.start()
         one.first.signal(signal.SIGKILL)
         answers = await asyncio.gather(*map(heard, exchanges))
         assert sum(map(is_whole, answers)) == 6

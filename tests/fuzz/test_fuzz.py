@@ -39,6 +39,7 @@ def test_inputs_that_are_nearly_right(dialect: str) -> None:
         assert wrong is None, f"--dialect {dialect} --seed {SEED} --index {index}\n{shown(given)}\n{wrong}"
 
 
+@pytest.mark.once
 def test_an_input_is_made_of_seed_dialect_and_index_alone() -> None:
     assert made("chat", 1, 2) == made("chat", 1, 2)
     assert made("chat", 1, 2) != made("chat", 1, 3)

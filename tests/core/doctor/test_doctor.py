@@ -19,6 +19,7 @@ from asgi_llm.testing import ASGIDriver
 from asgi_llm.testing.patience import within
 
 uvicorn = pytest.importorskip("uvicorn")
+pytestmark = pytest.mark.once
 KEYED: dict[str, Any] = {
     "targets": {"echo": {"provider": "echo"}},
     "auth": {"keys": [{"key": "k-1", "subject": "me"}]},

@@ -97,7 +97,7 @@ async def test_who_comes_in_and_what_for(
         assert [await asked("yan", model) for model in opened] == [200, 403, 403, 403]
         assert await asked("nobody", "for-all") == 401
         for _ in range(500):
-            if len(settled) == 8:
+            if len(settled) == 9:
                 break
             await asyncio.sleep(0.01)
     roles = {exchange.identity.roles for exchange in settled}
