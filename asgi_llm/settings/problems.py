@@ -50,19 +50,35 @@ def without_input(error: ValidationError) -> ValidationError:
     return ValidationError.from_exception_data(error.title, [_told(**item) for item in error.errors(include_url=False)])
 
 
-def _told(*, type: str, msg: str, loc: tuple[int | str, ...], **_more: Any) -> InitErrorDetails:  # noqa: A002  # pydantic's name
+def _told(
+    *,
+    type: str,  # noqa: A002  # pydantic's name
+    msg: str,
+    loc: tuple[int | str, ...],
+    ctx: Mapping[str, Any] | None = None,
+    **_more: Any,
+) -> InitErrorDetails:
+    if loc[:1] == ("guards",):
+        type, msg, loc = _about_guard(type, msg, loc, ctx or {})  # noqa: A001  # as above
     return {"type": PydanticCustomError(type, "{said}", {"said": msg}), "loc": loc, "input": "..."}
+
+
+def _about_guard(
+    kind: str, message: str, loc: tuple[int | str, ...], context: Mapping[str, Any]
+) -> tuple[str, str, tuple[int | str, ...]]:
+    """Behind the number of a guard pydantic names its kind, which is no key there; and what ``kind`` may be, it calls
+    tags of the guard as a whole."""
+    if kind == "union_tag_invalid":
+        return "literal_error", f"Input should be one of {context['expected_tags']}", (*loc, "kind")
+    if kind == "union_tag_not_found":
+        return "missing", "Field required", (*loc, "kind")
+    return kind, message, (*loc[:2], *loc[3:])
 
 
 def problems_of(error: ValidationError) -> list[Problem]:
     # A pydantic message may quote the input, which may be a secret: only the message's own words are taken.
     items = error.errors(include_input=False, include_url=False)
-    return [Problem(_path(_plain(item["loc"])), _words(item["type"], item["msg"])) for item in items]
-
-
-def _plain(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Behind the number of a guard pydantic names its kind, which is no key there."""
-    return (*loc[:2], *loc[3:]) if loc[:1] == ("guards",) else loc
+    return [Problem(_path(item["loc"]), _words(item["type"], item["msg"])) for item in items]
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

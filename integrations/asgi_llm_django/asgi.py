@@ -65,7 +65,7 @@ class _Door:
         return get_gateway().asgi.knows(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gateway, sources, _, keyless = get_project()
+        gateway, sources, _, keyless, _ = get_project()
         if scope["type"] == "lifespan":
             await _run(gateway, scope, receive, send)
             return
