@@ -20,8 +20,8 @@ from pydantic import (
 )
 
 __all__ = [
-    "REDIS", "REFERENCE", "Glob", "HTTPAddress", "HeaderName", "HeaderSecret", "HeaderValue", "Model", "Name", "Network",
-    "Prefix", "Seconds", "Secret", "one_of",
+    "REDIS", "REFERENCE", "Glob", "HTTPAddress", "HeaderName", "HeaderSecret", "HeaderValue", "Model", "Name",
+    "Network", "Prefix", "Seconds", "Secret", "one_of",
 ]  # fmt: skip
 
 REDIS = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")

@@ -110,7 +110,7 @@ def reload() -> None:
     they began.
 
     Raises:
-        ConfigError: it cannot work, or has other ``hooks``, which are code and need a restart. Nothing has changed then.
+        ConfigError: it cannot work, or has other ``hooks``: those need a restart. Nothing has changed then.
     """
     fresh = make_project()
     with _lock:
