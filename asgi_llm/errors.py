@@ -200,6 +200,11 @@ class StoreError(AsgiLLMError):
     def __init__(self, message: str = "the gateway's store is not available; try again later") -> None:
         super().__init__(message, kind=Kind.OVERLOADED, code="store_unavailable", retry_after=5)
 
+    @property
+    def reason(self) -> str:
+        """What went wrong, in one line: for whoever runs the gateway, never for callers."""
+        return str(self.__cause__ or self).partition("\n")[0]
+
 
 class UpstreamError(AsgiLLMError):
     """An attempt on an upstream failed.
