@@ -15,6 +15,10 @@ knows how an error is printed.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # which knows more than errors do
+    from asgi_llm.neutral.usage import Usage
 
 __all__ = [
     "AsgiLLMError",
@@ -213,6 +217,7 @@ class UpstreamError(AsgiLLMError):
         should_retry: what the upstream said of asking again (``x-should-retry``), or None.
         resent: the request was sent twice, since the first connection had been idle and ended without a word.
         headers: what the upstream said beside it that callers of its own dialect may know, its rate limits for one.
+        usage: what the attempt used all the same, where the upstream said so.
     """
 
     def __init__(
@@ -236,3 +241,4 @@ class UpstreamError(AsgiLLMError):
         self.should_retry: bool | None = None
         self.resent = False
         self.headers: list[tuple[bytes, bytes]] = []
+        self.usage: Usage | None = None
