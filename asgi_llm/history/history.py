@@ -53,6 +53,14 @@ class Historian(Protocol):
     @property
     def history(self) -> "History | None": ...
 
+    def screen(self, exchange: Exchange) -> None:
+        """Looks at a body as soon as it is read, before anything else is made of it.
+
+        Raises:
+            ClientError: it asks for what is never to be had here.
+        """
+        ...
+
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         """The caller that the answer is given to: the same one, or one that keeps the answer.
 
@@ -98,6 +106,9 @@ class History:
 
     def expansion(self, scope: Scope, now: float, *, late: bool = False) -> Expansion:
         return Expansion(self.store, self.vault, self.settings, scope, now, late=late)
+
+    def screen(self, exchange: Exchange) -> None:
+        """Nothing is refused before it is known what it builds upon."""
 
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.endpoint not in CALLS:
