@@ -9,7 +9,8 @@ from .ids import item_id
 from .records import KeptItem
 
 __all__ = [
-    "CALLS", "Asked", "Glimpse", "check_results", "glance", "input_items", "item_types", "new_items", "read_asked",
+    "CALLS", "Asked", "Glimpse", "check_results", "glance", "input_items", "item_ids", "item_types", "new_items",
+    "read_asked",
 ]  # fmt: skip
 
 CALLS = frozenset({"responses", "responses_input_tokens"})
@@ -147,6 +148,15 @@ def item_types(raw: Raw) -> list[str]:
         return [item.type or "message" for item in _typed.decode(raw)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
+
+
+def item_ids(raw: Raw, kind: str | None = None) -> list[str]:
+    """The ids of the items of an ``input``, or of those of one type."""
+    try:
+        items = _typed.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
+    return [item.id for item in items if item.id and (kind is None or item.type == kind)]
 
 
 class _Call(Struct):

@@ -30,6 +30,7 @@ from .ids import new_id
 from .keeper import Keeper
 from .keeping import Keeping
 from .local import LOCAL_KEY, Local, Room
+from .native import Compacting, Native, find_native
 from .records import Kept, KeptItem
 from .vault import Vault
 
@@ -112,9 +113,16 @@ class History:
 
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.endpoint not in CALLS:
+            if isinstance(caller, Compacting):
+                await caller.open(self)
             return caller
         body = exchange.body
         asked = read_asked(body)
+        there: Native | None = None
+        if self.settings.native == "verbatim":
+            there = await find_native(self, exchange, caller, asked, counting=counting)
+            if there is not None and (counting or not there.may_be_here):
+                return caller if counting else there.begin(self, exchange, caller)
         if asked.background:
             _check_background(asked, counting=counting)
         run = caller.run if isinstance(caller, BackgroundCaller) else None
@@ -147,7 +155,7 @@ class History:
             continuation.truncation = truncation = truncation_of(continuation)
             if exchange.plan is not None:
                 exchange.plan = truncation.extended(exchange.plan)
-        if exchange.plan is not None:
+        if exchange.plan is not None and there is None:
             continuation.fit(exchange, exchange.plan.legs[0])  # what is reserved goes by the whole of it
         self._tidy(runtime, now)
         if asked.background and run is None:
@@ -156,7 +164,7 @@ class History:
         keeper = Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
         if local is not None and local.warming:
             await self._warm(exchange, keeper)
-        return keeper
+        return keeper if there is None else there.begin(self, exchange, caller, continuation, keeper)
 
     async def forget(self, scope: Scope) -> int:
         return await self.store.forget(scope)
