@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from asgi_llm.errors import ConfigError, Problem
+from asgi_llm.errors import ConfigError, Problem, StoreError
 from asgi_llm.gateway import Gateway
 from asgi_llm.keys.issue import NewKey
 from asgi_llm.source import METAVAR, gateway_of
@@ -29,7 +29,7 @@ def add_keys(commands: Any, say: Say, gateway: Callable[[], Gateway] | None = No
     host's; without it the command asks for a file."""
     keys = commands.add_parser("keys", help="issue API keys, list, revoke and rotate them")
     keys.set_defaults(run=lambda options: _run(options, say, gateway() if gateway else gateway_of(options.source)))
-    actions = keys.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions = keys.add_subparsers(dest="action", required=True, metavar="create|list|revoke|rotate")
 
     create = actions.add_parser("create", help="make a key and show it, once")
     create.add_argument("--subject", required=True, help="who calls with it")
@@ -72,8 +72,11 @@ def _run(options: argparse.Namespace, say: Say, gateway: Gateway) -> int:
 
 
 async def _within(gateway: Gateway, work: Coroutine[Any, Any, int]) -> int:
-    async with gateway.running():
-        return await work
+    try:
+        async with gateway.running():
+            return await work
+    except StoreError as error:
+        raise StoreError(f"the store of the keys does not work: {error.reason}") from None
 
 
 async def _create(gateway: Gateway, options: argparse.Namespace, say: Say) -> int:

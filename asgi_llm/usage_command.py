@@ -52,6 +52,6 @@ def _usage(options: argparse.Namespace, settings: Settings) -> int:
         report = read_report(settings, options.by, query, limit=options.limit, rows=options.rows)
         data = asyncio.run(report)
     except StoreError as error:
-        raise StoreError(f"the ledger cannot be read: {error.__cause__ or error}") from None
+        raise StoreError(f"the ledger cannot be read: {error.reason}") from None
     print(rendered(data, options.format, options.by, rows=options.rows))
     return 0

@@ -13,7 +13,7 @@ from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.types import Headers
 
-__all__ = ["check_first", "check_whole"]
+__all__ = ["check_first", "check_whole", "told_usage"]
 
 
 class _Outside(Struct, gc=False):
@@ -55,6 +55,16 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Checked:
     return Checked(partial(_used, dialect, usage, body) if usage else None, failure)
 
 
+def told_usage(dialect: Dialect, body: bytes) -> Usage | None:
+    """What a body says that was used, whether or not it is an answer."""
+    try:
+        outside = _outside.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    usage = outside.usage or outside.usage_metadata
+    return _used(dialect, usage, body) if usage else None
+
+
 def _used(dialect: Dialect, usage: Raw, body: bytes) -> Usage | None:
     return with_gateway(dialect.usage(usage), body)
 
@@ -88,6 +98,7 @@ def check_first(dialect: Dialect, first: bytes) -> None:
     watcher = dialect.watcher()
     watcher.feed(first)
     if watcher.failure is not None:
+        watcher.failure.usage = watcher.usage
         raise watcher.failure
 
 

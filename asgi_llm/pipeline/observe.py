@@ -17,6 +17,7 @@ from asgi_llm.telemetry.access_log import as_json, as_text, fields
 from asgi_llm.telemetry.record import AttemptRecord, ExchangeRecord, operation_of, provider_of
 from asgi_llm.upstream.interface import UpstreamRequest
 
+from .lost import told_in_all
 from .plan import Leg
 from .transcript import transcript
 
@@ -96,7 +97,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
     leg, onset, ended = exchange.leg, exchange.onset, exchange.ended
     cache = exchange.recall.state if exchange.recall is not None else ""
     # What is given again was used before.
-    usage = None if cache == "hit" else exchange.usage
+    usage = None if cache == "hit" else told_in_all(exchange)
     assert ended is not None  # noqa: S101  # settle() filled it in
     began = onset.at if onset is not None else None
     identity = exchange.identity

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from asgi_llm.errors import Problem
 
+from .spelling import meant
 from .values import REFERENCE
 
 __all__ = ["cross_check", "literal_secrets", "problems_of", "without_input"]
@@ -54,10 +55,18 @@ def _told(*, type: str, msg: str, loc: tuple[int | str, ...], **_more: Any) -> I
     return {"type": PydanticCustomError(type, "{said}", {"said": msg}), "loc": loc, "input": "..."}
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """What is wrong with a tree that was to be a ``model``."""
     # A pydantic message may quote the input, which may be a secret: only the message's own words are taken.
     items = error.errors(include_input=False, include_url=False)
-    return [Problem(_path(_plain(item["loc"])), _words(item["type"], item["msg"])) for item in items]
+    return [_problem(_plain(item["loc"]), item["type"], item["msg"], model) for item in items]
+
+
+def _problem(loc: tuple[int | str, ...], kind: str, message: str, model: type[BaseModel]) -> Problem:
+    if kind != "extra_forbidden":
+        return Problem(_path(loc), "is required" if kind == "missing" else message.removeprefix("Value error, "))
+    near = meant(model, loc)
+    return Problem(_path(loc), "is not a setting" + (f'; did you mean "{near}"?' if near else ""))
 
 
 def _plain(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -73,14 +82,6 @@ def _path(loc: tuple[int | str, ...]) -> str:
         elif part != "[key]":
             path += f".{part}" if path else part
     return path
-
-
-def _words(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "is not a setting"
-    if kind == "missing":
-        return "is required"
-    return message.removeprefix("Value error, ")
 
 
 def cross_check(tree: Mapping[str, Any]) -> list[Problem]:

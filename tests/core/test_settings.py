@@ -71,11 +71,18 @@ ONE_MISTAKE: list[tuple[dict[str, Any], str]] = [
     ({"targets": {"t": {}}}, "targets.t.provider: is required"),
     ({"targets": {"t": None}}, "targets.t: Input should be a valid dictionary or instance of TargetSettings"),
     (target() | {"colour": "red"}, "colour: is not a setting"),
+    (target() | {"default_taget": "t"}, 'default_taget: is not a setting; did you mean "default_target"?'),
+    (target(time_outs={}), 'targets.t.time_outs: is not a setting; did you mean "timeouts"?'),
+    (target(retry={"atempts": 2}), 'targets.t.retry.atempts: is not a setting; did you mean "attempts"?'),
+    (
+        target() | {"guards": [{"name": "g", "kind": "limits", "max_turn": 2}]},
+        'guards[0].max_turn: is not a setting; did you mean "max_turns"?',
+    ),
     (target(colour="red"), "targets.t.colour: is not a setting"),
     (target(retry={"tries": 2}), "targets.t.retry.tries: is not a setting"),
     (
         target() | {"auth": {"keys": [{"key": "k", "subject": "s", "rolls": []}]}},
-        "auth.keys[0].rolls: is not a setting",
+        'auth.keys[0].rolls: is not a setting; did you mean "roles"?',
     ),
     (
         target(provider="openia"),

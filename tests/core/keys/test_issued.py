@@ -274,3 +274,7 @@ def test_the_command_needs_a_place_to_keep_keys(tmp_path: Path, capsys: pytest.C
     file.write_text('[targets.up]\nprovider = "echo"\n[auth.issued]\n')
     assert main(["keys", "list", str(file)]) == 1
     assert "store.url" in capsys.readouterr().err
+    pytest.importorskip("sqlalchemy")
+    file.write_text('[targets.up]\nprovider = "echo"\n[auth.issued]\n[store]\nurl = "sqlite:////nowhere/x.db"\n')
+    assert main(["keys", "list", str(file)]) == 1
+    assert "unable to open database file" in capsys.readouterr().err
