@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Answer
+from asgi_llm.dialects.searched import Searched
 from asgi_llm.neutral.events import (
     ArgumentsDelta,
     BlockStart,
@@ -38,6 +39,7 @@ from asgi_llm.neutral.request import (
     Part,
     Reasoning,
     Refusal,
+    ServerCall,
     Text,
     ToolCall,
     Video,
@@ -49,7 +51,7 @@ from .citations import write_grounding
 from .errors import encode_failure
 from .finish import finish_word
 from .logprobs import write_logprobs
-from .response import call_part, foreign, other_part, signature_of, without_call
+from .response import call_part, foreign, foreign_search, other_part, signature_of, without_call
 from .signatures import Held, google_signature, seal
 from .usage import encode_usage
 
@@ -66,13 +68,13 @@ class _Candidate:
 
     __slots__ = (
         "broken", "calls", "carriers", "cited", "cites", "finished", "kind", "number", "part", "pieces", "said",
-        "summary", "summary_part", "texted", "waiting",
+        "searches", "summary", "summary_part", "texted", "waiting",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.kind = ""
-        """Of the open block: text, thought, call, whole; empty where none is open."""
+        """Of the open block: text, thought, call, run, whole; empty where none is open."""
         self.part: Part = Text("")
         self.pieces: list[str] = []
         """What was said in the open block."""
@@ -89,6 +91,7 @@ class _Candidate:
         self.cites: list[Citation] = []
         """Of the open text, which they may cover to its end."""
         self.cited: list[tuple[int, int, str, Citation]] = []
+        self.searches: list[Searched] = []
         self.calls = False
         self.broken = False
         self.finished = False
@@ -199,7 +202,7 @@ class GeminiEncoder:
                 self._text(candidate, event, out)
             case ReasoningDelta():
                 self._thought(candidate, event, out)
-            case ArgumentsDelta() if candidate.kind == "call":
+            case ArgumentsDelta() if candidate.kind in ("call", "run"):
                 candidate.pieces.append(event.text)
             case MediaDelta() if candidate.kind == "whole":
                 candidate.pieces.append(event.data)
@@ -232,6 +235,9 @@ class GeminiEncoder:
                     self._thought(candidate, ReasoningDelta(0, text, summary=not part.text), out)
             case ToolCall():
                 candidate.kind = "call"
+                candidate.pieces = [part.arguments]
+            case ServerCall() if part.dialect != "gemini":
+                candidate.kind = "run"
                 candidate.pieces = [part.arguments]
             case _:
                 candidate.kind = "whole"
@@ -281,6 +287,9 @@ class GeminiEncoder:
                 self._end_thought(candidate, "".join(pieces), out)
             case "call":
                 self._call(candidate, "".join(pieces), out)
+            case "run" if isinstance(candidate.part, ServerCall):
+                if (search := foreign_search(candidate.part, "".join(pieces))) is not None:
+                    candidate.searches.append(search)
             case "whole":
                 if (part := other_part(_filled(candidate.part, pieces))) is not None:
                     self._part(candidate, part, out)
@@ -319,7 +328,7 @@ class GeminiEncoder:
         if message:
             written["finishMessage"] = message
         written["index"] = candidate.number
-        if (grounding := write_grounding(candidate.cited)) is not None:
+        if (grounding := write_grounding(candidate.cited, candidate.searches)) is not None:
             written["groundingMetadata"] = grounding
         piece: dict[str, Any] = {"candidates": [written]}
         if (counts := encode_usage(self._usage)) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Answer
+from asgi_llm.dialects.searched import Searched
 from asgi_llm.dialects.sse import frame
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.events import (
@@ -48,6 +49,7 @@ from asgi_llm.neutral.usage import Usage, merge
 from .errors import encode_failure
 from .names import call_id, flat_name
 from .response import citation_block, message_id, signature_of
+from .search import foreign_search, result_block, use_block
 from .signatures import Place, seal
 from .stops import stop_of
 from .usage import encode_usage
@@ -200,6 +202,8 @@ class MessagesEncoder:
                 self._block = _Block("server")
                 self._begin_block(self._block, _raw(part.raw), b"input_json_delta", b"partial_json", out)
                 self._arguments(part.arguments if not _has_input(part.raw) else "", out)
+            case ServerCall() if (told := foreign_search(part, self._answer.mint)) is not None:
+                self._searched(*told, out)
             case ServerResult() | Opaque() if part.dialect == "messages" and part.raw is not None:
                 self._whole(_raw(part.raw), out)
             case Image() | Document() | Audio() | Video():
@@ -225,6 +229,13 @@ class MessagesEncoder:
         header = {"type": "tool_use", "id": wire_id, "name": flat_name(part.name, part.namespace), "input": {}}
         self._begin_block(block, header, b"input_json_delta", b"partial_json", out)
         self._arguments(part.arguments, out)
+
+    def _searched(self, use_id: str, found: Searched, out: list[bytes]) -> None:
+        block = self._block = _Block("server")
+        self._begin_block(block, use_block(use_id, {}), b"input_json_delta", b"partial_json", out)
+        self._arguments(_json({"query": found.queries[0]}).decode(), out)
+        self._close(out)
+        self._whole(result_block(use_id, found), out)
 
     def _begin_block(self, block: _Block, header: Any, delta: bytes, name: bytes, out: list[bytes]) -> None:
         if block.index >= 0:
