@@ -92,9 +92,11 @@ def _dressed(
     key: int | None = None
     keys = leg.crew.restraint.keys
     if not leg.credentials and keys is not None and worker.station.member.settings.api_key is None:
-        # What an upstream keeps belongs to the account of one key: always the first.
-        kept = leg.forwarded is not None and leg.forwarded.pin is not None
-        key = 0 if kept else keys.pick(now, leg.model)
+        key = leg.key
+        if key is None:
+            # What an upstream keeps belongs to the account of one key: always the first.
+            kept = leg.forwarded is not None and leg.forwarded.pin in ("answer", "path", "body")
+            key = 0 if kept else keys.pick(now, leg.model)
         request = structs.replace(request, fixed=keys.dress(request.fixed, key))
     if worker.variation is not None:
         request = worker.variation.of(request)

@@ -45,7 +45,7 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Checked:
     try:
         outside = _outside.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _not_an_answer(headers) from None
+        raise _listed_error(dialect, body) or _not_an_answer(headers) from None
     failure = None
     if outside.error or bytes(outside.type) == b'"error"':
         _check_error(dialect, outside, body)
@@ -53,6 +53,12 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Checked:
             failure = _failure(dialect, body)
     usage = outside.usage or outside.usage_metadata
     return Checked(partial(_used, dialect, usage, body) if usage else None, failure)
+
+
+def _listed_error(dialect: Dialect, body: bytes) -> UpstreamError | None:
+    """The error that Google sends as the one element of a list, where that is what ``body`` is."""
+    failure = _failure(dialect, body) if body.lstrip()[:1] == b"[" else None
+    return failure if failure is not None and failure.cause is Cause.IN_BAND else None
 
 
 def told_usage(dialect: Dialect, body: bytes) -> Usage | None:

@@ -136,6 +136,8 @@ def _references(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for index, guard in enumerate(_maps(tree.get("guards"))):
         if guard.get("kind") == "classifier" and "target" in guard:
             yield f"guards[{index}].target", guard["target"]
+    if (keeps := _member(tree.get("responses"), "conversations")) is not None:
+        yield "responses.conversations", keeps
     discounts, byok = _member(tree.get("prices"), "discounts"), _member(tree.get("prices"), "byok")
     for name in discounts if isinstance(discounts, Mapping) else ():
         yield f"prices.discounts.{name}", name
