@@ -83,7 +83,7 @@ class KeyRing:
         return known.identity
 
     def forget(self, name: str) -> None:
-        """What is known of the key with that id is asked for again; what is being asked now may tell of the time before."""
+        """What is known of the key with that id is asked for again; an answer that is under way may be of before."""
         self._known.pop(name, None)
         self._asking.pop(name, None)
 
