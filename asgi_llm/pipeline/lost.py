@@ -1,5 +1,5 @@
-"""What a request used, where more is to be said of that than its answer says: in attempts that failed when they had told
-what they used, and in those that were broken off for a quicker one. Providers charge for both.
+"""What a request used, where more is to be said of that than its answer says: in attempts that failed when they had
+told what they used, and in those that were broken off for a quicker one. Providers charge for both.
 
 Nearly all requests have one attempt; they pay a look for this.
 """
