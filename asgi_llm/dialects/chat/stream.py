@@ -249,6 +249,7 @@ class _Candidate:
         "_later",
         "_offset",
         "_refused",
+        "_spoken",
         "_stream",
         "_tools",
         "_unwrapper",
@@ -268,6 +269,8 @@ class _Candidate:
         self._calls: Calls | None = None
         self._later: list[Said] = []
         """What came between the pieces of a call; said when the call is whole."""
+        self._spoken: list[str] = []
+        """What the audio says in words, for an answer that has no other text; it comes between the pieces of audio."""
         self._unwrapper: Unwrapper | None = None
         self._tools = self._refused = False
         self.finished = False
@@ -337,9 +340,12 @@ class _Candidate:
         for image in read_images(said.images):
             self._open("image", image)
             self._stop()
-        if said.audio is not None and said.audio.data:
-            self._open("audio", Audio(Inline("audio/pcm", "")))
-            self._stream.emit(MediaDelta(self._block, said.audio.data, self._index))
+        if said.audio is not None:
+            if said.audio.transcript and not self._chars:
+                self._spoken.append(said.audio.transcript)
+            if said.audio.data:
+                self._open("audio", Audio(Inline("audio/pcm", "")))
+                self._stream.emit(MediaDelta(self._block, said.audio.data, self._index))
 
     def _open(self, kind: str, part: Part) -> None:
         if self._kind == kind:
@@ -427,6 +433,9 @@ class _Candidate:
                 return False
         calls.clear()
         self._settle()
+        if self._spoken and not self._chars:
+            self._open("text", Text(""))
+            self._stream.emit(TextDelta(self._block, "".join(self._spoken), self._index))
         self._stop()
         return True
 

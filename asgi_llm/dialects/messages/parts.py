@@ -58,8 +58,8 @@ Block = dict[str, Any] | Raw
 
 
 def text_block(text: str, cache: CacheMark | None = None) -> dict[str, Any] | None:
-    """A text block; None for empty text, which the API refuses."""
-    if not text:
+    """A text block; None for text that is empty or white space only, which the API refuses."""
+    if not text or text.isspace():
         return None
     if cache is None:
         return {"type": "text", "text": text}

@@ -174,6 +174,16 @@ class TestConversation:
     def test_empty_text_and_empty_messages_vanish(self) -> None:
         assert messages(user("a", ""), assistant(""), user("b")) == [("user", [text("a"), text("b")])]
 
+    def test_text_of_white_space_only_vanishes_too(self) -> None:
+        late = Turn("system", (Text("\n"),))
+        result = ToolResult("c", (Text(" "), Text("r")))
+        called = assistant("\n\n", ToolCall("c", "f", "{}"))
+        got = messages(user(" "), called, user(result, "\t"), late, assistant(" x"), user("y"))
+        assert got[0] == ("user", [text("(no content)")])
+        assert [block["type"] for block in got[1][1]] == ["tool_use"]
+        assert got[2] == ("user", [{"type": "tool_result", "tool_use_id": "c", "content": [text("r")]}])
+        assert got[3:] == [("assistant", [text(" x")]), ("user", [text("y")])]
+
     def test_leading_instructions_are_hoisted_block_by_block(self) -> None:
         got = body(instructions=(Instruction((Text("A", cache=CacheMark("1h")),)), Instruction((Text("B"),))))
         assert got["system"] == [{**text("A"), "cache_control": {"type": "ephemeral", "ttl": "1h"}}, text("B")]

@@ -109,6 +109,12 @@ def test_instructions_alone_become_input():
     assert body["input"][0]["role"] == "system"
 
 
+def test_a_conversation_of_empty_text_is_still_one():
+    empty = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": ""}]}]
+    assert items(Turn("user", (Text(""),)), dialect="gemini") == empty
+    assert items(Turn("user", (Text(""),)), dialect="responses", state=StateRef(previous_response_id="resp_1")) == []
+
+
 def test_assistant_turn_keeps_order_and_phase():
     turn = Turn(
         "assistant",
