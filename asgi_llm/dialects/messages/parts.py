@@ -89,6 +89,8 @@ def user_block(part: Part, report: Report) -> Block | None:
             return text_block(part.text)
         case Opaque() | ServerCall() | ServerResult() if part.dialect == "messages" and part.raw is not None:
             return part.raw
+        case Opaque() if part.text:
+            return text_block(part.text)
         case Opaque():
             report.lose("content")
         case ServerResult():

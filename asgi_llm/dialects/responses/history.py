@@ -254,6 +254,8 @@ class History:
                 case Compaction():
                     self._flush(turn, pending)
                     self._compaction(part)
+                case Opaque() if turn.role != "user" and part.dialect != "responses":
+                    self._report.lose("opaque")
                 case Reasoning() | ToolCall():
                     # Only an assistant thinks and calls; whoever wrote this elsewhere meant no such thing.
                     self._report.lose("opaque")

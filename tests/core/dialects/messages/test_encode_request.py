@@ -623,6 +623,12 @@ class TestKnobs:
         assert len(sent) == 64
         assert "@" not in sent
 
+    def test_a_mark_of_an_hour_never_comes_behind_one_of_five_minutes(self) -> None:
+        hour, short = CacheMark("1h"), CacheMark()
+        said = Turn("user", (Text("a", cache=hour), Text("b", cache=short), Text("c", cache=hour)))
+        ttls = [block["cache_control"].get("ttl") for block in body(said)["messages"][0]["content"]]
+        assert ttls == ["1h", None, None]
+
     def test_four_cache_marks_at_most(self) -> None:
         mark = CacheMark()
         turns = [user(Text(str(i), cache=mark)) for i in range(4)]
