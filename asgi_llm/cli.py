@@ -14,7 +14,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -26,6 +26,7 @@ from asgi_llm.errors import ConfigError, StoreError
 from asgi_llm.explain import ExplainedLeg, Explanation
 from asgi_llm.gateway import Gateway
 from asgi_llm.keys_command import add_keys
+from asgi_llm.neutral.request import DialectName
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
 from asgi_llm.serving import bind, installed, missing, on_hangup, run
@@ -34,7 +35,10 @@ from asgi_llm.source import METAVAR, gateway_of
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
 from asgi_llm.usage_command import add_usage
 
-__all__ = ["CommandProblem", "add_doctor", "main", "outline", "reachable", "told"]
+__all__ = ["DIALECTS", "CommandProblem", "add_doctor", "main", "outline", "reachable", "told"]
+
+DIALECTS: tuple[str, ...] = get_args(DialectName)
+"""What a caller may speak."""
 
 _INSTALL_SERVER = 'this needs a server: pip install "asgi-llm[server]"'
 _INSTALL_DEMO = 'the demo needs FastAPI and a server: pip install "asgi-llm[demo]"'
@@ -72,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="asgi-llm", description="An LLM gateway for web applications.")
     parser.add_argument("--version", action="version", version=f"asgi-llm {asgi_llm.__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="demo|serve|check|explain|usage|keys|doctor")
 
     demo = commands.add_parser("demo", help="try it in the browser: no key, no network")
     demo.set_defaults(run=_demo)
@@ -94,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.set_defaults(run=_explain)
     explain.add_argument("source", metavar=METAVAR)
     explain.add_argument("--model", required=True, help="as the caller names it")
-    explain.add_argument("--dialect", choices=("chat", "messages", "responses"), default="chat")
+    explain.add_argument("--dialect", choices=DIALECTS, default="chat")
     explain.add_argument(
         "--endpoint", choices=tuple(BY_NAME), metavar="NAME", help="one beside the dialects: embeddings"
     )

@@ -15,6 +15,10 @@ knows how an error is printed.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # which knows more than errors do
+    from asgi_llm.neutral.usage import Usage
 
 __all__ = [
     "AsgiLLMError",
@@ -196,6 +200,11 @@ class StoreError(AsgiLLMError):
     def __init__(self, message: str = "the gateway's store is not available; try again later") -> None:
         super().__init__(message, kind=Kind.OVERLOADED, code="store_unavailable", retry_after=5)
 
+    @property
+    def reason(self) -> str:
+        """What went wrong, in one line: for whoever runs the gateway, never for callers."""
+        return str(self.__cause__ or self).partition("\n")[0]
+
 
 class UpstreamError(AsgiLLMError):
     """An attempt on an upstream failed.
@@ -208,6 +217,7 @@ class UpstreamError(AsgiLLMError):
         should_retry: what the upstream said of asking again (``x-should-retry``), or None.
         resent: the request was sent twice, since the first connection had been idle and ended without a word.
         headers: what the upstream said beside it that callers of its own dialect may know, its rate limits for one.
+        usage: what the attempt used all the same, where the upstream said so.
     """
 
     def __init__(
@@ -231,3 +241,4 @@ class UpstreamError(AsgiLLMError):
         self.should_retry: bool | None = None
         self.resent = False
         self.headers: list[tuple[bytes, bytes]] = []
+        self.usage: Usage | None = None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # the package's public names include Exchange, and importing 
 
 __all__ = [
     "Attempt", "Caller", "CallerGone", "CallerServed", "Exchange", "Fitting", "Forward", "HostRefusal", "Hosted",
-    "HostedJob", "Outcome", "Why",
+    "HostedJob", "Lost", "Outcome", "Why",
 ]  # fmt: skip
 
 Outcome = Literal["ok", "client_error", "denied", "upstream_error", "interrupted", "disconnected", "internal_error"]
@@ -120,10 +120,19 @@ Told = Usage | Callable[[], Usage | None] | None
 """Usage, or what reads it."""
 
 
+class Lost(Struct, frozen=True):
+    """What an attempt at ``leg`` used without giving the answer; ``usage`` is None where it was broken off at its work
+    and had said nothing."""
+
+    leg: "Leg"
+    usage: Usage | None
+
+
 class Attempt(Struct, frozen=True, omit_defaults=True):
     """One request to one worker and what came of it: ``ok``, the cause of its failure, or ``abandoned`` where it was
     not waited for. ``seconds`` it took. ``key`` is the number of the API key, where the target has several. ``resent``:
-    it was sent twice, since the worker had closed the idle connection that it was sent on first."""
+    it was sent twice, since the worker had closed the idle connection that it was sent on first. ``lost`` is what it
+    used for nothing, which is paid all the same."""
 
     target: str
     worker: str
@@ -132,6 +141,7 @@ class Attempt(Struct, frozen=True, omit_defaults=True):
     status: int | None = None
     key: int | None = None
     resent: bool = False
+    lost: Lost | None = None
 
 
 class Fitting(Protocol):
@@ -241,6 +251,16 @@ class Exchange(Struct, kw_only=True, eq=False):
     first_byte: float | None = None
     ended: float | None = None
     settled: bool = False
+
+    @property
+    def served(self) -> Attempt | None:
+        """The attempt that gave the answer, else the last one. Of two that were asked at once it need not be the last
+        that did."""
+        attempts = self.attempts
+        if len(attempts) == 1:
+            return attempts[0]
+        answers = (attempt for attempt in reversed(attempts) if attempt.result == "ok")
+        return next(answers, attempts[-1] if attempts else None)
 
     @property
     def usage(self) -> Usage | None:

@@ -64,6 +64,8 @@ def explain(
     the host chose for it."""
     forwarded = None if endpoint is None else BY_NAME[endpoint]
     dialect = dialect if forwarded is None else forwarded.dialect.name
+    if not model and forwarded is None:
+        return Explanation(model, dialect, None, None, (), 400, "model_required", "the name of a model is expected")
     try:
         resolution = ladder.resolve(model, named)
     except AsgiLLMError as error:

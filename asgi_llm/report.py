@@ -37,7 +37,7 @@ async def read_report(
     if host is not None:
         return await _read(host.ledger(), by, query, limit, rows=rows)
     if opener is None:
-        raise ConfigError([Problem("store.url", "names no database, so there is nothing to be read from outside")])
+        raise ConfigError([Problem("store.url", "names no database to read from: set one, as in sqlite:///llm.db")])
     from asgi_llm.stores.sql.ledger import SQLLedger
 
     database = opener()

@@ -22,7 +22,9 @@ def gateway_of(source: str) -> Gateway:
         ConfigError: the settings cannot work, or there is no such gateway.
     """
     named = _NAME.fullmatch(source)
-    return _find(*named.groups()) if named and not Path(source).exists() else Gateway(source)
+    if named and not Path(source).exists():
+        return _find(*named.groups())
+    return Gateway(_file(source))
 
 
 def settings_of(source: str) -> Settings:
@@ -31,7 +33,13 @@ def settings_of(source: str) -> Settings:
         ConfigError: as ``gateway_of``.
     """
     named = _NAME.fullmatch(source)
-    return gateway_of(source).settings if named else Settings.load(source)
+    return gateway_of(source).settings if named else Settings.load(_file(source))
+
+
+def _file(source: str) -> str:
+    if "." in source or "/" in source or Path(source).exists():
+        return source
+    raise ConfigError([Problem("", f'"{source}" is no file; a gateway in Python is named as in shop.main:gateway')])
 
 
 def _find(module: str, name: str) -> Gateway:

@@ -26,7 +26,7 @@ def add_usage(commands: Any, settings: Callable[[], Settings] | None = None) -> 
         usage.add_argument(f"--{name}", type=_time, metavar="TIME", help="a day or a time, as 2026-11-21")
     for name in ("tenant", "subject", "model", "target", "key-id", "outcome"):
         usage.add_argument(f"--{name}", help=f"of this {name} only")
-    usage.add_argument("--limit", default=1000, type=int, help="most lines (default: %(default)s)")
+    usage.add_argument("--limit", default=1000, type=_limit, help="most lines (default: %(default)s)")
     usage.add_argument("--format", choices=("table", "json", "csv"), default="table")
 
 
@@ -36,6 +36,12 @@ def _dimensions(text: str) -> tuple[Dimension, ...]:
     if len(found) == len(names) == len(set(names)):
         return found
     raise argparse.ArgumentTypeError(f"must be different ones of {', '.join(DIMENSIONS)}")
+
+
+def _limit(text: str) -> int:
+    if text.isdigit() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError("must be a number from 1 on")
 
 
 def _time(text: str) -> int:
@@ -52,6 +58,6 @@ def _usage(options: argparse.Namespace, settings: Settings) -> int:
         report = read_report(settings, options.by, query, limit=options.limit, rows=options.rows)
         data = asyncio.run(report)
     except StoreError as error:
-        raise StoreError(f"the ledger cannot be read: {error.__cause__ or error}") from None
+        raise StoreError(f"the ledger cannot be read: {error.reason}") from None
     print(rendered(data, options.format, options.by, rows=options.rows))
     return 0

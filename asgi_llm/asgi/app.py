@@ -123,6 +123,10 @@ class GatewayApp:
         else:
             await self._refuse(runtime, caller, error, _dialect(endpoint, caller, path), endpoint.name)
 
+    async def refuse_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Denies a WebSocket's handshake: how a host does that cannot find out who calls there."""
+        await refuse_websocket(scope, receive, send)
+
     async def _serve_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await serve_lifespan(self._running, receive, send)

@@ -13,6 +13,7 @@ from asgi_llm.endpoints import Endpoint
 from asgi_llm.errors import AsgiLLMError, ClientError, Kind
 from asgi_llm.exchange import CallerGone, Exchange, HostRefusal
 from asgi_llm.history import conversations, responses
+from asgi_llm.history.elsewhere import answer_elsewhere
 from asgi_llm.history.history import History
 from asgi_llm.history.views import read_page
 from asgi_llm.pipeline.admit import identify
@@ -48,6 +49,10 @@ async def answer_stored(runtime: Runtime, caller: ASGICaller, endpoint: Endpoint
         if endpoint.name == "response_compact":
             exchange.body = body
             status, answer = await responses.compact(runtime, history, exchange, caller)
+        elif history.settings.native == "verbatim" and await answer_elsewhere(
+            runtime, history, exchange, caller, rest, body
+        ):
+            return
         elif endpoint.name == "response" and _streams(caller):
             pieces = await responses.stream(history, scope, rest, _after(caller))
             exchange.status = 200

@@ -74,9 +74,19 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
-        # Closes what gateways that were forgotten meanwhile still have open.
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(_finish(loop))
         loop.close()
+
+
+async def _finish(loop: asyncio.AbstractEventLoop) -> None:
+    """Closes what gateways that were forgotten meanwhile still have open. Some may be about to."""
+    await loop.shutdown_asyncgens()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        _, left = await asyncio.wait(left, timeout=_PATIENCE / 2)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
 
 
 def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

@@ -1,7 +1,7 @@
 """Tools that a provider defines and the caller runs (shell, editor), told to an upstream of another as functions.
 
 The schemas say what the callers' own tool runners take (Anthropic "bash", "text editor" and "memory" tools; OpenAI
-"local shell", "shell" and "apply patch" tools).
+"local shell", "shell" and "apply patch" tools). Tools that need screenshots back are not here.
 """
 
 from msgspec import Raw
@@ -14,7 +14,8 @@ _PATCH = Raw(
 )
 _LOCAL_SHELL = Raw(
     b'{"type":"object","properties":{"command":{"type":"array","items":{"type":"string"}},'
-    b'"working_directory":{"type":"string"},"timeout_ms":{"type":"integer"}},"required":["command"]}'
+    b'"working_directory":{"type":"string"},"timeout_ms":{"type":"integer"},'
+    b'"env":{"type":"object","additionalProperties":{"type":"string"}}},"required":["command"]}'
 )
 _SHELL = Raw(
     b'{"type":"object","properties":{"commands":{"type":"array","items":{"type":"string"}},'
@@ -40,11 +41,14 @@ _TYPED: tuple[tuple[str, str, Raw], ...] = (
     ("shell", "Run shell commands.", _SHELL),
     ("bash", "Run a command in a persistent bash session. Set restart to true to start it anew.", _BASH),
     ("text_editor", "View, create and edit text files.", _EDITOR),
-    ("memory", "Read and change files in a memory directory that outlives the conversation.", _MEMORY),
+    ("memory", "Read and change files in the directory /memories, which outlives the conversation.", _MEMORY),
 )
-"""By the beginning of their kind: what to tell of them."""
+"""What to tell of each, by its kind without the date of a version."""
 
 
 def typed_tool(kind: str) -> tuple[str, Raw] | None:
     """Description and schema of the tool of that kind; None where it cannot be told as a function."""
-    return next(((about, schema) for start, about, schema in _TYPED if kind.startswith(start)), None)
+    for family, about, schema in _TYPED:
+        if kind == family or kind.startswith(f"{family}_"):
+            return about, schema
+    return None

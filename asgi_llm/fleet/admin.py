@@ -14,7 +14,7 @@ import msgspec
 from pydantic import ValidationError
 
 from asgi_llm.errors import ClientError, ConfigError, Kind, Problem
-from asgi_llm.settings import wrong_workers
+from asgi_llm.settings import WorkerSettings, wrong_workers
 from asgi_llm.settings.problems import problems_of
 from asgi_llm.settings.values import REFERENCE
 
@@ -158,7 +158,7 @@ def _compiled(fleet: Fleet, target: str, worker: Mapping[str, Any]) -> Member:
         member = fleet.roster.compile(target, worker)
         msgspec.json.encode(worker)
     except ValidationError as error:
-        raise ConfigError(problems_of(error)) from None
+        raise ConfigError(problems_of(error, WorkerSettings)) from None
     except (TypeError, ValueError):
         raise ConfigError([Problem("", "the settings of a worker must be such as JSON can hold")]) from None
     literal = [path for path, value in secrets_of(worker) if not (isinstance(value, str) and REFERENCE.match(value))]

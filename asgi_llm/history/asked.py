@@ -8,7 +8,10 @@ from asgi_llm.errors import ClientError
 from .ids import item_id
 from .records import KeptItem
 
-__all__ = ["CALLS", "Asked", "check_results", "input_items", "item_types", "new_items", "read_asked"]
+__all__ = [
+    "CALLS", "Asked", "Glimpse", "check_results", "glance", "input_items", "item_ids", "item_types", "new_items",
+    "read_asked",
+]  # fmt: skip
 
 CALLS = frozenset({"responses", "responses_input_tokens"})
 """The endpoints whose requests may build upon what is kept."""
@@ -52,6 +55,15 @@ class Asked(Struct):
         return self.previous_response_id is not None or self.conversation is not None
 
 
+class Glimpse(Struct):
+    """Of what ``Asked`` holds, that which needs state, whatever its type."""
+
+    input: Raw = _NULL
+    previous_response_id: object = None
+    conversation: object = None
+    background: object = None
+
+
 class _Named(Struct):
     id: str
 
@@ -62,6 +74,7 @@ class _Item(Struct):
 
 
 _asked = msgspec.json.Decoder(Asked)
+_glimpse = msgspec.json.Decoder(Glimpse)
 _items = msgspec.json.Decoder(list[Raw])
 _item = msgspec.json.Decoder(_Item)
 _text = msgspec.json.Decoder(str)
@@ -86,6 +99,14 @@ def read_asked(body: bytes) -> Asked:
     if bytes(asked.truncation) not in _TRUNCATIONS:
         raise ClientError("truncation: expected auto or disabled", code="invalid_value", param="truncation")
     return asked
+
+
+def glance(body: bytes) -> Glimpse | None:
+    """What it wants of state; None where it is no object, which is told later."""
+    try:
+        return _glimpse.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def new_items(raw: Raw, path: str, now: float) -> list[KeptItem]:
@@ -127,6 +148,15 @@ def item_types(raw: Raw) -> list[str]:
         return [item.type or "message" for item in _typed.decode(raw)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
+
+
+def item_ids(raw: Raw, kind: str | None = None) -> list[str]:
+    """The ids of the items of an ``input``, or of those of one type."""
+    try:
+        items = _typed.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return []
+    return [item.id for item in items if item.id and (kind is None or item.type == kind)]
 
 
 class _Call(Struct):

@@ -10,6 +10,7 @@ from asgi_llm.settings import ResponseSettings
 from asgi_llm.stores.responses import ResponseRow, ResponseStore
 from asgi_llm.stores.scope import Scope
 
+from .pins import unreachable
 from .records import Kept, KeptItem, Upstream, unseal
 from .vault import Vault
 
@@ -94,6 +95,8 @@ class Expansion:
         kept: Kept | None = None
         for row in taken:
             kept = unseal(self._vault, row.data, Kept)
+            if kept.pin is not None:
+                raise unreachable("previous_response_id")
             found += [*kept.input, *output_of(kept)]
         upstream = kept.upstream if kept is not None else None
         return Earlier(found, tuple(row.id for row in rows), upstream, len(taken) < len(rows))

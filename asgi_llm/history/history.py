@@ -30,6 +30,7 @@ from .ids import new_id
 from .keeper import Keeper
 from .keeping import Keeping
 from .local import LOCAL_KEY, Local, Room
+from .native import Compacting, Native, find_native
 from .records import Kept, KeptItem
 from .vault import Vault
 
@@ -52,6 +53,14 @@ class Historian(Protocol):
 
     @property
     def history(self) -> "History | None": ...
+
+    def screen(self, exchange: Exchange) -> None:
+        """Looks at a body as soon as it is read, before anything else is made of it.
+
+        Raises:
+            ClientError: it asks for what is never to be had here.
+        """
+        ...
 
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         """The caller that the answer is given to: the same one, or one that keeps the answer.
@@ -99,11 +108,21 @@ class History:
     def expansion(self, scope: Scope, now: float, *, late: bool = False) -> Expansion:
         return Expansion(self.store, self.vault, self.settings, scope, now, late=late)
 
+    def screen(self, exchange: Exchange) -> None:
+        """Nothing is refused before it is known what it builds upon."""
+
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.endpoint not in CALLS:
+            if isinstance(caller, Compacting):
+                await caller.open(self)
             return caller
         body = exchange.body
         asked = read_asked(body)
+        there: Native | None = None
+        if self.settings.native == "verbatim":
+            there = await find_native(self, exchange, caller, asked, counting=counting)
+            if there is not None and (counting or not there.may_be_here):
+                return caller if counting else there.begin(self, exchange, caller)
         if asked.background:
             _check_background(asked, counting=counting)
         run = caller.run if isinstance(caller, BackgroundCaller) else None
@@ -136,7 +155,7 @@ class History:
             continuation.truncation = truncation = truncation_of(continuation)
             if exchange.plan is not None:
                 exchange.plan = truncation.extended(exchange.plan)
-        if exchange.plan is not None:
+        if exchange.plan is not None and there is None:
             continuation.fit(exchange, exchange.plan.legs[0])  # what is reserved goes by the whole of it
         self._tidy(runtime, now)
         if asked.background and run is None:
@@ -145,7 +164,7 @@ class History:
         keeper = Keeper(exchange, caller, ending, runtime.blueprint.settings.limits.answer)
         if local is not None and local.warming:
             await self._warm(exchange, keeper)
-        return keeper
+        return keeper if there is None else there.begin(self, exchange, caller, continuation, keeper)
 
     async def forget(self, scope: Scope) -> int:
         return await self.store.forget(scope)

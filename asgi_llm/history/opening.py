@@ -65,6 +65,10 @@ class Several:
     def history(self) -> History | None:
         return self._historians[0].history
 
+    def screen(self, exchange: Exchange) -> None:
+        for historian in self._historians:
+            historian.screen(exchange)
+
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         for historian in self._historians:
             caller = await historian.open(runtime, exchange, caller, counting)

@@ -52,6 +52,9 @@ class Recollection:
     def history(self) -> None:
         return None
 
+    def screen(self, exchange: Exchange) -> None:
+        """It refuses nothing."""
+
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         plan, mark = exchange.plan, _CALLS.get(exchange.dialect.name)
         if plan is None or mark is None or counting or exchange.continuation is not None:

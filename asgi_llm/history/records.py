@@ -9,7 +9,7 @@ from asgi_llm.errors import AsgiLLMError, Kind
 
 from .vault import UnreadableError, Vault
 
-__all__ = ["Kept", "KeptConversation", "KeptItem", "Upstream", "unseal"]
+__all__ = ["Kept", "KeptConversation", "KeptItem", "Pin", "Upstream", "unseal"]
 
 T = TypeVar("T")
 
@@ -30,19 +30,36 @@ class Upstream(Struct, frozen=True):
     id: str
 
 
+class Pin(Struct, frozen=True, omit_defaults=True):
+    """Who keeps what is not kept here: a target, by that credential. ``own``: it was the caller's. ``model`` is the
+    target's name of the model that answered, ``asked`` the caller's; empty for conversations. ``unpaid``: what it used
+    is not known before it has ended, after its request."""
+
+    target: str
+    credential: str
+    own: bool = False
+    model: str = ""
+    asked: str = ""
+    unpaid: bool = False
+
+
 class Kept(Struct, frozen=True, omit_defaults=True):
     """A response: the object as it was sent, and what was new in its request. ``logged`` says that its stream can be
-    taken up in the middle."""
+    taken up in the middle. With a ``pin`` all that is elsewhere, under the same id."""
 
     response: Raw
     input: tuple[KeptItem, ...] = ()
     maker: str = ""
     upstream: Upstream | None = None
     logged: bool = False
+    pin: Pin | None = None
 
 
 class KeptConversation(Struct, frozen=True, omit_defaults=True):
+    """With a ``pin`` it is elsewhere, under the same id, with its items."""
+
     metadata: dict[str, str] = {}
+    pin: Pin | None = None
 
 
 _DECODERS: dict[Any, msgspec.json.Decoder[Any]] = {

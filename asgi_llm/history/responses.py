@@ -24,6 +24,8 @@ from .errand import Errand, errand_exchange
 from .expansion import missing
 from .history import History
 from .ids import new_id
+from .native import Compacting, compacts_there
+from .pins import unreachable
 from .records import Kept, unseal
 from .views import Page, deleted, list_view
 
@@ -55,7 +57,10 @@ async def load(history: History, scope: Scope, response_id: str) -> Kept:
         ClientError: it is not there.
         StoreError: the store failed.
     """
-    return unseal(history.vault, (await _row(history, scope, response_id)).data, Kept)
+    kept = unseal(history.vault, (await _row(history, scope, response_id)).data, Kept)
+    if kept.pin is not None:
+        raise unreachable()
+    return kept
 
 
 async def _row(history: History, scope: Scope, response_id: str) -> ResponseRow:
@@ -125,6 +130,10 @@ async def compact(runtime: Runtime, history: History, exchange: Exchange, caller
         ClientError: the request is not what the API takes, or refers to what is not there.
     """
     asked, now = read_asked(exchange.body), history.now()
+    if history.settings.native == "verbatim" and await compacts_there(runtime, history, exchange, caller, asked):
+        compacting = Compacting(caller, exchange)
+        await handle(runtime, compacting.exchange, compacting)
+        return compacting.status, compacting.answered
     earlier, new = await history.read(Scope.of(exchange.identity), asked, now)
     items = [*earlier.items, *new]
     if not asked.model or not items:

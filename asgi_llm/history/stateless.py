@@ -15,7 +15,7 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
 from asgi_llm.types import Headers
 
-from .asked import CALLS, input_items, item_types, read_asked
+from .asked import CALLS, Asked, Glimpse, glance, input_items, item_types, read_asked
 from .edit import edited, listed
 from .ids import new_id
 from .keeper import Keeper
@@ -31,6 +31,10 @@ _MAKERS = {"messages": "anthropic.", "gemini": "google.", "responses": "openai."
 """The beginning of the kinds of proof that each dialect can send back."""
 
 
+_REFUSED = ("previous_response_id", "conversation", "background")
+_MARKS = tuple(b'"%b"' % name.encode() for name in (*_REFUSED, "item_reference"))
+
+
 class Stateless:
     """See ``Historian``."""
 
@@ -41,15 +45,18 @@ class Stateless:
     def history(self) -> None:
         return None
 
+    def screen(self, exchange: Exchange) -> None:
+        body = exchange.body
+        if exchange.endpoint not in CALLS or not any(mark in body for mark in _MARKS):
+            return
+        if (asked := glance(body)) is not None:
+            _check(asked, body)
+
     async def open(self, runtime: Runtime, exchange: Exchange, caller: Caller, counting: bool) -> Caller:
         if exchange.endpoint not in CALLS:
             return caller
         asked = read_asked(exchange.body)
-        for name in ("previous_response_id", "conversation", "background"):
-            if getattr(asked, name):
-                raise _unsupported(name)
-        if b'"item_reference"' in exchange.body and _refers(exchange):
-            raise _unsupported("item_reference", param="input")
+        _check(asked, exchange.body)  # once more: hooks may have put in what was not there
         if counting:
             return caller
         now = self._now()
@@ -132,9 +139,17 @@ def _drops_thoughts(exchange: Exchange) -> bool:
     )
 
 
-def _refers(exchange: Exchange) -> bool:
-    """Whether the words are an item's type, rather than something that is said."""
-    return "item_reference" in item_types(read_asked(exchange.body).input)
+def _check(asked: Asked | Glimpse, body: bytes) -> None:
+    """
+    Raises:
+        ClientError: it refers to what could only be there if something were kept.
+    """
+    for name in _REFUSED:
+        if getattr(asked, name) not in (None, False):
+            raise _unsupported(name)
+    # The words may also be something that is said, rather than an item's type.
+    if b'"item_reference"' in body and "item_reference" in item_types(asked.input):
+        raise _unsupported("item_reference", param="input")
 
 
 def _unsupported(name: str, param: str | None = None) -> ClientError:

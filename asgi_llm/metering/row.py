@@ -21,7 +21,8 @@ class Row(Struct, frozen=True, kw_only=True):
     ``flags``: ``no_usage`` (an answer that did not say what it used), ``partial_usage`` (it broke off, and may have
     used more), ``bad_usage`` (its parts do not make its total), ``absurd_usage`` (numbers that cannot be were left
     out), ``cost_mismatch`` (the provider reported another cost than its prices make), ``cached`` (the answer had been
-    given before, and nothing was used).
+    given before, and nothing was used), ``other_attempts`` (part of it was used by attempts that did not give the
+    answer).
 
     ``tools_offered`` and ``tools_used`` are labels like ``function:name`` or ``web_search``, where that was looked at.
     """

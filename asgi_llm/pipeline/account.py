@@ -16,20 +16,22 @@ from msgspec import Struct, structs
 from asgi_llm.dialects.interface import Restore
 from asgi_llm.dialects.registry import COUNTS
 from asgi_llm.errors import AsgiLLMError, StoreError
-from asgi_llm.exchange import Exchange
+from asgi_llm.exchange import Exchange, Lost
 from asgi_llm.metering.aside import aside
 from asgi_llm.metering.checks import adds_up, sane
 from asgi_llm.metering.endings import ending
 from asgi_llm.metering.estimate import estimate
-from asgi_llm.metering.prices import Bill, Prices
+from asgi_llm.metering.prices import Bill, Prices, total
 from asgi_llm.metering.row import COUNTS as TOKENS
 from asgi_llm.metering.row import LARGEST, Row, plain
 from asgi_llm.metering.tally import Tally, come_so_far, whole_tokens
 from asgi_llm.metering.texts import estimate_texts
 from asgi_llm.metering.tools import offered, used
 from asgi_llm.neutral.request import Request
-from asgi_llm.neutral.usage import Usage
+from asgi_llm.neutral.usage import Usage, plus
 from asgi_llm.runtime import Runtime
+
+from .lost import losses, used_by, worked
 
 __all__ = ["Accounts", "Billed", "Draft", "account"]
 
@@ -113,6 +115,9 @@ class Accounts:
         usage, flags = _usage(exchange, request)
         told = self._told(exchange, request)
         bill = self._bill(exchange, usage, draft.at / 1000)
+        if lost := losses(exchange):
+            usage, bill = self._with_lost(exchange, usage, bill, lost, draft.at / 1000)
+            flags = (*flags, "other_attempts")
         if bill.mismatch:
             flags = (*flags, "cost_mismatch")
         if _is_cached(exchange):
@@ -181,6 +186,20 @@ class Accounts:
             return Bill()
         return self._prices.bill(leg.crew.target.name, leg.model, usage, at, byok=bool(leg.credentials))
 
+    def _with_lost(
+        self, exchange: Exchange, usage: Usage | None, bill: Bill, lost: Sequence[Lost], at: float
+    ) -> tuple[Usage | None, Bill]:
+        """What was used and what it cost, with what attempts used that did not give the answer. Each is billed by
+        itself: they may have gone to targets of other prices."""
+        bills = [bill] if worked(exchange) else []
+        read = 0 if usage is None else usage.input
+        for one in lost:
+            spent, _ = sane(used_by(one, read))
+            leg = one.leg
+            bills.append(self._prices.bill(leg.crew.target.name, leg.model, spent, at, byok=bool(leg.credentials)))
+            usage = plus(usage, spent)
+        return usage, total(bills)
+
 
 def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
     """What is known of an exchange without looking at what was said."""
@@ -188,10 +207,7 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
     ended = exchange.ended or exchange.started
     first = exchange.first_byte
     attempts = exchange.attempts
-    # Of two that were asked at once the one that answered need not be the last.
-    served = next(
-        (attempt for attempt in reversed(attempts) if attempt.result == "ok"), attempts[-1] if attempts else None
-    )
+    served = exchange.served
     return {
         "id": exchange.id,
         "at": at,
@@ -217,12 +233,11 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
 
 def _unmetered(exchange: Exchange) -> bool:
     """Whether an upstream worked on it and nobody said what that took."""
-    worked = any(attempt.result in ("ok", "abandoned") for attempt in exchange.attempts)
     if exchange.forward is not None:
         # What was told in seconds, or in searches, was told.
         endpoint = exchange.forward.endpoint
-        return worked and exchange.usage is None and endpoint.model != "none" and endpoint.name not in _FREE
-    return worked and not (exchange.usage is not None and exchange.usage.says) and not _is_count(exchange)
+        return worked(exchange) and exchange.usage is None and endpoint.model != "none" and endpoint.name not in _FREE
+    return worked(exchange) and not (exchange.usage is not None and exchange.usage.says) and not _is_count(exchange)
 
 
 def _is_cached(exchange: Exchange) -> bool:

@@ -19,7 +19,8 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
 
     Raises:
         PolicyError: not authenticated, or shutting down.
-        ClientError: the body is too large, of the wrong type or not what the dialect expects.
+        ClientError: the body is too large, of the wrong type or not what the dialect expects, or asks for state where
+            nothing is kept.
     """
     if runtime.stopping:
         raise PolicyError(
@@ -34,6 +35,8 @@ async def admit(runtime: Runtime, exchange: Exchange, caller: Caller) -> None:
     if caller.fields.get(b"content-type") != b"application/json":
         _check_type(caller)
     exchange.body = await caller.body(runtime.max_body)
+    if runtime.history is not None:
+        runtime.history.screen(exchange)
     if exchange.dialect.names_model:
         exchange.envelope = envelope = peek(exchange.dialect.name, exchange.body)
         exchange.stream = envelope.stream

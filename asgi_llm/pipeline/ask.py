@@ -6,7 +6,7 @@ from email.utils import formatdate
 from msgspec import Struct, structs
 
 from asgi_llm.errors import Cause, UpstreamError
-from asgi_llm.exchange import Attempt, Exchange, Told
+from asgi_llm.exchange import Attempt, Exchange, Lost, Told
 from asgi_llm.fleet.worker import Worker
 from asgi_llm.neutral.response import Response
 from asgi_llm.neutral.stops import cut
@@ -17,7 +17,7 @@ from asgi_llm.upstream.interface import Timeouts, UpstreamRequest, UpstreamRespo
 
 from .enforce import with_credentials
 from .forward import passes, read_whole
-from .inspect import check_first, check_whole
+from .inspect import check_first, check_whole, told_usage
 from .observe import traced
 from .plan import Leg
 from .prepare import Outgoing
@@ -92,9 +92,11 @@ def _dressed(
     key: int | None = None
     keys = leg.crew.restraint.keys
     if not leg.credentials and keys is not None and worker.station.member.settings.api_key is None:
-        # What an upstream keeps belongs to the account of one key: always the first.
-        kept = leg.forwarded is not None and leg.forwarded.pin is not None
-        key = 0 if kept else keys.pick(now, leg.model)
+        key = leg.key
+        if key is None:
+            # What an upstream keeps belongs to the account of one key: always the first.
+            kept = leg.forwarded is not None and leg.forwarded.pin in ("answer", "path", "body")
+            key = 0 if kept else keys.pick(now, leg.model)
         request = structs.replace(request, fixed=keys.dress(request.fixed, key))
     if worker.variation is not None:
         request = worker.variation.of(request)
@@ -114,7 +116,8 @@ def _failed(
     else:
         worker.failed(error, now, exchange.facts, exchange.probe)
     learn(leg, worker, key, error, now)
-    _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key, error.resent)
+    lost = None if error.usage is None else Lost(leg, error.usage)
+    _note(exchange, worker, error.cause.value, now - begun, error.upstream_status, key, error.resent, lost)
 
 
 def learn(leg: Leg, worker: Worker, key: int | None, error: UpstreamError, now: float) -> None:
@@ -146,6 +149,14 @@ async def _first(
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
+    try:
+        return _whole(exchange, leg, response, outgoing, body)
+    except UpstreamError as error:
+        error.usage = told_usage(leg.dialect, body)
+        raise
+
+
+def _whole(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing, body: bytes) -> Reply:
     if leg.forwarded is not None:
         usage, told = read_whole(exchange, leg, body)
         return Reply(response, outgoing, False, body, usage=usage, told=told)
@@ -234,7 +245,8 @@ def _note(
     status: int | None,
     key: int | None,
     resent: bool = False,
+    lost: Lost | None = None,
 ) -> None:
-    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key, resent),)
+    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key, resent, lost),)
     if exchange.trace is not None:
         exchange.trace.attempt_ended(worker.name, result, status)

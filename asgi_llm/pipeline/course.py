@@ -102,7 +102,7 @@ class Course(Struct, eq=False):
             self.too_long = True
             return None
         keys = leg.crew.restraint.keys
-        own = bool(leg.credentials)
+        own = bool(leg.credentials) or leg.key is not None
         other_key = rule.key and not own and keys is not None and keys.accepted(self.runtime.loop.time(), leg.model)
         if (verdict is Verdict.NEXT_LEG and not other_key) or len(self.tried) >= self._most(leg):
             return None

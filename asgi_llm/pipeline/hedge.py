@@ -7,8 +7,9 @@ Streams only: before the first byte of an answer that comes whole lies all of th
 import asyncio
 from copy import copy
 
-from asgi_llm.exchange import Attempt, Exchange
+from asgi_llm.exchange import Attempt, Exchange, Lost
 from asgi_llm.fleet.worker import Worker
+from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.balance.interface import Facts
 from asgi_llm.runtime import Runtime
 
@@ -45,7 +46,7 @@ async def ask_two(
         for runner in runners:
             if runner is not winner:
                 runner.drop()
-        exchange.attempts += tuple(entry for runner in runners for entry in runner.entries(runtime, winner))
+        exchange.attempts += _entries(runtime, runners, winner)
     assert winner.reply is not None  # noqa: S101  # it would not have won
     if winner is not runners[0]:
         exchange.why = "hedge"
@@ -54,6 +55,12 @@ async def ask_two(
     exchange.first_byte = won.first_byte
     pace.began(won.attempts[-1].seconds)
     return winner.reply
+
+
+def _entries(runtime: Runtime, runners: "list[_Runner]", winner: "_Runner | None") -> tuple[Attempt, ...]:
+    """What is to be noted of all. Where none serves, the first that was broken off stands for the answer."""
+    stands = winner or next((runner for runner in runners if runner.error is None), None)
+    return tuple(entry for runner in runners for entry in runner.entries(runtime, winner, lost=runner is not stands))
 
 
 def _other(course: Course, leg: Leg, facts: Facts | None, now: float) -> Worker | None:
@@ -84,7 +91,7 @@ async def _first_to_begin(runners: "list[_Runner]") -> "_Runner":
 class _Runner:
     """One of the two, in a task of the gateway's, with a copy of the exchange to fill in."""
 
-    __slots__ = ("_begun", "_known", "error", "exchange", "reply", "task", "worker")
+    __slots__ = ("_begun", "_known", "_leg", "error", "exchange", "reply", "task", "worker")
 
     def __init__(
         self,
@@ -99,6 +106,7 @@ class _Runner:
         self.exchange = copy(exchange)
         self.exchange.facts = facts
         self.worker = worker
+        self._leg = leg
         self.reply: Reply | None = None
         self.error: Exception | None = None
         self._known = len(exchange.attempts)
@@ -119,10 +127,19 @@ class _Runner:
             self.reply.response.close()
             self.worker.abandoned(self.exchange.facts, self.exchange.probe)
 
-    def entries(self, runtime: Runtime, winner: "_Runner | None") -> tuple[Attempt, ...]:
-        """What is to be noted of it."""
+    def entries(self, runtime: Runtime, winner: "_Runner | None", *, lost: bool) -> tuple[Attempt, ...]:
+        """What is to be noted of it; ``lost``: what it used was for nothing."""
         noted = self.exchange.attempts[self._known :]
         if self is winner or (noted and self.reply is None):
             return noted
         seconds = runtime.loop.time() - self._begun
-        return (Attempt(self.worker.target, self.worker.name, "abandoned", seconds),)
+        told = Lost(self._leg, self._told()) if lost else None
+        return (Attempt(self.worker.target, self.worker.name, "abandoned", seconds, lost=told),)
+
+    def _told(self) -> Usage | None:
+        """What it said that it used, where it had begun, too."""
+        if self.reply is None:
+            return None
+        watcher = self._leg.dialect.watcher()
+        watcher.feed(self.reply.first)
+        return watcher.usage

@@ -13,7 +13,7 @@ from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.types import Headers
 
-__all__ = ["check_first", "check_whole"]
+__all__ = ["check_first", "check_whole", "told_usage"]
 
 
 class _Outside(Struct, gc=False):
@@ -45,7 +45,7 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Checked:
     try:
         outside = _outside.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _not_an_answer(headers) from None
+        raise _listed_error(dialect, body) or _not_an_answer(headers) from None
     failure = None
     if outside.error or bytes(outside.type) == b'"error"':
         _check_error(dialect, outside, body)
@@ -53,6 +53,22 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Checked:
             failure = _failure(dialect, body)
     usage = outside.usage or outside.usage_metadata
     return Checked(partial(_used, dialect, usage, body) if usage else None, failure)
+
+
+def _listed_error(dialect: Dialect, body: bytes) -> UpstreamError | None:
+    """The error that Google sends as the one element of a list, where that is what ``body`` is."""
+    failure = _failure(dialect, body) if body.lstrip()[:1] == b"[" else None
+    return failure if failure is not None and failure.cause is Cause.IN_BAND else None
+
+
+def told_usage(dialect: Dialect, body: bytes) -> Usage | None:
+    """What a body says that was used, whether or not it is an answer."""
+    try:
+        outside = _outside.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    usage = outside.usage or outside.usage_metadata
+    return _used(dialect, usage, body) if usage else None
 
 
 def _used(dialect: Dialect, usage: Raw, body: bytes) -> Usage | None:
@@ -88,6 +104,7 @@ def check_first(dialect: Dialect, first: bytes) -> None:
     watcher = dialect.watcher()
     watcher.feed(first)
     if watcher.failure is not None:
+        watcher.failure.usage = watcher.usage
         raise watcher.failure
 
 

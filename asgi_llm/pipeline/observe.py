@@ -17,6 +17,7 @@ from asgi_llm.telemetry.access_log import as_json, as_text, fields
 from asgi_llm.telemetry.record import AttemptRecord, ExchangeRecord, operation_of, provider_of
 from asgi_llm.upstream.interface import UpstreamRequest
 
+from .lost import told_in_all
 from .plan import Leg
 from .transcript import transcript
 
@@ -96,10 +97,10 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
     leg, onset, ended = exchange.leg, exchange.onset, exchange.ended
     cache = exchange.recall.state if exchange.recall is not None else ""
     # What is given again was used before.
-    usage = None if cache == "hit" else exchange.usage
+    usage = None if cache == "hit" else told_in_all(exchange)
     assert ended is not None  # noqa: S101  # settle() filled it in
     began = onset.at if onset is not None else None
-    identity = exchange.identity
+    identity, served = exchange.identity, exchange.served
     return ExchangeRecord(
         id=exchange.id,
         at=time.time(),
@@ -116,7 +117,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         target=leg.crew.target.name if leg is not None else "",
         provider=leg.crew.target.provider.name if leg is not None else "",
         served=leg.model[:_LONGEST] if leg is not None else "",
-        worker=exchange.attempts[-1].worker if exchange.attempts else "",
+        worker=served.worker if served is not None else "",
         mode=leg.mode if leg is not None else "",
         rung=exchange.plan.resolution.rung if exchange.plan is not None else "",
         why=exchange.why,

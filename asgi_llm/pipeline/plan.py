@@ -22,7 +22,7 @@ from asgi_llm.types import Headers
 
 from .serving import names_model, not_served, pinned_target, serves
 
-__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "leg_path", "make_plan", "patcher_for"]
+__all__ = ["Leg", "Mode", "Plan", "choose_dialect", "leg_for", "leg_path", "make_plan", "patcher_for"]
 
 Mode = Literal["verbatim", "patched", "translated"]
 """``patched``: the dialects are equal, but this upstream differs from its origin; the caller's bytes are adapted where
@@ -40,7 +40,8 @@ class Leg(Struct, frozen=True, eq=False):
     behind the worker's base URL. ``fixed`` headers go with every request, ``defaults`` with those whose caller sent
     none of that name; ``allowed`` are those of the caller's that pass, ``returned`` those of the upstream's.
     ``number`` is its place in the route, from 1; ``on`` says after which failures it is tried. ``cap`` is the most
-    tokens that this caller may be answered, ``credentials`` are its own, shown instead of the gateway's.
+    tokens that this caller may be answered, ``credentials`` are its own, shown instead of the gateway's; ``key`` is the
+    number of the one of the target's keys that must be shown, where it is not any.
     ``forwarded`` is the endpoint where it is no dialect's, ``adapter`` what turns it into one that this target has.
     ``hides_cost``: what it cost is not the caller's to know. ``passes``: the caller's bytes are all that it takes;
     ``passes_plain``: they are where the envelope is plain. ``cut``: how much less than the whole it is told, where that
@@ -63,6 +64,7 @@ class Leg(Struct, frozen=True, eq=False):
     on: On = "failure"
     cap: int | None = None
     credentials: tuple[tuple[bytes, bytes], ...] = ()
+    key: int | None = None
     forwarded: Forwarded | None = None
     adapter: Adapter | None = None
     hides_cost: bool = False
@@ -121,7 +123,7 @@ def _plan(runtime: Runtime, exchange: Exchange, model: str, named: str | None) -
             if forwarded is not None:
                 legs.append(_forwarded_leg(crew, upstream_model, forwarded, position + 1, way.on))
             else:
-                legs.append(_leg(crew, upstream_model, exchange.dialect.name, position + 1, way.on))
+                legs.append(leg_for(crew, upstream_model, exchange.dialect.name, position + 1, way.on))
         elif position == 0:
             raise PolicyError(
                 f'the model "{model[:200]}" is not permitted here',
@@ -161,7 +163,8 @@ def _forwarded_leg(crew: Crew, model: str, forwarded: Forwarded, number: int, on
     )
 
 
-def _leg(crew: Crew, model: str, dialect: DialectName, number: int, on: On) -> Leg:
+def leg_for(crew: Crew, model: str, dialect: DialectName, number: int = 1, on: On = "failure") -> Leg:
+    """The leg to ``model``, as the target calls it, for a caller that speaks ``dialect``."""
     target = crew.target
     provider = target.provider
     spoken, mode = choose_dialect(target.dialects, dialect)

@@ -104,6 +104,7 @@ async def _relay_any(
 ) -> None:
     """An answer of any form, shown to whatever wants to see it."""
     rounds: AnyRounds | None = None
+    exchange.told_usage = reply.usage  # what may go wrong with the answer takes none of it back
     try:
         if exchange.hosted is not None:
             rounds = ToolRounds(runtime, exchange, reply, exchange.hosted)
@@ -186,7 +187,7 @@ def _forwarded_body(runtime: Runtime, exchange: Exchange, reply: Reply) -> bytes
     body = reply.first if reply.told is None else reply.told
     if leg.hides_cost:
         body = without_costs(body)
-    if forward.endpoint.pin is not None:
+    if forward.endpoint.pin not in (None, "row"):
         return sign_ids(runtime.blueprint.pins, body, leg.crew.target.name, exchange.identity.tenant)
     if leg.adapter is None and leg.model != exchange.envelope.model:
         return _renamed(body, leg.dialect.answer_model, exchange.envelope.model)

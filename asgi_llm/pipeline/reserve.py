@@ -11,6 +11,7 @@ from msgspec import structs
 from asgi_llm.dialects.caps import read_cap
 from asgi_llm.errors import ClientError
 from asgi_llm.exchange import Exchange
+from asgi_llm.metering.checks import sane
 from asgi_llm.metering.estimate import estimate
 from asgi_llm.metering.tally import Tally, come_so_far, whole_tokens
 from asgi_llm.neutral.usage import Usage
@@ -18,6 +19,7 @@ from asgi_llm.quotas.book import Book, QuotaError
 from asgi_llm.quotas.rules import Load, Place, Used
 from asgi_llm.runtime import Runtime
 
+from .lost import losses, used_by, worked
 from .plan import Leg
 
 __all__ = ["WRITING", "charge", "reserve", "reserve_leg"]
@@ -77,7 +79,11 @@ def charge(runtime: Runtime, exchange: Exchange) -> None:
     exchange.tab = None
     # Where nothing goes by what was used, nobody need read that out of an answer.
     used = _used(runtime, book, exchange, tab.load) if book.sized else _NOTHING
-    book.settle(tab, "" if leg is None else leg.crew.target.name, used)
+    more = [
+        (one.leg.crew.target.name, _priced(runtime, book, one.leg, used_by(one, used.input if used else 0)))
+        for one in losses(exchange)
+    ]
+    book.settle(tab, "" if leg is None else leg.crew.target.name, used, more)
 
 
 def _used(runtime: Runtime, book: Book, exchange: Exchange, load: Load) -> Used | None:
@@ -92,9 +98,16 @@ def _used(runtime: Runtime, book: Book, exchange: Exchange, load: Load) -> Used 
         output = said.tokens() if isinstance(said, Tally) else whole_tokens(said)
         usage = Usage(fresh=load.input, visible=output)
     elif usage is None:
-        usage = Usage(fresh=load.input if exchange.outcome == "disconnected" else 0)
+        if not worked(exchange):
+            return _NOTHING
+        usage = Usage(fresh=load.input)
     elif exchange.outcome != "ok" and exchange.finish is None and isinstance(said, Tally):
         usage = come_so_far(usage, said)
+    return _priced(runtime, book, leg, usage)
+
+
+def _priced(runtime: Runtime, book: Book, leg: Leg, usage: Usage) -> Used:
+    usage, _ = sane(usage)
     cost = _bill(runtime, leg, usage) if book.priced else 0
     return Used(usage.input, usage.output, cost)
 

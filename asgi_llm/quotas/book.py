@@ -154,16 +154,17 @@ class Book:
             return True
         try:
             entries = _entries(claims, place, tab.load)
-            await self._reserve(tab, f"{tab.name}.{len(tab.holds)}", entries)
+            await self._reserve(tab, tab.next_name(), entries)
         except PolicyError:
             return False
         return True
 
-    def settle(self, tab: Tab, target: str, used: Used | None) -> None:
-        """The request is over: ``target`` served it and ``used`` is what it came to; None where nobody knows."""
+    def settle(self, tab: Tab, target: str, used: Used | None, more: Sequence[tuple[str, Used]] = ()) -> None:
+        """The request is over: ``target`` served it and ``used`` is what it came to; None where nobody knows. ``more``
+        is what came to it at targets that did not."""
         self._open.pop(tab.name, None)
         now = self._clock()
-        for hold, charges in tab.charges(target, used, now):
+        for hold, charges in tab.charges(target, used, now, more):
             if self._instant is not None:
                 self._instant.settle_now(hold, charges, now)
             else:

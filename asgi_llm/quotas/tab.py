@@ -1,6 +1,6 @@
 """What one request holds, until it is settled, and how its quotas stand."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -27,13 +27,16 @@ class Entry(Struct, frozen=True, gc=False):
         span = rule.span(now)
         return Demand(self.account, self.amount, limit, span.first, span.slot, span.keep, rule.held)
 
-    def charge(self, target: str, used: Used | None, now: float) -> Charge:
-        """What it is charged in the end, if ``target`` served the request. With None as ``used`` nobody knows what was,
-        so all of it was. It goes into the window of now: what a long answer used was held until now."""
+    def charge(self, target: str, used: Used | None, now: float, more: Sequence[tuple[str, Used]] = ()) -> Charge:
+        """What it is charged in the end, if ``target`` served the request, and others took ``more``. With None as
+        ``used`` nobody knows what was, so all of it was. It goes into the window of now: what a long answer used was
+        held until now."""
         rule = self.rule
         amount = 0
         if rule.window is not None and self.target in ("", target):
             amount = self.amount if used is None else rule.used(used)
+        if more and rule.window is not None:
+            amount += sum(rule.used(taken) for other, taken in more if self.target in ("", other))
         if not amount:
             return Charge(self.account, 0)
         span = rule.span(now)
@@ -64,14 +67,20 @@ class Tab:
         began: when it was reserved, in seconds since the epoch.
     """
 
-    __slots__ = ("_found", "began", "holds", "load", "name")
+    __slots__ = ("_found", "_names", "began", "holds", "load", "name")
 
     def __init__(self, name: str, load: Load, began: float) -> None:
         self.name = name
         self.load = load
         self.began = began
         self.holds: dict[str, list[Entry]] = {}
+        self._names = 0
         self._found: list[tuple[list[Entry], tuple[Balance, ...], float]] = []
+
+    def next_name(self) -> str:
+        """Of a further hold; none is given twice, for what became of the one before may not be known yet."""
+        self._names += 1
+        return f"{self.name}.{self._names}"
 
     def add(self, hold: str, entries: list[Entry], balances: tuple[Balance, ...], now: float) -> None:
         """``entries`` were reserved, where ``balances`` had been."""
@@ -90,9 +99,11 @@ class Tab:
             for entry, balance in zip(entries, balances, strict=True):
                 yield Standing.of(entry, balance, now)
 
-    def charges(self, target: str, used: Used | None, now: float) -> Iterator[tuple[str, list[Charge]]]:
+    def charges(
+        self, target: str, used: Used | None, now: float, more: Sequence[tuple[str, Used]] = ()
+    ) -> Iterator[tuple[str, list[Charge]]]:
         """What each hold is settled with. What is spent at once left none behind."""
         for hold, entries in self.holds.items():
-            charges = [entry.charge(target, used, now) for entry in entries if entry.rule.held]
+            charges = [entry.charge(target, used, now, more) for entry in entries if entry.rule.held]
             if charges:
                 yield hold, charges

@@ -70,7 +70,7 @@ class Ladder:
         """The chain of targets for ``model``.
 
         Raises:
-            PolicyError: the host named a target that does not exist (``no_target``).
+            PolicyError: the host named a target that does not exist (``unknown_target``).
             ClientError: no rung answers (``no_route``).
         """
         if named is not None:

@@ -1,11 +1,10 @@
 """Settings of the download of media that a request gives by URL, for upstreams that fetch none themselves."""
 
-from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_serializer
 
-from .values import Glob, Model
+from .values import Glob, Model, Network
 
 __all__ = ["MediaSettings"]
 
@@ -33,7 +32,7 @@ class MediaSettings(Model):
 
     hosts: tuple[Annotated[Glob, AfterValidator(_lower)], ...] = ()
     schemes: tuple[Literal["https", "http"], ...] = ("https",)
-    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+    addresses: tuple[Network, ...] = ()
     max_bytes: Annotated[int, Field(ge=1)] = 10 * 1024 * 1024
     total_bytes: Annotated[int, Field(ge=1)] = 24 * 1024 * 1024
     max_items: Annotated[int, Field(ge=1)] = 20
@@ -44,5 +43,5 @@ class MediaSettings(Model):
     cache_seconds: Annotated[float, Field(ge=0)] = 600
 
     @field_serializer("addresses")
-    def _plain(self, value: tuple[IPv4Network | IPv6Network, ...]) -> list[str]:
+    def _plain(self, value: tuple[Network, ...]) -> list[str]:
         return [str(network) for network in value]

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from asgi_llm.errors import Problem
 
+from .spelling import meant
 from .values import REFERENCE
 
 __all__ = ["cross_check", "literal_secrets", "problems_of", "without_input"]
@@ -50,19 +51,43 @@ def without_input(error: ValidationError) -> ValidationError:
     return ValidationError.from_exception_data(error.title, [_told(**item) for item in error.errors(include_url=False)])
 
 
-def _told(*, type: str, msg: str, loc: tuple[int | str, ...], **_more: Any) -> InitErrorDetails:  # noqa: A002  # pydantic's name
+def _told(
+    *,
+    type: str,  # noqa: A002  # pydantic's name
+    msg: str,
+    loc: tuple[int | str, ...],
+    ctx: Mapping[str, Any] | None = None,
+    **_more: Any,
+) -> InitErrorDetails:
+    if loc[:1] == ("guards",):
+        type, msg, loc = _about_guard(type, msg, loc, ctx or {})  # noqa: A001  # as above
     return {"type": PydanticCustomError(type, "{said}", {"said": msg}), "loc": loc, "input": "..."}
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
+def _about_guard(
+    kind: str, message: str, loc: tuple[int | str, ...], context: Mapping[str, Any]
+) -> tuple[str, str, tuple[int | str, ...]]:
+    """Behind the number of a guard pydantic names its kind, which is no key there; and what ``kind`` may be, it calls
+    tags of the guard as a whole."""
+    if kind == "union_tag_invalid":
+        return "literal_error", f"Input should be one of {context['expected_tags']}", (*loc, "kind")
+    if kind == "union_tag_not_found":
+        return "missing", "Field required", (*loc, "kind")
+    return kind, message, (*loc[:2], *loc[3:])
+
+
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """What is wrong with a tree that was to be a ``model``."""
     # A pydantic message may quote the input, which may be a secret: only the message's own words are taken.
     items = error.errors(include_input=False, include_url=False)
-    return [Problem(_path(_plain(item["loc"])), _words(item["type"], item["msg"])) for item in items]
+    return [_problem(item["loc"], item["type"], item["msg"], model) for item in items]
 
 
-def _plain(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Behind the number of a guard pydantic names its kind, which is no key there."""
-    return (*loc[:2], *loc[3:]) if loc[:1] == ("guards",) else loc
+def _problem(loc: tuple[int | str, ...], kind: str, message: str, model: type[BaseModel]) -> Problem:
+    if kind != "extra_forbidden":
+        return Problem(_path(loc), "is required" if kind == "missing" else message.removeprefix("Value error, "))
+    near = meant(model, loc)
+    return Problem(_path(loc), "is not a setting" + (f'; did you mean "{near}"?' if near else ""))
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
@@ -73,14 +98,6 @@ def _path(loc: tuple[int | str, ...]) -> str:
         elif part != "[key]":
             path += f".{part}" if path else part
     return path
-
-
-def _words(kind: str, message: str) -> str:
-    if kind == "extra_forbidden":
-        return "is not a setting"
-    if kind == "missing":
-        return "is required"
-    return message.removeprefix("Value error, ")
 
 
 def cross_check(tree: Mapping[str, Any]) -> list[Problem]:
@@ -119,6 +136,8 @@ def _references(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for index, guard in enumerate(_maps(tree.get("guards"))):
         if guard.get("kind") == "classifier" and "target" in guard:
             yield f"guards[{index}].target", guard["target"]
+    if (keeps := _member(tree.get("responses"), "conversations")) is not None:
+        yield "responses.conversations", keeps
     discounts, byok = _member(tree.get("prices"), "discounts"), _member(tree.get("prices"), "byok")
     for name in discounts if isinstance(discounts, Mapping) else ():
         yield f"prices.discounts.{name}", name

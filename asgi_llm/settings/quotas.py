@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, model_validator
 
 from .access import Patterns
-from .values import Model, Name, Seconds
+from .values import Model, Name, Seconds, one_of
 
 __all__ = ["Dimension", "QuotaMatch", "QuotaSettings", "Resource"]
 
@@ -20,6 +20,12 @@ def _zone(value: str) -> str:
     except (ValueError, OSError, KeyError):
         raise ValueError("is not the name of a time zone, as in Europe/Berlin") from None
     return value
+
+
+_Window = Annotated[
+    Annotated[Seconds, Field(ge=1, le=366 * 86400)] | Literal["day", "month", "lifetime"],
+    one_of('must be a number of seconds from 1 to 31622400, or "day", "month" or "lifetime"'),
+]
 
 
 class QuotaMatch(Model):
@@ -58,7 +64,7 @@ class QuotaSettings(Model):
     per: tuple[Dimension, ...] = ()
     match: QuotaMatch = Field(default_factory=QuotaMatch)
     resource: Resource
-    window: Annotated[Seconds, Field(ge=1, le=366 * 86400)] | Literal["day", "month", "lifetime"] | None = None
+    window: _Window | None = None
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     limit: Annotated[int, Field(ge=0, le=2**52)]
     on_store_failure: Literal["open", "closed"] = "closed"

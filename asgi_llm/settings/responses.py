@@ -31,7 +31,9 @@ class ResponseSettings(Model):
 
     The other fields matter where it is ``true``. ``retention`` is the seconds for which something is kept after it
     was last built upon; 0 means for ever. ``native``: an upstream that has the API is given references to what it
-    keeps itself (``reference``), or the whole conversation like all others (``expand``). ``required``: an answer that
+    keeps itself (``reference``), or the whole conversation like all others (``expand``); or it has all of the state
+    itself, and is asked for it whenever it is wanted (``verbatim``). With that, ``conversations`` may name the target
+    that keeps those that are made at ``/v1/conversations``. ``required``: an answer that
     cannot be kept because the store fails is an error; otherwise it is given with ``store: false``.
     ``max_response`` is bytes of one answer with its input, ``max_history`` bytes and ``max_turns`` the number of
     earlier responses that one request may build upon. ``encryption_keys`` are Fernet keys: the first one encrypts what
@@ -44,7 +46,8 @@ class ResponseSettings(Model):
 
     stateful: bool | None = None
     retention: Seconds = 30 * _DAY
-    native: Literal["expand", "reference"] = "expand"
+    native: Literal["expand", "reference", "verbatim"] = "expand"
+    conversations: str | None = None
     required: bool = False
     max_response: Annotated[int, Field(ge=1024)] = 8 * 1024 * 1024
     max_history: Annotated[int, Field(ge=1024)] = 32 * 1024 * 1024
@@ -61,4 +64,10 @@ class ResponseSettings(Model):
     def _sockets(self) -> Self:
         if self.websocket and not self.stateful:
             raise ValueError("websocket needs stateful = true")
+        return self
+
+    @model_validator(mode="after")
+    def _elsewhere(self) -> Self:
+        if self.conversations is not None and self.native != "verbatim":
+            raise ValueError('conversations needs native = "verbatim"')
         return self

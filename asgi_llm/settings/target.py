@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from asgi_llm.neutral.request import DialectName
 
 from .health import HealthSettings
-from .values import Glob, HeaderName, HeaderSecret, HeaderValue, HTTPAddress, Model, Seconds, Secret
+from .values import Glob, HeaderName, HeaderSecret, HeaderValue, HTTPAddress, Model, Seconds, Secret, one_of
 
 __all__ = [
     "BASE_URL_OPTIONAL", "BreakerSettings", "HedgeSettings", "PoolSettings", "ProviderName", "RetrySettings",
@@ -16,6 +16,7 @@ __all__ = [
 ]  # fmt: skip
 
 EndpointPath = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9{}_.:/-]*)?$")]
+_Option = Annotated[int | float | str, one_of("must be a number or a text")]
 ProviderName = Literal[
     "anthropic", "azure", "deepseek", "echo", "gemini", "gemini_chat", "glm", "groq", "kimi", "llama_cpp", "minimax",
     "mistral", "ollama", "openai", "openai_compatible", "openrouter", "qwen", "sglang", "vllm", "xai",
@@ -213,7 +214,7 @@ class TargetSettings(Model):
     models: dict[str, str] = Field(default_factory=dict)
     max_tokens: Annotated[int, Field(ge=1)] = 4096
     balance: BalanceName = "round_robin"
-    balance_options: dict[str, int | float | str] = Field(default_factory=dict)
+    balance_options: dict[str, _Option] = Field(default_factory=dict)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     retry: RetrySettings = Field(default_factory=RetrySettings)
     breaker: BreakerSettings = Field(default_factory=BreakerSettings)

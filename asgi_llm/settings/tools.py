@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_serializer
 
-from .values import Glob, HeaderName, HeaderValue, HTTPAddress, Model
+from .values import Glob, HeaderName, HeaderValue, HTTPAddress, Model, Network, one_of
 
 __all__ = ["MCPServerSettings", "MCPSettings", "ToolSettings"]
 
@@ -21,8 +20,15 @@ def _lower(value: str) -> str:
 
 def _hook(value: str | Callable[..., Any]) -> str | Callable[..., Any]:
     if isinstance(value, str) and not (_IMPORTED.fullmatch(value) or _URL.fullmatch(value)):
-        raise ValueError('must be "package.module:function" or the URL of an endpoint')
+        raise ValueError("is neither")
     return value
+
+
+_Hook = Annotated[
+    str | Callable[..., Any],
+    AfterValidator(_hook),
+    one_of('must be a callable, "package.module:function" or the URL of an endpoint'),
+]
 
 
 class MCPServerSettings(Model):
@@ -61,14 +67,14 @@ class MCPSettings(Model):
     servers: dict[str, MCPServerSettings] = Field(default_factory=dict)
     hosts: tuple[Annotated[Glob, AfterValidator(_lower)], ...] = ()
     schemes: tuple[Literal["https", "http"], ...] = ("https",)
-    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+    addresses: tuple[Network, ...] = ()
     connect_timeout: Annotated[float, Field(gt=0, le=600)] = 10
     call_timeout: Annotated[float, Field(gt=0, le=3600)] = 60
     cache_seconds: Annotated[float, Field(ge=0)] = 300
     max_answer: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
 
     @field_serializer("addresses")
-    def _plain(self, value: tuple[IPv4Network | IPv6Network, ...]) -> list[str]:
+    def _plain(self, value: tuple[Network, ...]) -> list[str]:
         return [str(network) for network in value]
 
 
@@ -84,7 +90,7 @@ class ToolSettings(Model):
         max_result: bytes of one tool's result that the model is given; the rest is cut off.
     """
 
-    web_search: Annotated[str | Callable[..., Any], AfterValidator(_hook)] | None = None
+    web_search: _Hook | None = None
     web_search_headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     search_timeout: Annotated[float, Field(gt=0, le=600)] = 15
     max_results: Annotated[int, Field(ge=1, le=50)] = 8

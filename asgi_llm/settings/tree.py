@@ -88,7 +88,7 @@ class Settings(Model):
             try:
                 settings = cls.model_validate(tree)
             except ValidationError as error:
-                problems += problems_of(error)
+                problems += problems_of(error, cls)
         problems += cross_check(tree)
         if problems or settings is None:
             raise ConfigError(problems)

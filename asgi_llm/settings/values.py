@@ -2,15 +2,26 @@
 
 import os
 import re
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 __all__ = [
-    "REDIS", "REFERENCE", "Glob", "HTTPAddress", "HeaderName", "HeaderSecret", "HeaderValue", "Model", "Name", "Prefix",
-    "Seconds", "Secret",
+    "REDIS", "REFERENCE", "Glob", "HTTPAddress", "HeaderName", "HeaderSecret", "HeaderValue", "Model", "Name",
+    "Network", "Prefix", "Seconds", "Secret", "one_of",
 ]  # fmt: skip
 
 REDIS = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
@@ -94,8 +105,22 @@ def _check_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def one_of(said: str) -> WrapValidator:
+    """For a union, of which pydantic tells a mistake once for each member, and the member's name in its path: tells
+    ``said`` in their place."""
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(said) from None
+
+    return WrapValidator(check)
+
+
 HTTPAddress = Annotated[str, AfterValidator(_check_url)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Network = Annotated[IPv4Network | IPv6Network, one_of("is not a network, as in 10.1.0.0/16")]
 Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
 Prefix = Annotated[str, Field(pattern=r"^/[A-Za-z0-9_./-]*[A-Za-z0-9_-]$")]
 

@@ -7,8 +7,9 @@ from typing import Any, cast
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.apps import apps
 from django.conf import settings
-from django.core.handlers.asgi import ASGIRequest
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpRequest
+from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 
 from asgi_llm import ClientError, ConfigError, Gateway, LLMMiddleware
@@ -33,10 +34,23 @@ def with_lifespan(application: ASGIApp) -> ASGIApp:
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _run(get_gateway(), scope, receive, send)
+        elif scope["type"] == "websocket" and isinstance(application, ASGIHandler) and _leads_here(scope):
+            # Django would raise. What it would be asked before a request is not asked here.
+            await get_gateway().asgi.refuse_websocket(scope, receive, send)
         else:
             await application(scope, receive, send)
 
     return served
+
+
+def _leads_here(scope: Scope) -> bool:
+    from .views import llm  # needs the settings, and this module is imported where those are not there yet
+
+    try:
+        match = resolve(ASGIRequest({**scope, "method": "GET"}, BytesIO()).path_info)
+    except (Resolver404, UnicodeDecodeError):
+        return False
+    return match.func is llm
 
 
 def intercept(application: ASGIApp, prefix: str = "/llm", *, shared: bool = False) -> ASGIApp:
@@ -65,7 +79,7 @@ class _Door:
         return get_gateway().asgi.knows(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gateway, sources, _, keyless = get_project()
+        gateway, sources, _, keyless, _ = get_project()
         if scope["type"] == "lifespan":
             await _run(gateway, scope, receive, send)
             return

@@ -23,7 +23,7 @@ def llm_client(request: HttpRequest, **options: Any) -> Any:
     Raises:
         PermissionDenied: nobody has logged in.
     """
-    gateway, _, roles, _ = get_project()
+    gateway, _, roles, *_ = get_project()
     return gateway.sync_client(identity=_known(request.user, roles), **options)
 
 
@@ -33,7 +33,7 @@ async def allm_client(request: HttpRequest, **options: Any) -> Any:
     Raises:
         PermissionDenied: nobody has logged in.
     """
-    gateway, _, roles, _ = get_project()
+    gateway, _, roles, *_ = get_project()
     return gateway.client(identity=await sync_to_async(_known)(await request.auser(), roles), **options)
 
 

@@ -31,12 +31,13 @@ _made: list["Project"] = []
 
 
 class Project(NamedTuple):
-    """``keyless``: no source knows anybody who shows a key."""
+    """``keyless``: no source knows anybody who shows a key. ``hooks`` are as the setting names them."""
 
     gateway: Gateway
     sources: tuple[Source, ...]
     roles: tuple[str, ...]
     keyless: bool
+    hooks: tuple[Any, ...]
 
 
 def get_gateway() -> Gateway:
@@ -88,7 +89,8 @@ def make_project() -> Project:
         problems += [_below(problem) for problem in error.problems]
     if gateway is None or problems:
         raise ConfigError(problems)
-    return Project(gateway, sources, roles, all(source.keyless for source in sources))
+    keyless = all(source.keyless for source in sources)
+    return Project(gateway, sources, roles, keyless, tuple(_setting().get("hooks", ())))
 
 
 def tree() -> dict[str, Any]:
@@ -108,11 +110,13 @@ def reload() -> None:
     they began.
 
     Raises:
-        ConfigError: it cannot work. Nothing has changed then.
+        ConfigError: it cannot work, or has other ``hooks``: those need a restart. Nothing has changed then.
     """
     fresh = make_project()
     with _lock:
         if _made:
+            if fresh.hooks != _made[0].hooks:
+                raise ConfigError([_below(Problem("hooks", "cannot change while the process runs"))])
             gateway = _made[0].gateway
             gateway.reload(tree())
             _made[:] = [fresh._replace(gateway=gateway)]

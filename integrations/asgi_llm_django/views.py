@@ -35,7 +35,7 @@ _PIECE = 4 * 1024 * 1024
 async def _llm(request: HttpRequest, rest: str = "", **_captured: Any) -> HttpResponseBase:
     """Answers everything below the prefix; ``rest`` is the path behind it. What else the prefix captures is for others
     to find in ``request.resolver_match``."""
-    gateway, sources, _, _ = get_project()
+    gateway, sources, *_ = get_project()
     serve = await serve_to(gateway, scope_of(request, rest), request, sources)
     await release_connections()
     if isinstance(request, ASGIRequest):

@@ -2,12 +2,12 @@
 
 import inspect
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, WebSocket
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -84,7 +84,17 @@ def llm_router(
     anything = _forward(who, to_identity)
     tails[anything] = "/{path}"
     router.add_api_route(ANYTHING, anything, methods=_METHODS, include_in_schema=False, name="llm")
+    router.add_websocket_route(ANYTHING, _deaf(gateway))
     return router
+
+
+def _deaf(gateway: Gateway) -> Callable[[WebSocket], Awaitable[None]]:
+    """For WebSockets: what is asked before a request is not asked here, so they are told to go on over HTTP."""
+
+    async def tell(socket: WebSocket) -> None:
+        await gateway.asgi.refuse_websocket(socket.scope, socket.receive, socket.send)
+
+    return tell
 
 
 def _forward(who: Dependency | None, convert: ToIdentity | None) -> _Forward:

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import fastapi.routing
 from fastapi import APIRouter
-from starlette.routing import Match
+from starlette.routing import Match, WebSocketRoute
 
 from asgi_llm import Gateway
 from asgi_llm.identity import IDENTITY_KEY
@@ -77,6 +77,9 @@ class LLMRouter(APIRouter):
             return None
         return scope["path"][:start], place.asked.get(id(scope["route"]))
 
+    def _over_http(self) -> list[Any]:
+        return [route for route in self.routes if not isinstance(route, WebSocketRoute)]
+
     def _place(self, scope: Scope) -> "_Place | None":
         try:
             return self._places[scope["app"]]
@@ -84,7 +87,7 @@ class LLMRouter(APIRouter):
             if "app" not in scope:
                 return None
             app = scope["app"]
-            place = self._places[app] = _find(app, self.routes, self.tails, self._unlimited)
+            place = self._places[app] = _find(app, self._over_http(), self.tails, self._unlimited)
             return place
 
 

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from asgi_llm import ConfigError, Gateway
-from asgi_llm.cli import CommandProblem, add_doctor, outline, told
+from asgi_llm.cli import DIALECTS, CommandProblem, add_doctor, outline, told
 from asgi_llm.errors import StoreError
 from asgi_llm.keys_command import add_keys
 from asgi_llm.usage_command import add_usage
@@ -16,8 +16,6 @@ from asgi_llm.usage_command import add_usage
 from .plugin import LLMPlugin
 
 __all__ = ["commands"]
-
-_DIALECTS = ("chat", "messages", "responses")
 
 
 @click.group("llm", help="The gateway to language models.")
@@ -36,7 +34,7 @@ def check(environment: Any) -> None:
 
 @commands.command()
 @click.option("--model", required=True, help="As the caller names it.")
-@click.option("--dialect", type=click.Choice(_DIALECTS), default="chat", show_default=True)
+@click.option("--dialect", type=click.Choice(DIALECTS), default="chat", show_default=True)
 @click.option("--target", help="The target that the application names for the request.")
 @click.option("--path", help="Of the gateway, where there are several.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")

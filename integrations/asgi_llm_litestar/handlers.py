@@ -6,10 +6,10 @@ from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Annotated, Any
 
-from litestar import Request, Response
+from litestar import Request, Response, WebSocket
 from litestar.di import Provide
 from litestar.enums import HttpMethod
-from litestar.handlers import HTTPRouteHandler
+from litestar.handlers import BaseRouteHandler, HTTPRouteHandler, WebsocketRouteHandler
 from litestar.openapi.spec import Operation
 from litestar.types import ExceptionHandlersMap, Middleware
 from litestar.utils import is_async_callable
@@ -58,13 +58,13 @@ def segments(path: str) -> list[str]:
     return [segment for segment in path.split("/") if segment]
 
 
-def make_handlers(config: LLMPluginConfig, place: Place) -> list[HTTPRouteHandler]:
+def make_handlers(config: LLMPluginConfig, place: Place) -> list[BaseRouteHandler]:
     """All handlers of the gateway. They are given to the application one by one, since a ``Router`` would be copied
     with all that guards and dependencies refer to."""
     served = place.gateway.asgi.table.served
     base = "/" + "/".join(segments(config.path))
     call, probe = _functions(config, place)
-    made = []
+    made: list[BaseRouteHandler] = []
     for endpoint in served:
         # Probes come without a user.
         function = probe if endpoint.public else call
@@ -77,7 +77,17 @@ def make_handlers(config: LLMPluginConfig, place: Place) -> list[HTTPRouteHandle
         made.append(_handler(config, place, [path], others, function, include_in_schema=False))
     anything = [f"{base}{parent}/{{llm_path:path}}" for parent in _parents(served)]
     made.append(_handler(config, place, anything, sorted(_METHODS), call, include_in_schema=False))
-    return made
+    return [*made, _deaf(place, [base + _typed(endpoint.path) for endpoint in served] + anything)]
+
+
+def _deaf(place: Place, paths: list[str]) -> WebsocketRouteHandler:
+    """For WebSockets: who calls is not asked here, so they are told to go on over HTTP."""
+
+    async def tell(socket: WebSocket[Any, Any, Any]) -> None:
+        plain: Any = socket  # Litestar's types of messages are closed, ASGI's open
+        await place.gateway.asgi.refuse_websocket(plain.scope, plain.receive, plain.send)
+
+    return WebsocketRouteHandler(paths, opt=dict(place.opt))(tell)
 
 
 def _typed(path: str) -> str:

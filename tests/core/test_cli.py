@@ -255,12 +255,19 @@ def test_explain_shows_the_upstreams_name_and_the_host_rung(toml: Any) -> None:
         (("--model", "secret-1"), '"secret-1" matches "secret-*" in deny'),
         (("--model", "gpt-5", "--target", "claude"), '"gpt-5" matches nothing in allow (claude-*)'),
         (("--model", "m", "--target", "nobody"), "refused with 500 unknown_target"),
+        (("--model", ""), "refused with 400 model_required"),
     ],
 )
 def test_explain_says_why_not(toml: Any, arguments: tuple[str, ...], said: str) -> None:
     code, told = explained(toml(TWO), *arguments)
     assert code == 1
     assert said in told
+
+
+@pytest.mark.parametrize("dialect", ["chat", "messages", "responses", "gemini"])
+def test_explain_knows_what_every_caller_speaks(toml: Any, dialect: str) -> None:
+    code, said = explained(toml(ECHO), "--model", "m", "--dialect", dialect)
+    assert (code, said.splitlines()[0]) == (0, f"model m, {dialect} dialect")
 
 
 def test_explain_for_programs(toml: Any) -> None:
@@ -307,6 +314,7 @@ def test_a_command_may_be_about_an_applications_gateway(tmp_path: Path, monkeypa
         ("main:shop", '"shop" of main is no Gateway, but type'),
         ("nobody.main:gateway", 'there is no module "nobody" here'),
         ("llm.toml", "the file llm.toml cannot be read"),
+        ("main", '"main" is no file; a gateway in Python is named as in shop.main:gateway'),
     ):
         missing = run("explain", name, "--model", "m")
         assert missing.returncode == 1

@@ -71,11 +71,18 @@ ONE_MISTAKE: list[tuple[dict[str, Any], str]] = [
     ({"targets": {"t": {}}}, "targets.t.provider: is required"),
     ({"targets": {"t": None}}, "targets.t: Input should be a valid dictionary or instance of TargetSettings"),
     (target() | {"colour": "red"}, "colour: is not a setting"),
+    (target() | {"default_taget": "t"}, 'default_taget: is not a setting; did you mean "default_target"?'),
+    (target(time_outs={}), 'targets.t.time_outs: is not a setting; did you mean "timeouts"?'),
+    (target(retry={"atempts": 2}), 'targets.t.retry.atempts: is not a setting; did you mean "attempts"?'),
+    (
+        target() | {"guards": [{"name": "g", "kind": "limits", "max_turn": 2}]},
+        'guards[0].max_turn: is not a setting; did you mean "max_turns"?',
+    ),
     (target(colour="red"), "targets.t.colour: is not a setting"),
     (target(retry={"tries": 2}), "targets.t.retry.tries: is not a setting"),
     (
         target() | {"auth": {"keys": [{"key": "k", "subject": "s", "rolls": []}]}},
-        "auth.keys[0].rolls: is not a setting",
+        'auth.keys[0].rolls: is not a setting; did you mean "roles"?',
     ),
     (
         target(provider="openia"),
@@ -148,6 +155,26 @@ ONE_MISTAKE: list[tuple[dict[str, Any], str]] = [
         target() | {"auth": {"keys": [{"subject": "s", "sha256": "123"}]}},
         "auth.keys[0].sha256: String should match pattern '^[0-9a-fA-F]{64}$'",
     ),
+    # Unions: one mistake, wherever each of their members sees another.
+    (
+        target() | {"quotas": [{"name": "q", "resource": "cost", "limit": 1, "window": "week"}]},
+        'quotas[0].window: must be a number of seconds from 1 to 31622400, or "day", "month" or "lifetime"',
+    ),
+    (target(balance_options={"x": [1]}), "targets.t.balance_options.x: must be a number or a text"),
+    (target() | {"media": {"addresses": ["10/99"]}}, "media.addresses[0]: is not a network, as in 10.1.0.0/16"),
+    (
+        target() | {"tools": {"mcp": {"addresses": ["10.0.0.1/8"]}}},
+        "tools.mcp.addresses[0]: is not a network, as in 10.1.0.0/16",
+    ),
+    (
+        target() | {"tools": {"web_search": 3}},
+        'tools.web_search: must be a callable, "package.module:function" or the URL of an endpoint',
+    ),
+    (
+        target() | {"guards": [{"name": "g", "kind": "x"}]},
+        "guards[0].kind: Input should be one of 'patterns', 'personal_data', 'template', 'limits', 'classifier'",
+    ),
+    (target() | {"guards": [{"name": "g"}]}, "guards[0].kind: is required"),
     (target() | {"stream": {"on_disconnect": "ignore"}}, "stream.on_disconnect: Input should be 'cancel' or 'drain'"),
     (target() | {"limits": {"body": 0}}, "limits.body: Input should be greater than or equal to 1"),
     (

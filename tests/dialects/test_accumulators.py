@@ -154,7 +154,7 @@ async def messages_plain() -> Read:
                 calls[event.index] = [event.content_block.name, ""]
             case "content_block_delta" if event.delta.type == "text_delta":
                 read.text += event.delta.text
-            case "content_block_delta" if event.delta.type == "input_json_delta":
+            case "content_block_delta" if event.delta.type == "input_json_delta" and event.index in calls:
                 calls[event.index][1] += event.delta.partial_json
             case "message_delta":
                 read.output = event.usage.output_tokens

@@ -5,6 +5,7 @@ from typing import Any
 from asgi_llm.dialects.examples import description_of
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
 from asgi_llm.dialects.offered import merely_offered
+from asgi_llm.dialects.typed_tools import typed_tool
 from asgi_llm.dialects.web_search import search_wish
 from asgi_llm.neutral.request import (
     CustomTool,
@@ -18,7 +19,6 @@ from asgi_llm.neutral.request import (
 
 from .models import searches
 from .names import ToolNames, wire_name
-from .typed_tools import as_function
 
 __all__ = ["NO_ARGUMENTS", "WRAPPED_ARGUMENT", "ToolWriter"]
 
@@ -55,12 +55,7 @@ class ToolWriter:
             case CustomTool():
                 return self._custom(tool)
             case TypedTool():
-                function = as_function(tool)
-                if function is None:
-                    self._report.lose("tools.typed", f"tools[{index}].type")
-                    return None
-                self.shapes[self.names.wire(tool.name, None)] = ToolShape(tool.name, typed=tool.kind)
-                return self._function(function, self.names.wire(tool.name, None))
+                return self._typed(tool, index)
             case HostedTool():
                 self._hosted(tool, index)
                 return None
@@ -102,6 +97,15 @@ class ToolWriter:
             grammar = {"definition": tool.grammar, "syntax": tool.syntax or "lark"}
             custom["format"] = {"type": "grammar", "grammar": grammar}
         return {"type": "custom", "custom": custom}
+
+    def _typed(self, tool: TypedTool, index: int) -> dict[str, Any] | None:
+        known = typed_tool(tool.kind)
+        if known is None:
+            self._report.lose("tools.typed", f"tools[{index}].type")
+            return None
+        name = self.names.wire(tool.name, None)
+        self.shapes[name] = ToolShape(tool.name, typed=tool.kind)
+        return self._function(FunctionTool(tool.name, *known, cache=tool.cache), name)
 
     def _hosted(self, tool: HostedTool, index: int) -> None:
         if tool.kind == "tool_search":

@@ -33,7 +33,8 @@ class Forwarded(Struct, frozen=True):
     something that an upstream keeps, and ``{model}`` for a model. ``body`` is JSON, a form with files, or none.
     ``model``: whether a request must name one, may, or cannot. ``whole``: its answer is JSON; else it may be anything.
     ``text`` names the reader of the text by which a worker is chosen. ``pin``: its answer holds ids of what the
-    upstream keeps (``answer``), or the path does as well (``path``), or the body (``body``).
+    upstream keeps (``answer``), or the path does as well (``path``), or the body (``body``); or a store knows them
+    (``row``), and they are the upstream's own.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Forwarded(Struct, frozen=True):
     model: Literal["needed", "optional", "none"] = "needed"
     whole: bool = True
     text: TextName | None = None
-    pin: Literal["answer", "path", "body"] | None = None
+    pin: Literal["answer", "path", "body", "row"] | None = None
     dialect: Dialect = OPENAI
     others: tuple[str, ...] = ()
 

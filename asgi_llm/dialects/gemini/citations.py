@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.dialects.searched import Searched
 from asgi_llm.neutral.request import Citation
 
 from .raws import NULL
@@ -116,9 +117,11 @@ def _grounded(wire: _Grounding) -> Iterable[Cited]:
                 )
 
 
-def write_grounding(cited: Iterable[tuple[int, int, str, Citation]]) -> dict[str, Any] | None:
+def write_grounding(
+    cited: Iterable[tuple[int, int, str, Citation]], searches: Iterable[Searched] = ()
+) -> dict[str, Any] | None:
     """``groundingMetadata`` for citations, each with its part's number, the byte offset at which the part's text
-    begins there, and that text; None where there are none that name a source."""
+    begins there, and that text, and for what was searched for; None where nothing was and none names a source."""
     chunks: dict[tuple[str, str], int] = {}
     supports: list[dict[str, Any]] = []
     for part, base, text, citation in cited:
@@ -132,12 +135,17 @@ def write_grounding(cited: Iterable[tuple[int, int, str, Citation]]) -> dict[str
         segment: dict[str, Any] = {"partIndex": part} if part else {}
         segment |= {"startIndex": base + before, "endIndex": base + before + _bytes(within), "text": within}
         supports.append({"segment": segment, "groundingChunkIndices": [number]})
-    if not supports:
-        return None
-    return {
-        "groundingChunks": [{"web": {"uri": uri, "title": title}} for uri, title in chunks],
-        "groundingSupports": supports,
-    }
+    queries = dict.fromkeys(query for search in searches for query in search.queries)
+    cited_urls = {url for url, _ in chunks}
+    for page in (page for search in searches for page in search.pages):
+        if page.url not in cited_urls:
+            chunks.setdefault((page.url, page.title or page.url), len(chunks))
+    grounding: dict[str, Any] = {"webSearchQueries": list(queries)} if queries else {}
+    if chunks:
+        grounding["groundingChunks"] = [{"web": {"uri": uri, "title": title}} for uri, title in chunks]
+    if supports:
+        grounding["groundingSupports"] = supports
+    return grounding or None
 
 
 def _bytes(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Answer
+from asgi_llm.dialects.searched import Searched
 from asgi_llm.neutral.events import (
     ArgumentsDelta,
     BlockStart,
@@ -27,6 +28,7 @@ from asgi_llm.neutral.events import (
     TextDelta,
     UsageUpdate,
 )
+from asgi_llm.neutral.fold import joined_base64
 from asgi_llm.neutral.request import (
     Audio,
     Carrier,
@@ -38,6 +40,7 @@ from asgi_llm.neutral.request import (
     Part,
     Reasoning,
     Refusal,
+    ServerCall,
     Text,
     ToolCall,
     Video,
@@ -49,7 +52,7 @@ from .citations import write_grounding
 from .errors import encode_failure
 from .finish import finish_word
 from .logprobs import write_logprobs
-from .response import call_part, foreign, other_part, signature_of, without_call
+from .response import call_part, foreign, foreign_search, other_part, signature_of, without_call
 from .signatures import Held, google_signature, seal
 from .usage import encode_usage
 
@@ -66,13 +69,13 @@ class _Candidate:
 
     __slots__ = (
         "broken", "calls", "carriers", "cited", "cites", "finished", "kind", "number", "part", "pieces", "said",
-        "summary", "summary_part", "texted", "waiting",
+        "searches", "summary", "summary_part", "texted", "waiting",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.kind = ""
-        """Of the open block: text, thought, call, whole; empty where none is open."""
+        """Of the open block: text, thought, call, run, whole; empty where none is open."""
         self.part: Part = Text("")
         self.pieces: list[str] = []
         """What was said in the open block."""
@@ -89,6 +92,7 @@ class _Candidate:
         self.cites: list[Citation] = []
         """Of the open text, which they may cover to its end."""
         self.cited: list[tuple[int, int, str, Citation]] = []
+        self.searches: list[Searched] = []
         self.calls = False
         self.broken = False
         self.finished = False
@@ -199,7 +203,7 @@ class GeminiEncoder:
                 self._text(candidate, event, out)
             case ReasoningDelta():
                 self._thought(candidate, event, out)
-            case ArgumentsDelta() if candidate.kind == "call":
+            case ArgumentsDelta() if candidate.kind in ("call", "run"):
                 candidate.pieces.append(event.text)
             case MediaDelta() if candidate.kind == "whole":
                 candidate.pieces.append(event.data)
@@ -233,6 +237,12 @@ class GeminiEncoder:
             case ToolCall():
                 candidate.kind = "call"
                 candidate.pieces = [part.arguments]
+            case ServerCall() if part.dialect != "gemini":
+                candidate.kind = "run"
+                candidate.pieces = [part.arguments]
+            case Audio():
+                candidate.kind = "whole"
+                self._transcript(candidate, part.transcript, out)
             case _:
                 candidate.kind = "whole"
 
@@ -241,6 +251,8 @@ class GeminiEncoder:
         self._say(_json({"candidates": [written]})[:-1] + self._identity, out)
 
     def _text(self, candidate: _Candidate, event: TextDelta, out: list[bytes]) -> None:
+        if candidate.kind == "whole" and isinstance(candidate.part, Audio):
+            self._transcript(candidate, event.text, out)
         if candidate.kind != "text":
             return
         logprobs = write_logprobs(event.logprobs)
@@ -248,6 +260,12 @@ class GeminiEncoder:
             candidate.pieces.append(event.text)
             extra = None if logprobs is None else {"logprobsResult": logprobs}
             self._part(candidate, {"text": event.text}, out, extra)
+
+    def _transcript(self, candidate: _Candidate, text: str, out: list[bytes]) -> None:
+        """What is said in a sound, which follows when it is whole."""
+        if text:
+            candidate.said += len(text.encode("utf-8", "surrogatepass"))
+            self._part(candidate, {"text": text}, out)
 
     def _thought(self, candidate: _Candidate, event: ReasoningDelta, out: list[bytes]) -> None:
         if candidate.kind != "thought" or not event.text:
@@ -281,6 +299,9 @@ class GeminiEncoder:
                 self._end_thought(candidate, "".join(pieces), out)
             case "call":
                 self._call(candidate, "".join(pieces), out)
+            case "run" if isinstance(candidate.part, ServerCall):
+                if (search := foreign_search(candidate.part, "".join(pieces))) is not None:
+                    candidate.searches.append(search)
             case "whole":
                 if (part := other_part(_filled(candidate.part, pieces))) is not None:
                     self._part(candidate, part, out)
@@ -319,7 +340,7 @@ class GeminiEncoder:
         if message:
             written["finishMessage"] = message
         written["index"] = candidate.number
-        if (grounding := write_grounding(candidate.cited)) is not None:
+        if (grounding := write_grounding(candidate.cited, candidate.searches)) is not None:
             written["groundingMetadata"] = grounding
         piece: dict[str, Any] = {"candidates": [written]}
         if (counts := encode_usage(self._usage)) is not None:
@@ -333,6 +354,6 @@ _HEAD = b'{"candidates":[{"content":{"parts":[{"text":'
 def _filled(part: Part, pieces: list[str]) -> Part:
     """A media part with the base64 that came after its header."""
     if pieces and isinstance(part, Image | Document | Audio | Video) and isinstance(part.source, Inline):
-        whole = msgspec.structs.replace(part.source, data=part.source.data + "".join(pieces))
+        whole = msgspec.structs.replace(part.source, data=joined_base64([part.source.data, *pieces]))
         return msgspec.structs.replace(part, source=whole)
     return part

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, structs
 
 from asgi_llm.dialects.interface import Answer, Restore
+from asgi_llm.dialects.searched import Searched, searched
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.request import (
     Audio,
@@ -51,6 +52,7 @@ __all__ = [
     "decode_response",
     "encode_response",
     "foreign",
+    "foreign_search",
     "other_part",
     "signature_of",
     "without_call",
@@ -159,6 +161,7 @@ def encode_response(response: Response, answer: Answer) -> bytes:
 def _written(candidate: Candidate) -> dict[str, Any]:
     parts: list[Any] = []
     cited: list[tuple[int, int, str, Citation]] = []
+    searches: list[Searched] = []
     waiting: list[Held] = []
     broken = texted = False
     for part in candidate.parts:
@@ -177,6 +180,10 @@ def _written(candidate: Candidate) -> dict[str, Any]:
                 call = call_part(part, part.arguments, signature_of(part.carriers, waiting))
                 broken = broken or call is None
                 parts += [call] if call is not None else []
+            case Audio(transcript=said) if said:
+                parts += [{"text": said}, other_part(part)]
+            case ServerCall() if (search := foreign_search(part, part.arguments)) is not None:
+                searches.append(search)
             case _:
                 parts += [whole] if (whole := other_part(part)) is not None else []
     if waiting:
@@ -187,7 +194,7 @@ def _written(candidate: Candidate) -> dict[str, Any]:
     if message:
         written["finishMessage"] = message
     written["index"] = candidate.index
-    if (grounding := write_grounding(cited)) is not None:
+    if (grounding := write_grounding(cited, searches)) is not None:
         written["groundingMetadata"] = grounding
     if (logprobs := write_logprobs(candidate.logprobs)) is not None:
         written["logprobsResult"] = logprobs
@@ -241,6 +248,11 @@ def call_part(call: ToolCall, arguments: str, signature: str | None) -> dict[str
     if call.id:
         wire = {"id": call.id, **wire}
     return _signed({"functionCall": wire}, signature)
+
+
+def foreign_search(call: ServerCall, arguments: str) -> Searched | None:
+    """What another provider searched for; its own searches this API tells in parts."""
+    return None if call.dialect == "gemini" else searched(call, arguments)
 
 
 def _signed(part: dict[str, Any], signature: str | None) -> dict[str, Any]:

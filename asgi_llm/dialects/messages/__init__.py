@@ -14,7 +14,7 @@ from .encode_request import encode_request
 from .encode_stream import KEEPALIVE, MessagesEncoder
 from .errors import decode_error, encode_error, encode_failure
 from .losses import LOSSES
-from .own import without_own_thoughts
+from .own import without_own_marks
 from .parts import must_inline
 from .patch import patcher
 from .ran import FORMS
@@ -42,7 +42,7 @@ MESSAGES = Dialect(
     encode_failure=encode_failure,
     keepalive=KEEPALIVE,
     losses=LOSSES,
-    clean=without_own_thoughts,
+    clean=without_own_marks,
     resume=resume,
     must_inline=must_inline,
     patcher=patcher,

@@ -357,7 +357,7 @@ def _found(content: Raw) -> str:
         hits = _HITS.decode(content)
     except msgspec.DecodeError:
         return _plain(content)
-    lines = (" ".join(filter(None, (_text(hit.title), _text(hit.url), _text(hit.text)))) for hit in hits)
+    lines = (" ".join(filter(None, dict.fromkeys(map(_text, (hit.title, hit.url, hit.text))))) for hit in hits)
     return "\n".join(line for line in lines if line)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Answer
+from asgi_llm.dialects.searched import Searched
 from asgi_llm.dialects.sse import frame
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.neutral.events import (
@@ -48,6 +49,7 @@ from asgi_llm.neutral.usage import Usage, merge
 from .errors import encode_failure
 from .names import call_id, flat_name
 from .response import citation_block, message_id, signature_of
+from .search import foreign_search, result_block, use_block
 from .signatures import Place, seal
 from .stops import stop_of
 from .usage import encode_usage
@@ -200,9 +202,15 @@ class MessagesEncoder:
                 self._block = _Block("server")
                 self._begin_block(self._block, _raw(part.raw), b"input_json_delta", b"partial_json", out)
                 self._arguments(part.arguments if not _has_input(part.raw) else "", out)
+            case ServerCall() if (told := foreign_search(part, self._answer.mint)) is not None:
+                self._searched(*told, out)
             case ServerResult() | Opaque() if part.dialect == "messages" and part.raw is not None:
                 self._whole(_raw(part.raw), out)
-            case Image() | Document() | Audio() | Video():
+            case Audio():
+                # What is said in it; where that is not told, it is at least named.
+                self._block = _Block("audio")
+                self._text(part.transcript, out)
+            case Image() | Document() | Video():
                 # As in a whole answer: what this API cannot say is at least named.
                 self._block = _Block("text")
                 self._text(f"[{type(part).__name__.lower()}]", out)
@@ -226,6 +234,13 @@ class MessagesEncoder:
         self._begin_block(block, header, b"input_json_delta", b"partial_json", out)
         self._arguments(part.arguments, out)
 
+    def _searched(self, use_id: str, found: Searched, out: list[bytes]) -> None:
+        block = self._block = _Block("server")
+        self._begin_block(block, use_block(use_id, {}), b"input_json_delta", b"partial_json", out)
+        self._arguments(_json({"query": found.queries[0]}).decode(), out)
+        self._close(out)
+        self._whole(result_block(use_id, found), out)
+
     def _begin_block(self, block: _Block, header: Any, delta: bytes, name: bytes, out: list[bytes]) -> None:
         if block.index >= 0:
             return
@@ -237,7 +252,7 @@ class MessagesEncoder:
 
     def _text(self, text: str, out: list[bytes]) -> None:
         block = self._block
-        if block is None or block.kind != "text" or not text:
+        if block is None or block.kind not in ("text", "audio") or not text:
             return
         self._begin_block(block, {"type": "text", "text": ""}, b"text_delta", b"text", out)
         out.append(block.prefix + _json(text) + _END)
@@ -297,6 +312,8 @@ class MessagesEncoder:
         elif block.held is not None:
             wrapped = _json({"_raw": "".join(block.held)}).decode()
             out.append(block.prefix + _json(wrapped) + _END)
+        elif block.kind == "audio" and block.index < 0:
+            self._text("[audio]", out)
         elif block.kind == "thought":
             self._sign(block, out)
         elif block.kind == "redacted":

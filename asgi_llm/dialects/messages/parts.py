@@ -39,6 +39,7 @@ from asgi_llm.neutral.request import (
 
 from .raws import NULL
 from .schemas import object_text
+from .search import PLACEHOLDER, is_foreign_id
 from .signatures import is_ours
 
 __all__ = [
@@ -112,13 +113,17 @@ def assistant_block(part: Part, report: Report) -> Block | None:
             report.lose("compaction")
         case Refusal() | Compaction():
             return text_block(part.text)
-        case ServerCall() if part.dialect == "messages" and part.raw is not None:
-            return server_call_block(part)
-        case Opaque() | ServerResult() if part.dialect == "messages" and part.raw is not None:
-            return part.raw
-        case ServerResult():
+        case ServerCall() if is_foreign_id(part.id):
+            return None  # told by what it found
+        case ServerResult() if part.dialect != "messages" or part.raw is None or is_foreign_id(part.call_id):
             report.lose("server_tool_history")
             return text_block(part.text)
+        case ServerCall() if part.dialect == "messages" and part.raw is not None:
+            return server_call_block(part)
+        case ServerResult():
+            return part.raw
+        case Opaque() if part.dialect == "messages":
+            return part.raw
         case Image() | Document() | Audio() | Video():
             report.lose("assistant_media")
             return text_block(f"[{type(part).__name__.lower()}]")
@@ -187,10 +192,17 @@ def cache_control(cache: CacheMark) -> dict[str, str]:
 def _cited(part: Text) -> dict[str, Any] | None:
     # Citations are validated, so only those this API made itself are sent back.
     block = text_block(part.text, part.cache)
-    own = [citation.raw for citation in part.citations if citation.dialect == "messages" and citation.raw is not None]
+    own = [
+        citation.raw
+        for citation in part.citations
+        if citation.dialect == "messages" and citation.raw is not None and _MARK not in bytes(citation.raw)
+    ]
     if block is not None and own:
         block["citations"] = own
     return block
+
+
+_MARK = PLACEHOLDER.encode()
 
 
 def _thought(part: Reasoning) -> dict[str, Any] | None:

@@ -40,6 +40,7 @@ from .parts import server_call_block
 from .raws import NULL, given
 from .restore import free_text, restored
 from .schemas import object_text
+from .search import PLACEHOLDER, foreign_search, result_block, use_block
 from .signatures import seal
 from .stops import Container, StopDetails, finish_of, stop_of
 from .usage import WrittenUsage, decode_usage, encode_usage, to_neutral
@@ -213,17 +214,27 @@ def _content(parts: Iterable[Part], mint: Callable[[str], str]) -> list[Any]:
                     content.append({"type": "thinking", "thinking": "", "signature": seal(part.carriers, "next")})
                 content.append(_call(part, mint))
             case ServerCall():
-                if part.dialect == "messages" and part.raw is not None:
-                    content.append(server_call_block(part))
+                content += _server_call(part, mint)
             case ServerResult() | Opaque():
                 if part.dialect == "messages" and part.raw is not None:
                     content.append(part.raw)
+            case Audio(transcript=said) if said:
+                content.append({"type": "text", "text": said})
             case Image() | Document() | Audio() | Video():
                 # An answer of this API is text; what was made beside it is at least not passed over in silence.
                 content.append({"type": "text", "text": f"[{type(part).__name__.lower()}]"})
             case ToolResult():
                 pass
     return content
+
+
+def _server_call(part: ServerCall, mint: Callable[[str], str]) -> list[Any]:
+    if part.dialect == "messages":
+        return [] if part.raw is None else [server_call_block(part)]
+    if (told := foreign_search(part, mint)) is None:
+        return []
+    use_id, found = told
+    return [use_block(use_id, {"query": found.queries[0]}), result_block(use_id, found)]
 
 
 def _texts(part: Text) -> list[dict[str, Any]]:
@@ -257,7 +268,7 @@ def citation_block(citation: Citation) -> Any:
         "url": citation.url or "",
         "title": citation.title,
         "cited_text": citation.cited_text or "",
-        "encrypted_index": "",
+        "encrypted_index": PLACEHOLDER,
     }
 
 

@@ -22,7 +22,7 @@ from . import items, wire
 from .errors import failure_from
 from .pieces import CallPiece, Piece, ReasoningPiece, Seen, TextPiece, WholePiece
 from .response import Body, finish_of, item_parts
-from .usage import decode_usage
+from .usage import decode_usage, is_search, with_searches
 from .wire import Item, StreamEvent, first, given
 
 __all__ = ["Decoder"]
@@ -194,7 +194,8 @@ class Decoder:
         for piece in list(self._waiting):
             piece.close()
         self._settle()
-        if (usage := with_gateway(decode_usage(body.usage), bytes(raw))) is not None:
+        searches = sum(seen.searches for seen in self._seen.values())
+        if (usage := with_searches(with_gateway(decode_usage(body.usage), bytes(raw)), searches)) is not None:
             self._out.append(UsageUpdate(usage))
         if body.status is None:
             body.status = kind.removeprefix("response.")
@@ -305,6 +306,7 @@ class Decoder:
             case _:
                 parts = item_parts(raw, self._restore)
                 seen.call = any(isinstance(part, ToolCall) for part in parts)
+                seen.searches = sum(map(is_search, parts))
                 for number, part in enumerate(parts):
                     self._add((index, "whole", number), WholePiece(part)).close()
         seen.done = True

@@ -12,9 +12,10 @@ from msgspec import Raw
 
 from asgi_llm.dialects.examples import description_of
 from asgi_llm.dialects.interface import Profile, Report, ToolShape
+from asgi_llm.dialects.typed_tools import typed_tool
 from asgi_llm.neutral.request import CustomTool, FunctionTool, HostedTool, Request, ToolCall, ToolChoice, TypedTool
 
-from .hosted import hosted_tool, typed_function
+from .hosted import hosted_tool
 from .ids import tool_name
 from .wire import is_json
 
@@ -166,12 +167,14 @@ def _typed(tool: TypedTool, table: ToolTable, report: Report) -> None:
         table.entries.append(tool.raw if tool.raw is not None else {"type": tool.kind})
         table.forms[None, tool.name] = Form(tool.name, "typed", typed=tool.name)
         return
-    entry = typed_function(tool)
-    if entry is None:
+    known = typed_tool(tool.kind)
+    if known is None:
         report.lose("typed_tool", f"tools ({tool.name})")
         return
     form = Form(tool_name(tool.name), "function")
-    table.entries.append({"type": "function", "name": form.name, **entry})
+    description, schema = known
+    entry = {"type": "function", "name": form.name, "description": description, "parameters": schema, "strict": False}
+    table.entries.append(entry)
     table.forms[None, tool.name] = form
     table.restore[form.name] = ToolShape(tool.name, typed=tool.kind)
 

@@ -16,7 +16,7 @@ from asgi_llm.dialects.place import member
 from asgi_llm.dialects.profile import adapted
 from asgi_llm.dialects.root_schema import in_words, may_be_object
 from asgi_llm.dialects.short_ids import short_id
-from asgi_llm.neutral.request import Instruction, OutputFormat, ReasoningConfig, Request, Text
+from asgi_llm.neutral.request import HostedTool, Instruction, OutputFormat, ReasoningConfig, Request, Text, Tool
 
 from .definitions import write_choice, write_tools
 from .history import History
@@ -27,6 +27,7 @@ __all__ = ["encode_request", "output_format", "top_instructions"]
 
 _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
+_SOURCES = "web_search_call.action.sources"
 _ATTRIBUTION = "x-anthropic-billing-header:"
 _LEAST_OUTPUT = 16
 _USER_LIMIT = 128
@@ -245,6 +246,8 @@ def _state(request: Request, profile: Profile, body: dict[str, Any]) -> None:
     if store is not True and profile.takes("encrypted_reasoning"):
         # What is not stored must be replayed, and only encrypted thoughts can be.
         include.append(_ENCRYPTED)
+    if not own and profile.openai_extras and any(map(_is_search, request.tools)):
+        include.append(_SOURCES)
     if own and "include" in request.ext:
         body["include"] = request.ext["include"]
     elif include:
@@ -256,6 +259,10 @@ def _state(request: Request, profile: Profile, body: dict[str, Any]) -> None:
             "background": state.background,
         }
         body.update((name, value) for name, value in said.items() if value is not None)
+
+
+def _is_search(tool: Tool) -> bool:
+    return isinstance(tool, HostedTool) and tool.kind == "web_search"
 
 
 _TIERS = {name: name for name in ("auto", "default", "flex", "scale", "priority", "fast")} | {"standard": "default"}

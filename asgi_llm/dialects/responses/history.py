@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from asgi_llm.dialects.interface import Profile, Report
+from asgi_llm.dialects.searched import searched
 from asgi_llm.neutral.request import (
     Compaction,
+    HostedTool,
     Instruction,
     Opaque,
     Part,
@@ -28,7 +30,7 @@ from asgi_llm.neutral.request import (
 
 from .content import Content
 from .definitions import Form, ToolTable
-from .ids import call_id, derived, legal_item_id
+from .ids import call_id, derived, legal_item_id, own_search_id
 from .repeats import with_own_ids
 
 __all__ = ["History"]
@@ -210,8 +212,19 @@ class History:
     def _server(self, part: ServerCall | ServerResult) -> None:
         if part.dialect == "responses" and part.raw is not None:
             self._items.append(part.raw)
-        else:
+        elif isinstance(part, ServerCall) and (item := self._own_search(part)) is not None:
+            self._items.append(item)
+        elif not (isinstance(part, ServerResult) and own_search_id(part.call_id) is not None):
             self._report.lose("server_tools")
+
+    def _own_search(self, call: ServerCall) -> dict[str, Any] | None:
+        """A search that this API ran and a caller of another was told of. Thoughts that led to it want it back."""
+        if (item_id := own_search_id(call.id)) is None or (found := searched(call, call.arguments)) is None:
+            return None
+        if not (self._native or any(isinstance(tool, HostedTool) for tool in self._request.tools)):
+            return None
+        action = {"type": "search", "query": found.queries[0]}
+        return {"type": "web_search_call", "id": item_id, "status": "completed", "action": action}
 
     def _compaction(self, part: Compaction) -> None:
         if part.text:

@@ -1,18 +1,16 @@
-"""Tools that a provider runs or defines, as far as the Responses API has a counterpart for another provider's.
+"""Tools that a provider runs, as far as the Responses API has a counterpart for another provider's.
 
-OpenAI Responses API reference, "Built-in tools"; Anthropic Messages API, "Server tools" and "Client tools".
+OpenAI Responses API reference, "Built-in tools"; Anthropic Messages API, "Server tools".
 """
 
 from typing import Any
 
-from msgspec import Raw
-
 from asgi_llm.dialects.interface import Profile, Report
 from asgi_llm.dialects.offered import merely_offered
 from asgi_llm.dialects.web_search import search_wish
-from asgi_llm.neutral.request import HostedTool, Request, TypedTool
+from asgi_llm.neutral.request import HostedTool, Request
 
-__all__ = ["hosted_tool", "typed_function"]
+__all__ = ["hosted_tool"]
 
 
 def hosted_tool(tool: HostedTool, request: Request, profile: Profile, report: Report) -> Any:
@@ -49,40 +47,3 @@ def _web_search(tool: HostedTool, report: Report) -> dict[str, Any]:
     if wish.size is not None:
         written["search_context_size"] = wish.size
     return written
-
-
-_BASH_SCHEMA = Raw(
-    b'{"type":"object","properties":{"command":{"type":"string","description":"The command to run."},'
-    b'"restart":{"type":"boolean","description":"Start a new session instead of running a command."}}}'
-)
-
-_EDITOR_SCHEMA = Raw(
-    b'{"type":"object","properties":{"command":{"type":"string","enum":["view","create","str_replace","insert"]},'
-    b'"path":{"type":"string"},"file_text":{"type":"string"},"old_str":{"type":"string"},'
-    b'"new_str":{"type":"string"},"insert_line":{"type":"integer"},"insert_text":{"type":"string"},'
-    b'"view_range":{"type":"array","items":{"type":"integer"}}},"required":["command","path"]}'
-)
-
-_MEMORY_SCHEMA = Raw(
-    b'{"type":"object","properties":{"command":{"type":"string",'
-    b'"enum":["view","create","str_replace","insert","delete","rename"]},"path":{"type":"string"},'
-    b'"file_text":{"type":"string"},"old_str":{"type":"string"},"new_str":{"type":"string"},'
-    b'"insert_line":{"type":"integer"},"insert_text":{"type":"string"},"old_path":{"type":"string"},'
-    b'"new_path":{"type":"string"},"view_range":{"type":"array","items":{"type":"integer"}}},'
-    b'"required":["command"]}'
-)
-
-_TYPED = {
-    "bash": ("Runs a command in a persistent bash session and returns its output.", _BASH_SCHEMA),
-    "text_editor": ("Views, creates and edits text files.", _EDITOR_SCHEMA),
-    "memory": ("Reads and writes files in a memory directory that outlives the conversation.", _MEMORY_SCHEMA),
-}
-
-
-def typed_function(tool: TypedTool) -> dict[str, Any] | None:
-    """Another provider's typed tool as a function without its name; None when its arguments are not known."""
-    family = next((family for family in _TYPED if tool.kind == family or tool.kind.startswith(f"{family}_")), None)
-    if family is None:
-        return None
-    about, schema = _TYPED[family]
-    return {"description": about, "parameters": schema, "strict": False}

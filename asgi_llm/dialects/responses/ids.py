@@ -7,7 +7,7 @@ prefix; tool names likewise.
 import hashlib
 import re
 
-__all__ = ["call_id", "derived", "legal_item_id", "tool_name"]
+__all__ = ["call_id", "derived", "legal_item_id", "own_search_id", "tool_name"]
 
 _LEGAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
@@ -16,6 +16,11 @@ _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
 def legal_item_id(value: str | None, prefix: str) -> str | None:
     """The id itself where it is one of this kind, else None."""
     return value if value and value.startswith(prefix) and _LEGAL.fullmatch(value) else None
+
+
+def own_search_id(value: str | None) -> str | None:
+    """The id of the web search's item, where ``value`` is what callers of the Messages API are told for it."""
+    return legal_item_id((value or "").removeprefix("srvtoolu_"), "ws_")
 
 
 def derived(prefix: str, *parts: str) -> str:

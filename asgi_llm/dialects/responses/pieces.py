@@ -187,7 +187,7 @@ class CallPiece(Piece):
 class Seen:
     """What is known of one output item."""
 
-    __slots__ = ("call", "call_id", "done", "id", "parts", "refusal")
+    __slots__ = ("call", "call_id", "done", "id", "parts", "refusal", "searches")
 
     def __init__(self) -> None:
         self.id: str | None = None
@@ -195,6 +195,7 @@ class Seen:
         self.done = False
         self.call = False
         self.refusal = False
+        self.searches = 0
         self.parts: set[int] = set()
         """Content parts that were begun."""
 

@@ -22,7 +22,7 @@ from .blocks import Items
 from .encoder import Encoder
 from .errors import failure_from
 from .restoring import restored
-from .usage import decode_usage
+from .usage import decode_usage, is_search, with_searches
 from .wire import given
 
 __all__ = ["Body", "decode_response", "encode_response", "finish_of", "item_parts"]
@@ -72,11 +72,12 @@ def decode_response(body: bytes, restore: Restore) -> Response:
         parts = [part for raw in wired.output for part in item_parts(raw, restore)]
     except ClientError:
         raise _not_an_answer() from None
+    usage = with_searches(with_gateway(decode_usage(wired.usage), body), sum(map(is_search, parts)))
     return Response(
         id=wired.id or "",
         model=wired.model or "",
         candidates=(Candidate(tuple(parts), finish_of(wired, parts)),),
-        usage=with_gateway(decode_usage(wired.usage), body),
+        usage=usage,
         created=None if wired.created_at is None else int(wired.created_at),
         service_tier=wired.service_tier,
     )

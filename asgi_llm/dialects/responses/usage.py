@@ -6,13 +6,15 @@
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from asgi_llm.dialects.lenient import MOST, lenient
 from asgi_llm.dialects.money import Costs, reported
+from asgi_llm.dialects.searched import searched
+from asgi_llm.neutral.request import Part, ServerCall
 from asgi_llm.neutral.usage import Usage
 
-__all__ = ["decode_usage", "encode_usage"]
+__all__ = ["decode_usage", "encode_usage", "is_search", "with_searches"]
 
 
 class _InputDetails(Struct):
@@ -70,6 +72,19 @@ def decode_usage(raw: Raw | bytes | None) -> Usage | None:
         market=costs.market,
         raw=Raw(data),
     )
+
+
+def is_search(part: Part) -> bool:
+    """Whether the part tells of a web search, which has its own price. To open a page is none, nor is what failed."""
+    found = searched(part, part.arguments) if isinstance(part, ServerCall) else None
+    return found is not None and not found.failed
+
+
+def with_searches(usage: Usage | None, count: int) -> Usage | None:
+    """With the searches, which this API leaves to be counted, under the name that Anthropic's has for them."""
+    if usage is None or not count:
+        return usage
+    return structs.replace(usage, server_tools={"web_search_requests": count})
 
 
 def encode_usage(usage: Usage | None) -> dict[str, Any] | None:

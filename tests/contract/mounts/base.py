@@ -32,13 +32,14 @@ class Mount:
 
     Subclasses make ``app`` in ``build``. ``needs`` are the packages without which they cannot; ``wsgi``: it is served
     by WSGI; ``shares``: paths below the prefix may be the application's; ``starts``: it runs the gateway in its
-    lifespan.
+    lifespan; ``sockets``: the gateway takes WebSockets there, once that is switched on.
     """
 
     needs: tuple[str, ...] = ()
     wsgi = False
     shares = False
     starts = True
+    sockets = True
 
     def __init__(self, tree: dict[str, Any], prefix: str = "/llm", *, shared: bool = False) -> None:
         self.tree = tree

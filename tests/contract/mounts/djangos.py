@@ -42,6 +42,7 @@ def configured() -> None:
 class DjangoView(Mount):
     needs = ("django",)
     includes = True
+    sockets = False
 
     def build(self) -> Any:
         configured()
@@ -94,6 +95,7 @@ class DjangoView(Mount):
 
 class DjangoIntercept(DjangoView):
     shares = True
+    sockets = True
     includes = False
 
     def serve(self) -> Any:

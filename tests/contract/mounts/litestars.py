@@ -9,6 +9,7 @@ __all__ = ["LitestarPlugin"]
 
 class LitestarPlugin(Mount):
     needs = ("litestar",)
+    sockets = False
 
     def build(self) -> Any:
         from litestar import Litestar, Request, get

@@ -38,6 +38,7 @@ class StarletteMount(Mount):
 
 class FastAPIRouter(Mount):
     needs = ("fastapi",)
+    sockets = False
 
     def build(self) -> Any:
         from fastapi import FastAPI, HTTPException, Request

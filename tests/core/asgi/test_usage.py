@@ -220,4 +220,5 @@ def test_the_command_line_tells_what_it_cannot_do(tmp_path: Any, capsys: pytest.
     pytest.importorskip("sqlalchemy")
     path.write_text('[targets.echo]\nprovider = "echo"\n[store]\nurl = "sqlite:////nowhere/x.db"\n')
     assert main(["usage", str(path)]) == 1
-    assert "the ledger cannot be read: " in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("asgi-llm: the ledger cannot be read: ")

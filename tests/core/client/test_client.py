@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -206,6 +208,28 @@ def test_a_stream_that_is_left_without_an_event_loop() -> None:
 
 
 MESSAGES = {**CHAT, "max_tokens": 9}
+
+
+LATE = """
+import asyncio
+from asgi_llm import Gateway
+from asgi_llm.client.thread import submit
+
+async def late():
+    await asyncio.sleep(0.1)
+    print("ended")
+
+async def begin():
+    return asyncio.create_task(late())
+
+left = submit(Gateway({"targets": {"echo": {"provider": "echo"}}}), begin()).result()
+"""
+
+
+def test_what_runs_when_the_process_ends_may_end() -> None:
+    """As the end of a gateway does that nobody holds any more."""
+    ran = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, timeout=60, check=True)
+    assert (ran.stdout, ran.stderr) == ("ended\n", "")
 
 
 async def test_refusals_come_in_the_callers_dialect(world: World) -> None:

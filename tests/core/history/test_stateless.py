@@ -1,10 +1,20 @@
 """Where nothing is kept, and that is said."""
 
+import json
 from typing import Any
 
 import pytest
 
-from asgi_llm.testing import ScriptedUpstream, chat_stream, chat_text, messages_text, responses_stream, responses_text
+from asgi_llm import Gateway
+from asgi_llm.testing import (
+    ASGIDriver,
+    ScriptedUpstream,
+    chat_stream,
+    chat_text,
+    messages_text,
+    responses_stream,
+    responses_text,
+)
 
 WHOLE: dict[str, Any] = {"chat": chat_text, "messages": messages_text, "responses": responses_text}
 every = pytest.mark.parametrize("dialect", list(WHOLE))
@@ -27,6 +37,40 @@ async def test_references_are_refused(open_client: Any, dialect: str, body: Any,
         client = await open_client(upstream, dialect, stateful=False)
         answer = await client("POST", "/v1/responses", {"model": "m", "input": "x", **body})
         assert (answer.status, answer.code, answer.json["error"]["param"]) == (400, code, param)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id_not_supported"),
+        ({"conversation": "conv_1"}, "conversation_not_supported"),
+        ({"background": True}, "background_not_supported"),
+        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "item_reference_not_supported"),
+        ({"previous_response_id": "resp_1", "model": None}, "previous_response_id_not_supported"),
+        ({}, "no_route"),
+    ],
+)
+async def test_they_are_refused_before_a_model_is_looked_for(stack: Any, body: Any, code: str) -> None:
+    """But not before it is known who asks."""
+    async with ScriptedUpstream() as upstream:
+        target = {"provider": "openai", "base_url": f"{upstream.url}/v1", "api_key": "sk-up"}
+        settings = {
+            "targets": {"up": target, "other": target},
+            "routes": [{"model": "known", "target": "up"}],
+            "responses": {"stateful": False},
+            "auth": {"keys": [{"key": "sk-here", "subject": "ann"}]},
+        }
+        gateway = Gateway(settings)
+        await stack.enter_async_context(gateway.running())
+        for path in ("/v1/responses", "/v1/responses/input_tokens"):
+            for key, told in (("sk-here", (400, code)), ("sk-wrong", (401, "invalid_api_key"))):
+                asked = ASGIDriver(gateway.asgi)
+                said = {"model": "unknown", "input": "x"} | body
+                exchange = await asked.request("POST", path, json=said, headers=[("x-api-key", key)])
+                head = await exchange.start()
+                answer = json.loads(await exchange.body())
+                assert (head.status, answer["error"]["code"]) == told
+        assert not upstream.requests
 
 
 @every

@@ -303,7 +303,8 @@ def test_what_is_blocked_is_met_in_any_pieces(before: str, after: str, size: int
         ({"name": "g", "kind": "patterns", "rules": [{"pattern": "a*"}]}, "guards[0].rules[0].pattern"),
         ({"name": "g", "kind": "patterns", "rules": []}, "guards[0]"),
         ({"name": "g", "kind": "template"}, "guards[0]"),
-        ({"name": "g", "kind": "nonsense"}, "guards[0]"),
+        ({"name": "g", "kind": "nonsense"}, "guards[0].kind"),
+        ({"name": "g"}, "guards[0].kind"),
         ({"name": "g", "kind": "classifier", "target": "gone", "model": "m"}, "guards[0].target"),
     ],
 )

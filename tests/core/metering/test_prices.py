@@ -150,7 +150,7 @@ def test_mistakes_are_told_with_their_path() -> None:
     assert problem(own=[SONNET | {"tiers": [{"above": 2}, {"above": 1}]}]).startswith("prices.own[0]: tiers must be")
     assert problem(own=[SONNET | {"input": -1}]).startswith("prices.own[0].input: ")
     assert problem(own=[SONNET | {"since": "2026-02-02", "until": "2026-02-02"}]).startswith("prices.own[0]: until")
-    assert problem(own=[SONNET | {"inptu": 1}]) == "prices.own[0].inptu: is not a setting"
+    assert problem(own=[SONNET | {"inptu": 1}]) == 'prices.own[0].inptu: is not a setting; did you mean "input"?'
     assert problem(discounts={"nobody": 0.1}).startswith('prices.discounts.nobody: there is no target "nobody"')
     assert problem(byok=["nobody"]).startswith('prices.byok[0]: there is no target "nobody"')
     assert problem(discounts={"echo": 1.5}).startswith("prices.discounts.echo: ")

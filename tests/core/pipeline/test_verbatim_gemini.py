@@ -238,3 +238,45 @@ async def test_a_caller_that_leaves(form: str) -> None:
         await here.upstream.requests[0].wait_disconnected()
         await exchange.finished()
     assert [one.outcome for one in here.settled] == ["disconnected"]
+
+
+_FULL = {"code": 429, "message": "Resource exhausted", "status": "RESOURCE_EXHAUSTED", "details": [
+    {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}
+]}  # fmt: skip
+_BUSY = {"code": 503, "message": "busy", "status": "UNAVAILABLE"}
+
+
+def listed(error: dict[str, Any]) -> Answer:
+    """As Google tells it where it was asked for a stream: the one element of a list, under a good status."""
+    return Answer.http(
+        [json.dumps([{"error": error}], indent=2).encode()], headers={"content-type": "application/json"}
+    )
+
+
+@pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent", "streamGenerateContent?alt=sse"])
+async def test_an_error_in_a_list_is_the_error_that_it_names(verb: str) -> None:
+    async with world(listed(_FULL), retry={"attempts": 1}) as here:
+        exchange = await here.ask(verb)
+        head, body = await exchange.start(), await exchange.body()
+        await exchange.finished()
+    assert (head.status, head.header("retry-after")) == (429, "7")
+    told = json.loads(body)["error"]
+    assert (told["status"], told["message"]) == ("RESOURCE_EXHAUSTED", "Resource exhausted")
+
+
+@forms
+async def test_an_error_in_a_list_is_mended_by_another_attempt(form: str) -> None:
+    async with world([listed(_BUSY), sse(STREAM)], retry={"attempts": 2, "base": 0.001}) as here:
+        assert elements(await here.read(form)) == EVENTS if form == "array" else await here.read(form) == STREAM
+    (settled,) = here.settled
+    assert [tried.result for tried in settled.attempts] == ["in_band", "ok"]
+
+
+async def test_a_list_of_anything_else_is_no_answer() -> None:
+    answer = Answer.http([b'[{"error":null}, 1]'], headers={"content-type": "application/json"})
+    async with world(answer, retry={"attempts": 1}) as here:
+        exchange = await here.ask("generateContent")
+        head, body = await exchange.start(), await exchange.body()
+        await exchange.finished()
+    assert head.status == 502
+    assert b"did not answer with a JSON object" in body

@@ -43,7 +43,7 @@ def test_these_are_none(url: str) -> None:
 
 
 def test_unknown_settings_are_refused() -> None:
-    assert problem(urls="memory:") == "store.urls: is not a setting"
+    assert problem(urls="memory:") == 'store.urls: is not a setting; did you mean "url"?'
 
 
 def test_a_missing_extra_is_said_when_the_gateway_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,9 @@ def test_settings_that_change_while_it_runs() -> None:
         settings.ASGI_LLM = {"targets": {"other": {"provider": "nobody"}}}
         with pytest.raises(ConfigError, match=r"ASGI_LLM\.targets\.other\.provider"):
             reload()
+        settings.ASGI_LLM = {**before, "hooks": ["asgi_llm.hooks.Hook"]}
+        with pytest.raises(ConfigError, match=r"ASGI_LLM\.hooks"):
+            reload()
         assert list(get_gateway().settings.targets) == ["other"]
     finally:
         settings.ASGI_LLM = before

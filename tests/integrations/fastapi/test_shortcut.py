@@ -1,5 +1,6 @@
 """Requests that need nothing of FastAPI pass it by; all that is asked of it is still asked."""
 
+import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -21,6 +22,10 @@ from asgi_llm_fastapi import llm_router
 ECHO: dict[str, Any] = {"targets": {"echo": {"provider": "echo"}}, "auth": {"anonymous": True}}
 CHAT = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
 PATH = "/llm/v1/chat/completions"
+UNTRACED: dict[str, Any] = {}
+"""FastAPI traces of its own accord where another test has given the process a provider, and that is not passed by."""
+if "telemetry" in inspect.signature(FastAPI).parameters:
+    UNTRACED["telemetry"] = {"tracing": False, "metrics": False, "logs": False}
 
 
 def refuse() -> None:
@@ -59,8 +64,8 @@ async def status(driver: ASGIDriver, path: str = PATH, method: str = "POST", **s
     return head.status
 
 
-def plain() -> FastAPI:
-    app = FastAPI()
+def plain(**options: Any) -> FastAPI:
+    app = FastAPI(**(UNTRACED | options))
     app.include_router(llm_router(Gateway(ECHO)), prefix="/llm")
     return app
 
@@ -172,6 +177,20 @@ async def test_middleware_of_the_application_sees_every_request() -> None:
     assert calls == ["lifespan", "http"]
 
 
+@pytest.mark.skipif(not UNTRACED, reason="this FastAPI traces nothing itself")
+async def test_fastapi_traces_what_it_traces() -> None:
+    pytest.importorskip("opentelemetry.sdk")
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    async with lifespan(plain(telemetry={"tracer_provider": provider}), run=True) as driver:
+        assert await status(driver) == 200
+    assert f"POST {PATH}" in [span.name for span in exporter.get_finished_spans()]
+
+
 async def test_a_route_that_was_there_first_answers() -> None:
     app = FastAPI()
 
@@ -186,7 +205,7 @@ async def test_a_route_that_was_there_first_answers() -> None:
 
 
 async def test_other_kinds_of_routes_beside_it() -> None:
-    app = FastAPI()
+    app = FastAPI(**UNTRACED)
     app.mount("/static", Starlette())
     app.websocket("/ws")(lambda websocket: websocket.close())
     app.include_router(llm_router(Gateway(ECHO)), prefix="/llm")

@@ -11,7 +11,7 @@ import msgspec
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from asgi_llm import ConfigError, Gateway
-from asgi_llm.cli import CommandProblem, add_doctor, outline, told
+from asgi_llm.cli import DIALECTS, CommandProblem, add_doctor, outline, told
 from asgi_llm.errors import StoreError
 from asgi_llm.keys_command import add_keys
 from asgi_llm.settings import literal_secrets
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         explain = commands.add_parser("explain", help="say where a request would go and why")
         explain.set_defaults(tell=self._explain)
         explain.add_argument("--model", required=True, help="as the caller names it")
-        explain.add_argument("--dialect", choices=("chat", "messages", "responses"), default="chat")
+        explain.add_argument("--dialect", choices=DIALECTS, default="chat")
         explain.add_argument("--target", help="the target that the project names for the request")
         explain.add_argument("--json", action="store_true", help="for programs")
         routes = commands.add_parser("routes", help="list what is answered, and where")

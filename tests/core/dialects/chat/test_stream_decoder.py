@@ -12,7 +12,7 @@ from asgi_llm.dialects.interface import Restore, ToolShape
 from asgi_llm.errors import Cause, Kind, UpstreamError
 from asgi_llm.neutral.events import Event, Failure, Finished, TextDelta, UsageUpdate
 from asgi_llm.neutral.fold import Grammar, fold
-from asgi_llm.neutral.request import Audio, Carrier, Citation, Image, Inline, Reasoning, Refusal, Text, ToolCall
+from asgi_llm.neutral.request import Carrier, Citation, Image, Inline, Reasoning, Refusal, Text, ToolCall
 from asgi_llm.neutral.response import Finish, Response
 
 DONE = "[DONE]"
@@ -180,11 +180,6 @@ def test_calls_without_ids_get_different_ones():
     found = parts(call(0, "", "f", "{}"), call(0, "", "f", "{}"), call(0, "", "g", "{}"))
     assert [part.name for part in found] == ["f", "f", "g"]
     assert len({part.id for part in found}) == 3
-
-
-def test_what_audio_says_is_text_as_in_a_whole_answer():
-    told = delta(audio={"id": "a", "transcript": "he"}), delta(audio={"data": "AAAA"}), delta(audio={"transcript": "y"})
-    assert parts(*told) == (Audio(Inline("audio/pcm", "AAAA")), Text("hey"))
 
 
 def test_citations_are_inside_their_text():

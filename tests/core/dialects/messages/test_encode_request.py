@@ -417,7 +417,7 @@ class TestTools:
         assert "start: x" in custom["description"]
         # What the items of their calls hold, and no other names for it.
         assert shell["input_schema"]["required"] == ["commands"]
-        assert list(local["input_schema"]["properties"]) == ["command", "working_directory", "timeout_ms"]
+        assert list(local["input_schema"]["properties"]) == ["command", "working_directory", "timeout_ms", "env"]
         assert list(patch["input_schema"]["properties"]) == ["type", "path", "diff"]
         assert bash == {"type": "bash_20250124", "name": "bash"}
         assert encoded.restore.tools["patch"].kind == "text"
