@@ -397,6 +397,75 @@ async def test_answers_that_hooks_look_at_are_kept_here(
     assert len(up.asked) == 1
 
 
+async def test_who_is_forgotten_is_forgotten_upstream(
+    open_client: Any,
+    stack: AsyncExitStack,
+    account: tuple[Account, str],
+    store_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    up, url = account
+    more = {"conversations": "up"}
+    keys = {"api_keys": ["sk-a", "sk-b"]}
+    ann = await open_native(open_client, stack, url, store={"url": store_url}, responses=more, target=keys)
+    bob = ann.other(subject="bob")
+    for number in range(20):
+        await ann.say(f"{number}?")
+    await ann("POST", "/v1/conversations", {})
+    kept = (await bob.say("1?")).json["id"]
+    del up.kept["sk-a", "resp_up1"]  # the upstream itself has lost one
+    with caplog.at_level("WARNING", "asgi_llm"):
+        assert await ann.gateway.forget(ann.identity) == 21
+    assert [name for _, name in up.kept] == [kept]
+    assert not caplog.records
+    assert (await ann("GET", "/v1/responses/resp_up2")).code == "response_not_found"
+    assert (await bob("GET", f"/v1/responses/{kept}")).status == 200
+    assert await ann.gateway.forget(ann.identity) == 0
+
+
+async def test_an_upstream_that_is_down_keeps_nobody_from_being_forgotten(
+    open_client: Any, stack: AsyncExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = responses_response("Hi.", id="resp_up1")
+    script = [Answer.json(made), *[Answer.json({"error": {"message": "no"}}, status=500)] * 9]
+    async with ScriptedUpstream(script) as upstream:
+        client = await open_native(
+            open_client, stack, f"{upstream.url}/v1", target={"retry": {"attempts": 2, "base": 0}}
+        )
+        await client.say("1?")
+        assert await client.gateway.forget(client.identity) == 1
+        assert "may still be kept upstream" in caplog.text
+        assert (await client("GET", "/v1/responses/resp_up1")).code == "response_not_found"
+
+
+async def test_it_is_metered_limited_and_watched(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str], store_url: str
+) -> None:
+    pytest.importorskip("prometheus_client")
+    up, url = account
+    client = await open_native(
+        open_client,
+        stack,
+        url,
+        store={"url": store_url},
+        ledger={},
+        quotas=[{"name": "q", "resource": "tokens", "window": "day", "limit": 1000}],
+        telemetry={"metrics": True},
+        target={"concurrency": 1, "models": {"m": "gpt-5-mini"}},
+    )
+    begun = await client.say("Think.", background=True, max_output_tokens=100)
+    assert begun.status == 200
+    usage = {"input_tokens": 900, "output_tokens": 150, "total_tokens": 1050}
+    up.kept["sk-up", "resp_up1"] |= {"status": "completed", "usage": usage}
+    for _ in range(3):
+        assert (await client("GET", "/v1/responses/resp_up1")).status == 200
+    for _ in range(2):
+        told = await client("GET", "/v1/responses/resp_up1?stream=true")
+        assert told.events[-1]["type"] == "response.completed"
+    refused = await client.say("More.")
+    assert (refused.status, refused.code) == (429, "quota_exceeded")
+
+
 def test_settings() -> None:
     target = {"provider": "openai", "api_key": "k"}
     for responses, said in [
