@@ -474,3 +474,25 @@ def test_settings() -> None:
     ]:
         with pytest.raises(Exception, match=said):
             Gateway({"targets": {"up": target}, "responses": responses})
+
+
+async def test_summaries_of_the_gateways_own_are_told_as_texts(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
+) -> None:
+    """The upstream's own, which nobody else can read, pass as they are."""
+    up, url = account
+    async with ScriptedUpstream(chat_text("Summary.")) as other:
+        target = {"provider": "openai", "base_url": f"{other.url}/v1", "api_key": "k", "dialects": ["chat"]}
+        routes = [{"model": "other", "target": "other"}, {"model": "*", "target": "up"}]
+        client = await open_native(open_client, stack, url, targets={"other": target}, routes=routes)
+        small = await client("POST", "/v1/responses/compact", {"model": "other", "input": "Hello."})
+        assert small.status == 200
+        theirs = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAAA"}
+        answer = await client.say([*small.json["output"], theirs, {"role": "user", "content": "x"}])
+        assert answer.json["id"] == "resp_up1"
+        told = json.loads(up.bodies[-1])["input"]
+        assert [item["type"] for item in told if "type" in item].count("compaction") == 1
+        assert theirs in told
+        assert "Summary." in json.dumps(told)
+        there = await client("POST", "/v1/responses/compact", {"model": "m", "input": "Hello."})
+        assert (there.json["id"], up.asked[-1][1]) == ("resp_c", "/responses/compact")
