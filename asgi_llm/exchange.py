@@ -253,6 +253,16 @@ class Exchange(Struct, kw_only=True, eq=False):
     settled: bool = False
 
     @property
+    def served(self) -> Attempt | None:
+        """The attempt that gave the answer, else the last one. Of two that were asked at once it need not be the last
+        that did."""
+        attempts = self.attempts
+        if len(attempts) == 1:
+            return attempts[0]
+        answers = (attempt for attempt in reversed(attempts) if attempt.result == "ok")
+        return next(answers, attempts[-1] if attempts else None)
+
+    @property
     def usage(self) -> Usage | None:
         """What it used, as far as anybody said. Of an answer that passed whole it is read when it is first asked for:
         often nobody does."""

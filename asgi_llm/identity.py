@@ -4,13 +4,11 @@ An adapter that knows its user puts an ``Identity`` into a copy of the ASGI scop
 never takes an identity from anything else the client sent, except a key it checked itself.
 """
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .types import Scope
-
-__all__ = ["ANONYMOUS", "IDENTITY_KEY", "TARGET_KEY", "Authenticator", "Identity", "shown_key", "subject_of"]
+__all__ = ["ANONYMOUS", "IDENTITY_KEY", "TARGET_KEY", "Identity", "shown_key", "subject_of"]
 
 IDENTITY_KEY = "asgi_llm.identity"
 """Scope key: the caller's ``Identity``, set by the host's adapter."""
@@ -96,9 +94,3 @@ def shown_key(headers: _Fields | Iterable[tuple[bytes, bytes]]) -> str | None:
     scheme, _, token = get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
     return get("x-api-key", "") or get("x-goog-api-key", "") or bearer or None
-
-
-class Authenticator(Protocol):
-    """Finds out who calls. None means "not by me"; a ``PolicyError`` is final."""
-
-    def __call__(self, scope: Scope) -> Identity | Awaitable[Identity | None] | None: ...

@@ -28,11 +28,17 @@ def sane(usage: Usage) -> tuple[Usage, bool]:
     tools = usage.server_tools
     if tools and any(not 0 <= count <= LARGEST for count in tools.values()):
         absurd["server_tools"] = {name: count for name, count in tools.items() if 0 <= count <= LARGEST} or None
+    if usage.rounds is not None:
+        checked = [sane(each) for each in usage.rounds]
+        if any(odd for _, odd in checked):
+            absurd["rounds"] = tuple(each for each, _ in checked)
     return (structs.replace(usage, **absurd), True) if absurd else (usage, False)
 
 
 def adds_up(usage: Usage) -> bool:
     """Whether the counts make the total that the provider said, where it said one."""
+    if usage.rounds is not None:
+        return all(adds_up(each) for each in usage.rounds)
     if usage.raw is None:
         return True
     try:

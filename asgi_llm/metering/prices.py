@@ -26,7 +26,7 @@ from .aside import aside
 from .library import Library, Listing, installed
 from .rates import Price, micro, pico, price_of
 
-__all__ = ["Bill", "CostSource", "PriceSource", "Prices"]
+__all__ = ["Bill", "CostSource", "PriceSource", "Prices", "total"]
 
 logger = logging.getLogger("asgi_llm.prices")
 
@@ -49,6 +49,17 @@ class Bill(Struct, frozen=True):
     market: int | None = None
     source: CostSource | None = None
     mismatch: bool = False
+
+
+def total(bills: Sequence[Bill]) -> Bill:
+    """What they come to; not known, where one of them is not."""
+    costs, markets = [bill.cost for bill in bills], [bill.market for bill in bills]
+    return Bill(
+        None if None in costs else sum(cost for cost in costs if cost is not None),
+        None if None in markets else sum(market for market in markets if market is not None),
+        next((bill.source for bill in bills if bill.source is not None), None),
+        any(bill.mismatch for bill in bills),
+    )
 
 
 class PriceSource(Protocol):
@@ -127,6 +138,8 @@ class Prices:
         epoch). With ``byok`` the caller's own credential paid for it."""
         if usage is None:
             return Bill()
+        if usage.rounds is not None:
+            return total([self.bill(target, model, each, at, byok=byok) for each in usage.rounds])
         found = self.find(target, model, at)
         listed = None if found is None else found[0].cost(usage)
         computed = None if listed is None else micro(self._discounted(target, listed))

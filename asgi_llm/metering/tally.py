@@ -70,4 +70,8 @@ def come_so_far(usage: Usage, said: Tally) -> Usage:
     output = said.tokens()
     if output <= usage.output:
         return usage
+    if usage.rounds is not None:  # in the last of them
+        *before, last = usage.rounds
+        last = structs.replace(last, visible=(last.visible or 0) + output - usage.output, estimated=True)
+        usage = structs.replace(usage, rounds=(*before, last))
     return structs.replace(usage, visible=output - (usage.reasoning or 0), estimated=True)

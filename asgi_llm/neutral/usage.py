@@ -21,6 +21,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     ``fresh`` is input that was neither read from nor written to a cache. ``cache_write`` is written input whose
     lifetime is unknown; ``cache_write_5m`` and ``cache_write_1h`` where it was told. ``visible`` is output without
     ``reasoning``. ``estimated`` marks counts that nobody reported. ``raw`` is the usage object as it came last.
+    ``rounds`` are the calls that it is the sum of, where there were several: each has a price of its own.
     """
 
     fresh: int | None = None
@@ -38,6 +39,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
     market: int | None = None
     estimated: bool = False
     raw: Raw | None = None
+    rounds: "tuple[Usage, ...] | None" = None
 
     @property
     def says(self) -> bool:
@@ -61,7 +63,9 @@ class Usage(Struct, frozen=True, omit_defaults=True):
 
 
 _FIELDS = Usage.__struct_fields__
-_SAID = tuple(name for name in _FIELDS if name not in ("server_tools", "estimated", "raw"))
+_SAID = tuple(name for name in _FIELDS if name not in ("server_tools", "estimated", "raw", "rounds"))
+
+_SUMMED = (*_SAID, "server_tools")
 
 
 def merge(earlier: Usage | None, later: Usage | None) -> Usage | None:
@@ -72,7 +76,7 @@ def merge(earlier: Usage | None, later: Usage | None) -> Usage | None:
     if earlier is None or later is None:
         return later if earlier is None else earlier
     said = {name: value for name in _FIELDS if (value := getattr(later, name)) is not None}
-    said["estimated"] = later.estimated
+    said["estimated"], said["rounds"] = later.estimated, later.rounds
     return structs.replace(earlier, **said)
 
 
@@ -80,10 +84,9 @@ def plus(one: Usage | None, other: Usage | None) -> Usage | None:
     """What two calls used together. ``raw`` is the second's: no provider wrote their sum."""
     if one is None or other is None:
         return other if one is None else one
-    sums = {
-        name: _sum(getattr(one, name), getattr(other, name)) for name in _FIELDS if name not in ("estimated", "raw")
-    }
-    return Usage(**sums, estimated=one.estimated or other.estimated, raw=other.raw)
+    sums = {name: _sum(getattr(one, name), getattr(other, name)) for name in _SUMMED}
+    rounds = (*(one.rounds or (one,)), *(other.rounds or (other,)))
+    return Usage(**sums, estimated=one.estimated or other.estimated, raw=other.raw, rounds=rounds)
 
 
 def _sum(one: Any, other: Any) -> Any:

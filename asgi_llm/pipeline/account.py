@@ -21,7 +21,7 @@ from asgi_llm.metering.aside import aside
 from asgi_llm.metering.checks import adds_up, sane
 from asgi_llm.metering.endings import ending
 from asgi_llm.metering.estimate import estimate
-from asgi_llm.metering.prices import Bill, Prices
+from asgi_llm.metering.prices import Bill, Prices, total
 from asgi_llm.metering.row import COUNTS as TOKENS
 from asgi_llm.metering.row import LARGEST, Row, plain
 from asgi_llm.metering.tally import Tally, come_so_far, whole_tokens
@@ -198,18 +198,7 @@ class Accounts:
             leg = one.leg
             bills.append(self._prices.bill(leg.crew.target.name, leg.model, spent, at, byok=bool(leg.credentials)))
             usage = plus(usage, spent)
-        return usage, _sum(bills)
-
-
-def _sum(bills: Sequence[Bill]) -> Bill:
-    """What they come to; not known, where one of them is not."""
-    costs, markets = [bill.cost for bill in bills], [bill.market for bill in bills]
-    return Bill(
-        None if None in costs else sum(cost for cost in costs if cost is not None),
-        None if None in markets else sum(market for market in markets if market is not None),
-        next((bill.source for bill in bills if bill.source is not None), None),
-        any(bill.mismatch for bill in bills),
-    )
+        return usage, total(bills)
 
 
 def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
@@ -218,10 +207,7 @@ def _facts(exchange: Exchange, at: int) -> dict[str, Any]:
     ended = exchange.ended or exchange.started
     first = exchange.first_byte
     attempts = exchange.attempts
-    # Of two that were asked at once the one that answered need not be the last.
-    served = next(
-        (attempt for attempt in reversed(attempts) if attempt.result == "ok"), attempts[-1] if attempts else None
-    )
+    served = exchange.served
     return {
         "id": exchange.id,
         "at": at,

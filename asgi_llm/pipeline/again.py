@@ -19,14 +19,24 @@ async def ask_again(
     Raises:
         UpstreamError: there is none, or not a good one.
     """
-    begun = runtime.loop.time()
-    response = await worker.client.send(request)
-    seconds = runtime.loop.time() - begun
+    served, begun = exchange.served, runtime.loop.time()
+    assert served is not None  # noqa: S101  # the first round, whose request this is
+
+    def note(result: str, status: int | None = None, *, resent: bool = False) -> None:
+        seconds = runtime.loop.time() - begun
+        told = Attempt(worker.target, worker.name, result, seconds, status, served.key, resent)
+        exchange.attempts += (told,)
+
+    try:
+        response = await worker.client.send(request)
+    except UpstreamError as error:
+        note(error.cause.value, resent=error.resent)
+        raise
+    except BaseException:
+        note("abandoned")
+        raise
     good = 200 <= response.status < 300
-    result = "ok" if good else Cause.STATUS.value
-    key = exchange.attempts[-1].key  # of the first round, whose request this is
-    told = Attempt(worker.target, worker.name, result, seconds, response.status, key, response.resent)
-    exchange.attempts += (told,)
+    note("ok" if good else Cause.STATUS.value, response.status, resent=response.resent)
     if good:
         return response
     try:

@@ -100,7 +100,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
     usage = None if cache == "hit" else told_in_all(exchange)
     assert ended is not None  # noqa: S101  # settle() filled it in
     began = onset.at if onset is not None else None
-    identity = exchange.identity
+    identity, served = exchange.identity, exchange.served
     return ExchangeRecord(
         id=exchange.id,
         at=time.time(),
@@ -117,7 +117,7 @@ def record_of(exchange: Exchange) -> ExchangeRecord:
         target=leg.crew.target.name if leg is not None else "",
         provider=leg.crew.target.provider.name if leg is not None else "",
         served=leg.model[:_LONGEST] if leg is not None else "",
-        worker=exchange.attempts[-1].worker if exchange.attempts else "",
+        worker=served.worker if served is not None else "",
         mode=leg.mode if leg is not None else "",
         rung=exchange.plan.resolution.rung if exchange.plan is not None else "",
         why=exchange.why,

@@ -104,6 +104,7 @@ async def _relay_any(
 ) -> None:
     """An answer of any form, shown to whatever wants to see it."""
     rounds: AnyRounds | None = None
+    exchange.told_usage = reply.usage  # what may go wrong with the answer takes none of it back
     try:
         if exchange.hosted is not None:
             rounds = ToolRounds(runtime, exchange, reply, exchange.hosted)

@@ -16,11 +16,13 @@ from asgi_llm.neutral.joint import Joint, joined, pause_of
 from asgi_llm.neutral.request import Part
 from asgi_llm.neutral.response import Finish, Response
 from asgi_llm.neutral.stops import cut
+from asgi_llm.neutral.usage import plus
 from asgi_llm.runtime import Runtime
 from asgi_llm.upstream.interface import UpstreamResponse
 
 from .again import ask_again, read_rest, streams
 from .attempt import Reply
+from .inspect import told_usage
 from .plan import Leg
 
 __all__ = ["Rounds", "open_rounds"]
@@ -115,9 +117,11 @@ class Rounds:
             UpstreamError: a round could not be had.
         """
         last = response
+        self._exchange.usage = response.usage
         while (paused := pause_of(last)) is not None and await self._next(last.candidates[0].parts, paused):
             last = await self._whole()
             response = joined(response, last)
+            self._exchange.usage = response.usage
         return response
 
     async def _next(self, parts: tuple[Part, ...] | None, paused: Finish) -> bool:
@@ -148,5 +152,9 @@ class Rounds:
             except GrammarError as error:
                 raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
         else:
-            whole = dialect.decode_response(body, restore)
+            try:
+                whole = dialect.decode_response(body, restore)
+            except UpstreamError:
+                self._exchange.usage = plus(self._exchange.usage, told_usage(dialect, body))
+                raise
         return cut(whole, restore.stops) if restore.stops else whole

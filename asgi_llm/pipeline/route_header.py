@@ -20,8 +20,8 @@ def tell_route(exchange: Exchange) -> bytes:
         said.append(f'route="{plan.resolution.route}"')
     if leg is not None:
         said += [f"leg={leg.number}", f"target={leg.crew.target.name}", f"mode={leg.mode}"]
-    if exchange.attempts:
-        said.append(f"worker={exchange.attempts[-1].worker}")
+    if (served := exchange.served) is not None:
+        said.append(f"worker={served.worker}")
         said.append(f"why={exchange.why}")
         said.append(f'attempts="{", ".join(map(_told, exchange.attempts))}"')
     return "; ".join(said)[:_MOST].encode("ascii", "replace")

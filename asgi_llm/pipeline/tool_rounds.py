@@ -27,6 +27,7 @@ from asgi_llm.upstream.interface import UpstreamResponse
 
 from .again import ask_again, read_rest, streams
 from .attempt import Reply
+from .inspect import told_usage
 from .plan import Leg
 
 __all__ = ["AnyRounds", "ToolRounds"]
@@ -117,6 +118,11 @@ class ToolRounds:
     def close(self) -> None:
         self._response.close()
 
+    @property
+    def told(self) -> Usage | None:
+        """What all rounds used, as far as they said."""
+        return plus(self._used, self._using)
+
     async def read(self) -> bytes:
         """
         Raises:
@@ -150,20 +156,24 @@ class ToolRounds:
         Raises:
             UpstreamError: a round could not be had.
         """
-        folder = Folder()
         self._held += self._told(unfold(response))
         self._ended = True
+        try:
+            return await self._folded()
+        except GrammarError as error:
+            raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
+        finally:
+            self._exchange.usage = self.told
+
+    async def _folded(self) -> Response:
+        folder = Folder()
         while True:
             for event in self._taken():
                 folder.feed(event)
             if not (data := await self.read()):
-                break
+                return folder.response()
             for event in self.feed(data):
                 folder.feed(event)
-        try:
-            return folder.response()
-        except GrammarError as error:
-            raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
 
     def _taken(self) -> list[Event]:
         held, self._held = self._held, []
@@ -279,7 +289,11 @@ class ToolRounds:
             self._decoder = self._leg.dialect.stream_decoder(restore)
             return
         body = await read_rest(self._response, self._limit)
-        whole = self._leg.dialect.decode_response(body, restore)
+        try:
+            whole = self._leg.dialect.decode_response(body, restore)
+        except UpstreamError:
+            self._using = told_usage(self._leg.dialect, body)
+            raise
         self._held += self._told(unfold(cut(whole, restore.stops) if restore.stops else whole))
 
     def _going_on(self) -> Request:

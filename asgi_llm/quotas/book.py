@@ -154,7 +154,7 @@ class Book:
             return True
         try:
             entries = _entries(claims, place, tab.load)
-            await self._reserve(tab, f"{tab.name}.{len(tab.holds)}", entries)
+            await self._reserve(tab, tab.next_name(), entries)
         except PolicyError:
             return False
         return True

@@ -67,14 +67,20 @@ class Tab:
         began: when it was reserved, in seconds since the epoch.
     """
 
-    __slots__ = ("_found", "began", "holds", "load", "name")
+    __slots__ = ("_found", "_names", "began", "holds", "load", "name")
 
     def __init__(self, name: str, load: Load, began: float) -> None:
         self.name = name
         self.load = load
         self.began = began
         self.holds: dict[str, list[Entry]] = {}
+        self._names = 0
         self._found: list[tuple[list[Entry], tuple[Balance, ...], float]] = []
+
+    def next_name(self) -> str:
+        """Of a further hold; none is given twice, for what became of the one before may not be known yet."""
+        self._names += 1
+        return f"{self.name}.{self._names}"
 
     def add(self, hold: str, entries: list[Entry], balances: tuple[Balance, ...], now: float) -> None:
         """``entries`` were reserved, where ``balances`` had been."""

@@ -9,6 +9,10 @@ from redis.exceptions import ConnectionError as NoConnectionError
 __all__ = ["open_cluster"]
 
 
+_CLOSED = 3
+"""How often a connection may turn out to be closed before one is given up."""
+
+
 class _Cluster(RedisCluster):
     """Serves one event loop."""
 
@@ -26,12 +30,21 @@ class _Cluster(RedisCluster):
         except TimeoutError:
             raise NoConnectionError("no connection became free") from None
         try:
-            return await super().execute_command(*args, **kwargs)
+            return await self._execute(*args, **kwargs)
         except (TypeError, AttributeError, RuntimeError) as error:
-            # Where nodes change, connections are closed in the midst of being opened.
             raise NoConnectionError(f"the connection was closed ({type(error).__name__})") from error
         finally:
             self.turns.release()
+
+    async def _execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Where nodes are looked for anew, connections are closed in the midst of being opened: then there is nothing
+        to write to, and another one is taken."""
+        for _ in range(_CLOSED):
+            try:
+                return await super().execute_command(*args, **kwargs)
+            except TypeError:
+                await asyncio.sleep(0)
+        return await super().execute_command(*args, **kwargs)
 
 
 def open_cluster(url: str, connections: int, timeout: float) -> RedisCluster:

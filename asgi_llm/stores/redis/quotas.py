@@ -9,6 +9,8 @@ only, and a request's accounts are checked together):
 
 Amounts go through Lua as text where they are stored, since its numbers print large integers as floats. Times to live
 are relative: the clock is the gateways', not the server's.
+
+A client sends a command again whose answer was lost on the way: what is reserved under a name is reserved once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,14 +56,20 @@ _RESERVE = (
     + """
 local now, lease, hold, grace = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local balances = {}
+local again = redis.call('EXISTS', KEYS[1]) == 1
 for at = 1, (#KEYS - 1) / 2 do
   local spent, holds, arg = KEYS[2 * at], KEYS[2 * at + 1], 4 + (at - 1) * 6
   lapse(spent, holds, now)
   local sum, held, slots = total(spent, tonumber(ARGV[arg + 3]))
+  if again then
+    if ARGV[arg + 6] == '1' then held = held - tonumber(ARGV[arg + 1]) else sum = sum - tonumber(ARGV[arg + 1]) end
+  end
   balances[#balances + 1] = sum
   balances[#balances + 1] = held
-  if sum + held + tonumber(ARGV[arg + 1]) > tonumber(ARGV[arg + 2]) then return {at, balances, slots} end
+  local most = tonumber(ARGV[arg + 2])
+  if not again and sum + held + tonumber(ARGV[arg + 1]) > most then return {at, balances, slots} end
 end
+if again then return {0, balances, {}} end
 local live = tonumber(lease) - tonumber(now)
 for at = 1, (#KEYS - 1) / 2 do
   local spent, holds, arg = KEYS[2 * at], KEYS[2 * at + 1], 4 + (at - 1) * 6

@@ -97,6 +97,19 @@ async def test_two_that_settle_at_once_charge_once(store: QuotaStore) -> None:
     assert await store.balance("a", 0, NOW) == Balance(3, 0)
 
 
+@pytest.mark.parametrize("store", ["redis", "redis cluster"], indirect=True)
+async def test_a_command_that_is_sent_again_reserves_once(store: QuotaStore) -> None:
+    """A cluster's client does so where it got no answer, though the first may have been heard."""
+    demands = [demand("a", 60), demand("b", 1, held=False)]
+    for _ in range(2):
+        verdict = await store.reserve("r1", demands, NOW, LEASE)
+        assert (verdict.refused, verdict.balances) == (None, (Balance(0, 0), Balance(0, 0)))
+    assert await store.balance("a", 0, NOW) == Balance(0, 60)
+    assert await store.balance("b", 0, NOW) == Balance(1, 0)
+    assert await store.settle("r1", [Charge("a", 25, 5, 2000.0)], NOW)
+    assert await store.balance("a", 0, NOW) == Balance(25, 0)
+
+
 async def test_what_is_spent_at_once_needs_no_settling(store: QuotaStore) -> None:
     verdict = await store.reserve("r1", [demand(amount=1, limit=2, held=False)], NOW, LEASE)
     assert verdict.refused is None
