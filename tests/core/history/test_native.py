@@ -1,5 +1,6 @@
 """Responses that an upstream makes and keeps itself (``native = "verbatim"``)."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -9,6 +10,7 @@ import pytest
 
 from asgi_llm import Exchange, Gateway, Identity
 from asgi_llm.hooks import Hook
+from asgi_llm.stores.scope import Scope
 from asgi_llm.testing import (
     Answer,
     Recorded,
@@ -496,3 +498,45 @@ async def test_summaries_of_the_gateways_own_are_told_as_texts(
         assert "Summary." in json.dumps(told)
         there = await client("POST", "/v1/responses/compact", {"model": "m", "input": "Hello."})
         assert (there.json["id"], up.asked[-1][1]) == ("resp_c", "/responses/compact")
+
+
+async def test_the_echo_keeps_nothing(open_client: Any, stack: AsyncExitStack) -> None:
+    target = {"provider": "echo", "base_url": None, "api_key": None}
+    client = await open_native(open_client, stack, "", target=target)
+    first = (await client.say("1?")).json
+    assert (await client("GET", f"/v1/responses/{first['id']}")).json == first
+    assert (await client.say("2?", previous_response_id=first["id"])).status == 200
+
+
+async def test_what_has_expired_is_purged(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
+) -> None:
+    _, url = account
+    client = await open_native(open_client, stack, url, responses={"retention": 100})
+    history = client.gateway.runtime().history
+    begun = await client.say("1?")
+    await client.say("2?")
+    later = history.now() + 50
+    history.now = lambda: later
+    assert (await client.say("3?", previous_response_id=begun.json["id"])).status == 200
+    much_later = later + 80
+    history.now = lambda: much_later
+    assert (await client("GET", "/v1/responses/resp_up2")).code == "response_not_found"
+    assert (await client("GET", "/v1/responses/resp_up1")).status == 200  # what is built upon lives on
+    end = later + 1000
+    history.now = lambda: end
+    await client.say("4?", background=True)
+    async with asyncio.timeout(60):
+        while len((await history.store.listed(Scope.of(client.identity), 9))[0]) > 1:
+            await asyncio.sleep(0.01)
+
+
+async def test_of_several_workers_nobody_knows_which_has_it(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
+) -> None:
+    _, url = account
+    workers = [{"url": url}, {"url": url.replace("127.0.0.1", "localhost")}]
+    client = await open_native(open_client, stack, url, target={"base_url": None, "workers": workers})
+    made = (await client.say("1?")).json
+    assert not made["id"].startswith("resp_up")
+    assert (await client("GET", f"/v1/responses/{made['id']}")).json == made
