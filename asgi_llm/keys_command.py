@@ -15,6 +15,7 @@ import msgspec
 from asgi_llm.errors import ConfigError, Problem, StoreError
 from asgi_llm.gateway import Gateway
 from asgi_llm.keys.issue import NewKey
+from asgi_llm.routing.catalog import compile_glob
 from asgi_llm.source import METAVAR, gateway_of
 from asgi_llm.stores.keys import IssuedKey
 
@@ -32,7 +33,7 @@ def add_keys(commands: Any, say: Say, gateway: Callable[[], Gateway] | None = No
     actions = keys.add_subparsers(dest="action", required=True, metavar="create|list|revoke|rotate")
 
     create = actions.add_parser("create", help="make a key and show it, once")
-    create.add_argument("--subject", required=True, help="who calls with it")
+    create.add_argument("--subject", required=True, type=_name, help="who calls with it")
     create.add_argument("--name", default="", help="what it is for, for people")
     create.add_argument("--role", action="append", default=[], help="can be given several times")
     for name in ("endpoint", "model", "target"):
@@ -47,9 +48,15 @@ def add_keys(commands: Any, say: Say, gateway: Callable[[], Gateway] | None = No
     for action in (create, listing, revoke, rotate):
         if gateway is None:
             action.add_argument("source", metavar=METAVAR)
-        action.add_argument("--tenant", default="default")
+        action.add_argument("--tenant", default="default", type=_name)
     for action in (revoke, rotate):
         action.add_argument("id", metavar="ID", help="as list shows it")
+
+
+def _name(text: str) -> str:
+    if 0 < len(text) < 256:
+        return text
+    raise argparse.ArgumentTypeError("must have from 1 to 255 characters")
 
 
 def _seconds(text: str) -> float:
@@ -90,7 +97,16 @@ async def _create(gateway: Gateway, options: argparse.Namespace, say: Say) -> in
         targets=options.target,
         lifetime=options.lifetime,
     )
+    _warn("endpoint", options.endpoint, [endpoint.name for endpoint in gateway.asgi.table.served], say)
+    _warn("target", options.target, list(gateway.settings.targets), say)
     return _show(new, say)
+
+
+def _warn(noun: str, patterns: list[str], names: list[str], say: Say) -> None:
+    """Of what opens nothing. What models there are, only upstreams know."""
+    for pattern in patterns:
+        if not any(map(compile_glob(pattern), names)):
+            say(f'warning: no {noun} matches "{pattern}"; there are: {", ".join(names)}')
 
 
 def _show(new: NewKey, say: Say) -> int:

@@ -26,7 +26,7 @@ def add_usage(commands: Any, settings: Callable[[], Settings] | None = None) -> 
         usage.add_argument(f"--{name}", type=_time, metavar="TIME", help="a day or a time, as 2026-11-21")
     for name in ("tenant", "subject", "model", "target", "key-id", "outcome"):
         usage.add_argument(f"--{name}", help=f"of this {name} only")
-    usage.add_argument("--limit", default=1000, type=int, help="most lines (default: %(default)s)")
+    usage.add_argument("--limit", default=1000, type=_limit, help="most lines (default: %(default)s)")
     usage.add_argument("--format", choices=("table", "json", "csv"), default="table")
 
 
@@ -36,6 +36,12 @@ def _dimensions(text: str) -> tuple[Dimension, ...]:
     if len(found) == len(names) == len(set(names)):
         return found
     raise argparse.ArgumentTypeError(f"must be different ones of {', '.join(DIMENSIONS)}")
+
+
+def _limit(text: str) -> int:
+    if text.isdigit() and int(text):
+        return int(text)
+    raise argparse.ArgumentTypeError("must be a number from 1 on")
 
 
 def _time(text: str) -> int:

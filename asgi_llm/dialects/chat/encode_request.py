@@ -95,7 +95,7 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
 
 
 def _prefills(last: dict[str, Any], profile: Profile) -> bool:
-    """Whether a caller who wants what he ends with continued will get something else. (Callers of Chat Completions and
+    """Whether a caller who wants what they end with continued will get something else. (Callers of Chat Completions and
     Responses only want the next message.)"""
     continued = profile.order is not None and profile.order.prefill is not None
     return last["role"] == "assistant" and "tool_calls" not in last and not continued

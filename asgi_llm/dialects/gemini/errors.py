@@ -128,7 +128,7 @@ def content_error(message: str) -> UpstreamError:
 def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
     """An upstream's error answer, whatever its shape. Never raises.
 
-    That the gateway's own credentials failed must not look to the caller as if his had: they become 502.
+    That the gateway's own credentials failed must not look to the caller as if theirs had: they become 502.
     """
     said = _read(body)
     kind = _BY_STATUS.get(status) or (Kind.BAD_REQUEST if 400 <= status < 500 else Kind.BAD_GATEWAY)

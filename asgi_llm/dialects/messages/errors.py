@@ -124,7 +124,7 @@ _LONGEST = 400
 def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
     """An upstream's error answer, whatever its shape. Never raises.
 
-    That the gateway's own credentials failed must not look to the caller as if his had: 401 and 403 become 502.
+    That the gateway's own credentials failed must not look to the caller as if theirs had: 401 and 403 become 502.
     """
     message, word = _read(body)
     kind = _STATUSES.get(status) or (Kind.BAD_REQUEST if 400 <= status < 500 else Kind.BAD_GATEWAY)

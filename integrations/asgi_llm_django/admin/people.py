@@ -1,4 +1,4 @@
-"""Who subjects are: ``user:42`` means more to staff with the name of that user beside it, and the link to his page."""
+"""Who subjects are: ``user:42`` means more to staff with that user's name beside it, and a link to their page."""
 
 import re
 from collections.abc import Iterable, Mapping

@@ -267,6 +267,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run("revoke", name)[0] == 1
     assert run("revoke", second.split("_")[1], "--tenant", "other")[0] == 1
     assert "revoked" in run("list")[1]
+    with pytest.raises(SystemExit):
+        run("create", "--subject", "")
+    assert "argument --subject: must have from 1 to 255 characters" in capsys.readouterr().err
+    said = run("create", "--subject", "ann", "--target", "u*", "--target", "upp", "--endpoint", "chatt")[2]
+    assert [line.partition(";")[0] for line in said.splitlines()[:-1]] == [
+        'asgi-llm: warning: no endpoint matches "chatt"',
+        'asgi-llm: warning: no target matches "upp"',
+    ]
 
 
 def test_the_command_needs_a_place_to_keep_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
