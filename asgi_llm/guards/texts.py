@@ -9,6 +9,7 @@ from typing import TypeVar
 from msgspec import Raw, Struct, structs
 
 from asgi_llm.neutral.request import (
+    Audio,
     Blocks,
     Compaction,
     Document,
@@ -55,6 +56,8 @@ def edit_part(part: Part, edit: Edit) -> Part:
             return part if told is part.text else Text(told, cache=part.cache)
         case Refusal():
             return _with(part, text=edit(part.text))
+        case Audio() if part.transcript:
+            return _with(part, transcript=edit(part.transcript))
         case Reasoning():
             said = _with(part, text=edit(part.text), summary=_kept(part.summary, tuple(map(edit, part.summary))))
             return part if said is part else structs.replace(said, carriers=(), id=None)

@@ -53,7 +53,8 @@ class BlockStart(Struct, frozen=True, tag="block_start", omit_defaults=True):
 
 
 class TextDelta(Struct, frozen=True, tag="text_delta", omit_defaults=True):
-    """More of a ``Text`` or ``Refusal`` block. ``logprobs`` as the dialect wrote it."""
+    """More of a ``Text`` or ``Refusal`` block, or of the transcript of an ``Audio`` block. ``logprobs`` as the dialect
+    wrote it."""
 
     index: int
     text: str

@@ -4,6 +4,7 @@ A streamed answer, folded, is the answer that would have come without streaming.
 ``Folder`` is the push form. Nothing here knows a wire format.
 """
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from typing import assert_never
 
@@ -49,7 +50,7 @@ from .request import (
 from .response import Candidate, Finish, Response
 from .usage import Usage, merge
 
-__all__ = ["Folder", "Grammar", "GrammarError", "fold", "unfold"]
+__all__ = ["Folder", "Grammar", "GrammarError", "fold", "joined_base64", "unfold"]
 
 
 _Delta = TextDelta | ArgumentsDelta | ReasoningDelta | MediaDelta | CarrierSet | CitationAdd
@@ -166,11 +167,12 @@ class _Candidate:
 class _Block:
     """One part under construction: its header and what came after it."""
 
-    __slots__ = ("carriers", "citations", "logprobs", "part", "pieces", "summary")
+    __slots__ = ("carriers", "citations", "logprobs", "part", "pieces", "summary", "transcript")
 
     def __init__(self, part: Part) -> None:
         self.part = part
         self.pieces: list[str] = []
+        self.transcript: list[str] = []
         self.summary: dict[int, list[str]] = {}
         self.carriers: list[Carrier] = []
         self.citations: list[Citation] = []
@@ -182,6 +184,8 @@ class _Block:
                 self.pieces.append(event.text)
                 if event.logprobs is not None:
                     self.logprobs.append(event.logprobs)
+            case TextDelta(), Audio():
+                self.transcript.append(event.text)
             case ArgumentsDelta(), ToolCall() | ServerCall():
                 self.pieces.append(event.text)
             case ReasoningDelta(summary=True), Reasoning():
@@ -226,7 +230,13 @@ class _Block:
                 return structs.replace(part, carrier=self.carriers[-1]) if self.carriers else part
             case Image(source=Inline() as source) | Document(source=Inline() as source) as part:
                 return structs.replace(part, source=structs.replace(source, data=source.data + text))
-            case Audio(source=Inline() as source) | Video(source=Inline() as source) as part:
+            case Audio() as part:
+                part = structs.replace(part, transcript="".join([part.transcript, *self.transcript]))
+                if not isinstance(part.source, Inline):
+                    return part
+                data = joined_base64([part.source.data, *self.pieces])
+                return structs.replace(part, source=structs.replace(part.source, data=data))
+            case Video(source=Inline() as source) as part:
                 return structs.replace(part, source=structs.replace(source, data=source.data + text))
             case part:
                 return part
@@ -237,6 +247,17 @@ class _Block:
         for number, pieces in self.summary.items():
             parts[number] = parts.get(number, "") + "".join(pieces)
         return tuple(parts[number] for number in sorted(parts))
+
+
+def joined_base64(pieces: Iterable[str]) -> str:
+    """Base64 that came in pieces, of which each may be whole in itself."""
+    said = [piece for piece in pieces if piece]
+    if not any(piece.endswith("=") for piece in said[:-1]):
+        return "".join(said)
+    try:
+        return b64encode(b"".join(map(b64decode, said))).decode()
+    except ValueError:
+        return "".join(said)
 
 
 _Logprobs = list[Raw] | dict[str, list[Raw] | None]

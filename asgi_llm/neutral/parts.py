@@ -151,9 +151,13 @@ class Document(Struct, frozen=True, tag="document", omit_defaults=True):
 
 
 class Audio(Struct, frozen=True, tag="audio", omit_defaults=True):
+    """Of an answer, ``transcript`` is what is said, and ``id`` what its provider knows it by in later turns."""
+
     source: Source
     format: str | None = None
     cache: CacheMark | None = None
+    transcript: str = ""
+    id: str | None = None
 
 
 class Video(Struct, frozen=True, tag="video", omit_defaults=True):

@@ -20,10 +20,11 @@ from asgi_llm.neutral.events import (
     ReasoningDelta,
     TextDelta,
 )
-from asgi_llm.neutral.request import Audio, Inline, Part, Reasoning, Refusal, Text
+from asgi_llm.neutral.request import Part, Reasoning, Refusal, Text
 
 from .annotations import read_annotations
-from .answer import Said, ToolPiece, content_text
+from .answer import AudioPiece, Said, ToolPiece, content_text
+from .audio import begun
 from .finish import read_finish
 from .pieces import Call, Calls
 from .response import read_images
@@ -47,6 +48,7 @@ class Candidate:
     """One answer as it arrives: which block is open, and what must wait until it closes."""
 
     __slots__ = (
+        "_audio_id",
         "_block",
         "_calls",
         "_chars",
@@ -68,6 +70,7 @@ class Candidate:
         self._stream = stream
         self._kind = ""
         """What block is open: text, refusal, reasoning, audio, tool, or none."""
+        self._audio_id: str | None = None
         self._block = -1
         self._chars = self._offset = 0
         """Code points of content so far, and where the open text block begins among them."""
@@ -143,9 +146,19 @@ class Candidate:
         for image in read_images(said.images):
             self._open("image", image)
             self._stop()
-        if said.audio is not None and said.audio.data:
-            self._open("audio", Audio(Inline("audio/pcm", "")))
-            self._stream.emit(MediaDelta(self._block, said.audio.data, self._index))
+        if said.audio is not None:
+            self._audio(said.audio)
+
+    def _audio(self, said: AudioPiece) -> None:
+        """Sound and what is said in it come by turns; a piece may hold the id alone."""
+        self._audio_id = self._audio_id or said.id
+        if not (said.data or said.transcript):
+            return
+        self._open("audio", begun(self._audio_id))
+        if said.data:
+            self._stream.emit(MediaDelta(self._block, said.data, self._index))
+        if said.transcript:
+            self._stream.emit(TextDelta(self._block, said.transcript, self._index))
 
     def _open(self, kind: str, part: Part) -> None:
         if self._kind == kind:

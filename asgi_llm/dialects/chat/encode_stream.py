@@ -36,6 +36,7 @@ from asgi_llm.neutral.response import Finish
 from asgi_llm.neutral.usage import Usage, merge
 
 from .annotations import annotation
+from .audio import LIFETIME
 from .errors import encode_failure
 from .finish import write_finish
 from .names import legal_id
@@ -156,6 +157,9 @@ class ChatStreamEncoder:
     def audio_id(self) -> str:
         return self._answer.mint("audio_")
 
+    def expiry(self) -> int:
+        return int(self._answer.now()) + LIFETIME
+
 
 class _Choice:
     """Writes the chunks of one choice."""
@@ -228,6 +232,9 @@ class _Choice:
             self._refused = True
             out.append(b'%b"refusal":%b%b' % (self._before, _json(text), self._after))
             return
+        if type(self._part) is Audio:
+            self._say({"audio": {"transcript": text}}, out)
+            return
         self._chars += len(text)
         if event.logprobs is None:
             out.append(self._content + _json(text) + self._after)
@@ -274,8 +281,9 @@ class _Choice:
                 pass  # its data comes in pieces
             case Image():
                 self._image(part, out)
-            case Audio(source=Inline(data=data)) if data:
-                self._say({"audio": {"id": self._stream.audio_id(), "data": data}}, out)
+            case Audio(source=Inline(data=data)):
+                said = {"id": part.id or self._stream.audio_id(), "data": data, "transcript": part.transcript}
+                self._say({"audio": {name: value for name, value in said.items() if value}}, out)
             case _:
                 pass  # what provider-run tools do has no place here
 
@@ -313,6 +321,8 @@ class _Choice:
     def block_stop(self, out: list[bytes]) -> None:
         if isinstance(self._part, ToolCall) and self._part.kind == "json" and not self._argued:
             self.arguments(ArgumentsDelta(0, NO_ARGUMENTS), out)
+        if isinstance(self._part, Audio):
+            self._say({"audio": {"expires_at": self._stream.expiry()}}, out)
         if self._cited:
             self._cite(out)
         if self._media:

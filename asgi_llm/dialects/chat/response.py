@@ -27,6 +27,7 @@ from asgi_llm.neutral.response import Candidate, Response, numbered
 
 from .annotations import annotation, read_annotations
 from .answer import Choice, Chunk, Said, ToolPiece, content_text, stamp
+from .audio import LIFETIME, spoken
 from .errors import content_error, in_band_error
 from .finish import FAILED, read_finish, write_finish
 from .names import legal_id
@@ -116,9 +117,7 @@ def _parts(said: Said, restore: Restore) -> list[Part]:
     if said.images:
         parts += read_images(said.images)
     if said.audio is not None and said.audio.data:
-        parts.append(Audio(Inline("audio/pcm", said.audio.data)))
-        if said.audio.transcript and not text:
-            parts.append(Text(said.audio.transcript))
+        parts.append(spoken(said.audio))
     if said.tool_calls:
         parts += _calls(said.tool_calls, restore)
     elif said.function_call is not None:
@@ -313,7 +312,7 @@ class _Message:
 
     def written(self, *, deprecated: bool) -> dict[str, Any]:
         text = "".join(self._texts)
-        silent = not self._texts and (self.calls or self.refusals)
+        silent = not self._texts and (self.calls or self.refusals or self._audio)
         message: dict[str, Any] = {
             "role": "assistant",
             "content": None if silent else text,
@@ -328,16 +327,17 @@ class _Message:
         if self._images:
             message["images"] = self._images
         if self._audio is not None and isinstance(self._audio.source, Inline):
-            message["audio"] = self._spoken(self._audio.source.data, text)
+            message["audio"] = self._spoken(self._audio, self._audio.source.data, text)
         if self.calls and deprecated and "function" in self.calls[0]:
             message["function_call"] = self.calls[0]["function"]
         elif self.calls:
             message["tool_calls"] = self.calls
         return message
 
-    def _spoken(self, data: str, transcript: str) -> dict[str, Any]:
-        expires = int(self._answer.now()) + 3600
-        return {"id": self._answer.mint("audio_"), "data": data, "expires_at": expires, "transcript": transcript}
+    def _spoken(self, part: Audio, data: str, text: str) -> dict[str, Any]:
+        expires = int(self._answer.now()) + LIFETIME
+        audio_id, transcript = part.id or self._answer.mint("audio_"), part.transcript or text
+        return {"id": audio_id, "data": data, "expires_at": expires, "transcript": transcript}
 
 
 def _dated(carrier: Carrier, part: Reasoning, index: int, start: int, end: int) -> Any:

@@ -28,6 +28,7 @@ from asgi_llm.neutral.events import (
     TextDelta,
     UsageUpdate,
 )
+from asgi_llm.neutral.fold import joined_base64
 from asgi_llm.neutral.request import (
     Audio,
     Carrier,
@@ -239,6 +240,9 @@ class GeminiEncoder:
             case ServerCall() if part.dialect != "gemini":
                 candidate.kind = "run"
                 candidate.pieces = [part.arguments]
+            case Audio():
+                candidate.kind = "whole"
+                self._transcript(candidate, part.transcript, out)
             case _:
                 candidate.kind = "whole"
 
@@ -247,6 +251,8 @@ class GeminiEncoder:
         self._say(_json({"candidates": [written]})[:-1] + self._identity, out)
 
     def _text(self, candidate: _Candidate, event: TextDelta, out: list[bytes]) -> None:
+        if candidate.kind == "whole" and isinstance(candidate.part, Audio):
+            self._transcript(candidate, event.text, out)
         if candidate.kind != "text":
             return
         logprobs = write_logprobs(event.logprobs)
@@ -254,6 +260,12 @@ class GeminiEncoder:
             candidate.pieces.append(event.text)
             extra = None if logprobs is None else {"logprobsResult": logprobs}
             self._part(candidate, {"text": event.text}, out, extra)
+
+    def _transcript(self, candidate: _Candidate, text: str, out: list[bytes]) -> None:
+        """What is said in a sound, which follows when it is whole."""
+        if text:
+            candidate.said += len(text.encode("utf-8", "surrogatepass"))
+            self._part(candidate, {"text": text}, out)
 
     def _thought(self, candidate: _Candidate, event: ReasoningDelta, out: list[bytes]) -> None:
         if candidate.kind != "thought" or not event.text:
@@ -342,6 +354,6 @@ _HEAD = b'{"candidates":[{"content":{"parts":[{"text":'
 def _filled(part: Part, pieces: list[str]) -> Part:
     """A media part with the base64 that came after its header."""
     if pieces and isinstance(part, Image | Document | Audio | Video) and isinstance(part.source, Inline):
-        whole = msgspec.structs.replace(part.source, data=part.source.data + "".join(pieces))
+        whole = msgspec.structs.replace(part.source, data=joined_base64([part.source.data, *pieces]))
         return msgspec.structs.replace(part, source=whole)
     return part

@@ -180,6 +180,8 @@ def _written(candidate: Candidate) -> dict[str, Any]:
                 call = call_part(part, part.arguments, signature_of(part.carriers, waiting))
                 broken = broken or call is None
                 parts += [call] if call is not None else []
+            case Audio(transcript=said) if said:
+                parts += [{"text": said}, other_part(part)]
             case ServerCall() if (search := foreign_search(part, part.arguments)) is not None:
                 searches.append(search)
             case _:

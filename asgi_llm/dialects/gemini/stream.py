@@ -42,6 +42,7 @@ from .reader import PieceReader
 from .restore import call_of
 from .signatures import carriers_of
 from .spelling import camel
+from .streamed_call import StreamedCall
 from .usage import decode_usage
 from .wire import FunctionCall, WirePart
 
@@ -55,7 +56,8 @@ _EVERY = 8
 class _Candidate:
     """One answer in the making. The open text is kept, because citations count its bytes."""
 
-    __slots__ = ("calls", "index", "kind", "message", "number", "signed", "sources", "texts", "token", "word")
+    __slots__ = ("calls", "index", "kind", "message", "number", "signed", "sources", "streamed", "texts",
+                 "token", "word")  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -68,6 +70,8 @@ class _Candidate:
         self.texts: list[str] = []
         self.sources: Sources = ()
         self.calls = False
+        self.streamed: StreamedCall | None = None
+        """A call of which not all has come; it is told when it is whole, as others come here."""
         self.word: str | None = None
         self.message: str | None = None
         self.token: Any = None
@@ -112,6 +116,25 @@ class _Candidate:
         events.append(BlockStart(self.index, _THOUGHT if kind == "thought" else _TEXT, self.number))
 
     def _call(self, wire: FunctionCall, carriers: tuple[Carrier, ...], restore: Restore, events: list[Event]) -> None:
+        if self.streamed is None and not wire.will_continue and not wire.partial_args:
+            self._whole_call(wire, carriers, restore, events)
+            return
+        if self.streamed is not None and not self.streamed.goes_on_with(wire):
+            self._end_call(restore, events)
+        if self.streamed is None:
+            self.streamed = StreamedCall(wire)
+        self.streamed.add(wire, carriers)
+        if not wire.will_continue:
+            self._end_call(restore, events)
+
+    def _end_call(self, restore: Restore, events: list[Event]) -> None:
+        if (streamed := self.streamed) is not None:
+            self.streamed = None
+            self._whole_call(streamed.whole(), streamed.carriers, restore, events)
+
+    def _whole_call(
+        self, wire: FunctionCall, carriers: tuple[Carrier, ...], restore: Restore, events: list[Event]
+    ) -> None:
         self.calls = True
         call = call_of(wire, carriers, restore)
         self.close(events)
@@ -138,7 +161,10 @@ class _Candidate:
         self.kind, self.signed, self.texts = "", False, []
 
     def finish(self) -> Finish:
-        return finish_of(self.word or "", self.message, self.token, calls=self.calls)
+        word = self.word or ""
+        if self.streamed is not None and word != "MAX_TOKENS":
+            word = "MALFORMED_FUNCTION_CALL"  # it was never whole
+        return finish_of(word, self.message, self.token, calls=self.calls)
 
 
 class GeminiDecoder:

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct
 
 from .raws import NULL
 
-__all__ = ["RAW_LIST", "Blob", "FileData", "FunctionCall", "FunctionResponse", "Resolution", "WirePart"]
+__all__ = ["RAW_LIST", "Blob", "FileData", "FunctionCall", "FunctionResponse", "PartialArg", "Resolution", "WirePart"]
 
 
 class Blob(Struct, rename="camel"):
@@ -26,10 +26,22 @@ class FileData(Struct, rename="camel"):
     display_name: str | None = None
 
 
+class PartialArg(Struct, rename="camel"):
+    json_path: str = ""
+    string_value: str | None = None
+    number_value: Raw = NULL
+    bool_value: bool | None = None
+    null_value: Any = None
+
+
 class FunctionCall(Struct, rename="camel"):
+    """``partial_args`` and ``will_continue`` come in streams only, where the arguments were asked for in pieces."""
+
     name: str = ""
     args: Raw = NULL
     id: str | None = None
+    partial_args: list[PartialArg] | None = None
+    will_continue: bool | None = None
 
 
 class MediaPart(Struct, rename="camel"):

@@ -206,7 +206,11 @@ class MessagesEncoder:
                 self._searched(*told, out)
             case ServerResult() | Opaque() if part.dialect == "messages" and part.raw is not None:
                 self._whole(_raw(part.raw), out)
-            case Image() | Document() | Audio() | Video():
+            case Audio():
+                # What is said in it; where that is not told, it is at least named.
+                self._block = _Block("audio")
+                self._text(part.transcript, out)
+            case Image() | Document() | Video():
                 # As in a whole answer: what this API cannot say is at least named.
                 self._block = _Block("text")
                 self._text(f"[{type(part).__name__.lower()}]", out)
@@ -248,7 +252,7 @@ class MessagesEncoder:
 
     def _text(self, text: str, out: list[bytes]) -> None:
         block = self._block
-        if block is None or block.kind != "text" or not text:
+        if block is None or block.kind not in ("text", "audio") or not text:
             return
         self._begin_block(block, {"type": "text", "text": ""}, b"text_delta", b"text", out)
         out.append(block.prefix + _json(text) + _END)
@@ -308,6 +312,8 @@ class MessagesEncoder:
         elif block.held is not None:
             wrapped = _json({"_raw": "".join(block.held)}).decode()
             out.append(block.prefix + _json(wrapped) + _END)
+        elif block.kind == "audio" and block.index < 0:
+            self._text("[audio]", out)
         elif block.kind == "thought":
             self._sign(block, out)
         elif block.kind == "redacted":

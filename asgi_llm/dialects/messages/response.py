@@ -218,6 +218,8 @@ def _content(parts: Iterable[Part], mint: Callable[[str], str]) -> list[Any]:
             case ServerResult() | Opaque():
                 if part.dialect == "messages" and part.raw is not None:
                     content.append(part.raw)
+            case Audio(transcript=said) if said:
+                content.append({"type": "text", "text": said})
             case Image() | Document() | Audio() | Video():
                 # An answer of this API is text; what was made beside it is at least not passed over in silence.
                 content.append({"type": "text", "text": f"[{type(part).__name__.lower()}]"})

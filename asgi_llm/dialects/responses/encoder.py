@@ -29,6 +29,7 @@ from asgi_llm.neutral.events import (
     UsageUpdate,
 )
 from asgi_llm.neutral.request import (
+    Audio,
     Carrier,
     Compaction,
     Image,
@@ -63,7 +64,7 @@ class Encoder:
     """See ``StreamEncoder``."""
 
     __slots__ = (
-        "_answer", "_block", "_ended", "_hosted", "_ids", "_ladder", "_message", "_object", "_refused", "_signed",
+        "_answer", "_block", "_ended", "_hosted", "_ids", "_ladder", "_message", "_object", "_refused", "_signed", "_sounds",
         "_unsaid", "_usage", "final",
     )  # fmt: skip
 
@@ -86,6 +87,8 @@ class Encoder:
         """A text that has begun and has said nothing yet."""
         self._signed: tuple[Carrier, ...] = ()
         """The proof of the thoughts behind the open text."""
+        self._sounds = False
+        """The open block is a sound, of which only what is said in it can be told."""
         self._refused = False
         self._ended = False
 
@@ -197,6 +200,9 @@ class Encoder:
         self._close_block()
         if self._hosted is not None and self._close_hosted(part):
             return
+        self._sounds = isinstance(part, Audio)
+        if isinstance(part, Audio) and part.transcript:
+            part = Text(part.transcript)  # no item of this API holds the sound itself
         if isinstance(part, Text) and not (part.text or part.citations):
             # It may stay empty, and be there for its signature alone.
             self._unsaid, self._signed = part, part.carriers
@@ -218,12 +224,14 @@ class Encoder:
             case Compaction():
                 self._ladder.whole(compaction_item(part, self._ids))
             case _:
-                # No item of this API holds it (audio, video, documents, media by reference).
+                # No item of this API holds it (sound, video, documents, media by reference).
                 self._block = None
 
     def _speak(self, event: TextDelta) -> None:
         if self._unsaid is not None and event.text:
             self._begin_text()
+        elif self._sounds and self._block is None and event.text:
+            self._say(Text(""))
         if isinstance(self._block, MessageBlock):
             self._block.delta(event.text, event.logprobs)
 
