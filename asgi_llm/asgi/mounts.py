@@ -55,7 +55,7 @@ def refuse_below(paths: Iterable[str], app: object) -> None:
     problems = []
     for path in (path.rstrip("/") for path in paths):
         if any(place.hides(path, app) for place in _above.get()):
-            problems.append(Problem("prefix", f'"{path or "/"}" is taken by an LLMMiddleware in front of it'))
+            problems.append(Problem("prefix", f'"{path or "/"}" is taken by a gateway in front of it'))
         elif path in seen:
             problems.append(Problem("prefix", f'"{path or "/"}" has a gateway already'))
         seen.add(path)

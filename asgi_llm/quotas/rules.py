@@ -91,9 +91,10 @@ class Rule:
             "endpoint": (place.endpoint,),
         }
         for name, patterns in self._matches.items():
-            values[name] = tuple(value for value in values[name] if patterns.matches(value))
-            if not values[name]:
+            chosen = patterns.chosen(values[name])
+            if chosen is None:
                 return []
+            values[name] = chosen
         # The order of the dimensions in the settings must not matter to what was counted so far.
         names = sorted(self.settings.per)
         choices = product(*(dict.fromkeys(values[name][:_ROLES]) for name in names))

@@ -1,6 +1,6 @@
 """Who may use what, compiled from the settings; pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -41,6 +41,16 @@ class Patterns:
         if any(match(name) for match in self._except):
             return False
         return not self._of or any(match(name) for match in self._of)
+
+
+    def chosen(self, names: Sequence[str]) -> tuple[str, ...] | None:
+        """Those of somebody's ``names`` that are meant, which may be none where only exceptions are given; None: nobody
+        with these is meant."""
+        if any(match(name) for match in self._except for name in names):
+            return None
+        if not self._of:
+            return tuple(names)
+        return tuple(name for name in names if any(match(name) for match in self._of)) or None
 
 
 class _Rule:

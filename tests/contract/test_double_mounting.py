@@ -16,7 +16,7 @@ async def test_behind_a_middleware(way: Any, prefix: str, inner: str) -> None:
         pytest.skip("in code of its own a host can hide what it likes")
     async with way(OPEN, inner).opened() as mount:
         app = LLMMiddleware(mount.app, Gateway(OPEN), prefix=prefix)
-        with pytest.raises(AssertionError, match=f'"{inner}" is taken by an LLMMiddleware'):
+        with pytest.raises(AssertionError, match=f'"{inner}" is taken by a gateway'):
             async with ASGIDriver(app).lifespan():
                 pass
 

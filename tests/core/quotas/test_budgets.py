@@ -147,3 +147,14 @@ def test_exceptions(tenant: str, concerned: bool) -> None:
     assert bool(rule.accounts(Identity(subject="x", tenant=tenant), HERE)) is concerned
     (narrow,) = compile_rules([quota(match={"tenant": ["acme*", "!acme"]})])
     assert bool(narrow.accounts(Identity(subject="x", tenant=tenant), HERE)) is (tenant == "acme-north")
+
+
+@pytest.mark.parametrize(
+    ("roles", "concerned"), [((), True), (("beta",), True), (("staff",), False), (("beta", "staff"), False)]
+)
+def test_an_exception_for_a_role_is_for_whoever_has_it(roles: tuple[str, ...], concerned: bool) -> None:
+    """And for nobody else: who has no role at all is limited, too."""
+    (rule,) = compile_rules([quota(match={"role": ["!staff"]})])
+    assert bool(rule.accounts(Identity(subject="x", roles=roles), HERE)) is concerned
+    (keyed,) = compile_rules([quota(match={"key": ["!k"]})])
+    assert keyed.accounts(Identity(subject="x"), HERE)

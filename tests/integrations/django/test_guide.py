@@ -23,7 +23,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     monkeypatch.setenv("GATEWAY_KEY", "k-1")
     blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     names: dict[str, Any] = {"INSTALLED_APPS": [], "urlpatterns": [], "__name__": "guide"}
     for block in blocks:
         exec(compile(block, str(GUIDE), "exec"), names)
@@ -56,6 +56,20 @@ async def test_its_key_and_its_identity_let_in(names: dict[str, Any], configured
     request = RequestFactory().get("/")
     request.user = User()  # type: ignore[assignment]  # stands for one
     assert names["customer"](request) == Identity(subject="user:3", tenant="testserver", roles=("beta",))
+
+
+async def test_its_views_ask_models(names: dict[str, Any]) -> None:
+    class User:
+        pk = 3
+        is_authenticated = True
+
+    async def auser() -> User:
+        return User()
+
+    request: Any = RequestFactory().get("/")
+    request.user, request.auser = User(), auser
+    assert (await asyncio.to_thread(names["motto"], request)).content == b"A motto, please."
+    assert (await names["amotto"](request)).content == b"A motto, please."
 
 
 async def test_its_receiver_is_told(names: dict[str, Any], settled: list[Any], capsys: Any) -> None:
