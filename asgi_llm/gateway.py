@@ -189,15 +189,23 @@ class Gateway:
         return FamilyCollector(lambda: [*meters.families(), *gauges(list(self._runtimes.values()))])
 
     async def forget(self, identity: Identity) -> int:
-        """Deletes all that is kept for this user: responses, conversations, proofs of thought; how many of them.
+        """Deletes all that is kept for this user: responses, conversations, proofs of thought; how many of them. What
+        upstreams keep for it (``native = "verbatim"``) they are asked to delete, too.
 
         Raises:
             StoreError: the store failed. It may be asked again.
         """
         from asgi_llm.stores.scope import Scope
 
-        history = self.runtime(announced=True).history
-        return 0 if history is None else await history.forget(Scope.of(identity))
+        runtime = self.runtime(announced=True)
+        if (history := runtime.history) is None:
+            return 0
+        count = 0
+        if history.history is not None and self.settings.responses.native == "verbatim":
+            from asgi_llm.history.forgetting import forget_elsewhere
+
+            count = await forget_elsewhere(runtime, history.history, identity)
+        return count + await history.forget(Scope.of(identity))
 
     @property
     def grace(self) -> float:

@@ -118,14 +118,15 @@ class History:
             return caller
         body = exchange.body
         asked = read_asked(body)
+        run = caller.run if isinstance(caller, BackgroundCaller) else None
         there: Native | None = None
-        if self.settings.native == "verbatim":
+        if self.settings.native == "verbatim" and run is None:
             there = await find_native(self, exchange, caller, asked, counting=counting)
             if there is not None and (counting or not there.may_be_here):
+                self._tidy(runtime, self.now())
                 return caller if counting else there.begin(self, exchange, caller)
         if asked.background:
             _check_background(asked, counting=counting)
-        run = caller.run if isinstance(caller, BackgroundCaller) else None
         local: Local | None = caller.scope.get(LOCAL_KEY)
         store = asked.store is not False and not counting
         if not store and local is None and not asked.refers and not any(mark in body for mark in _OWN):

@@ -237,6 +237,8 @@ class _Noting(PassingCaller):
         if self._passing():
             if 200 <= status < 300:
                 self._seen.whole(body)
+                if self._seen.status is None and not self._native.asked.background:
+                    self._seen.status = "completed"  # in a word of its own
                 await self._note()
                 if self._seen.status is None:
                     # What it will have used is told, and charged, when it has ended.

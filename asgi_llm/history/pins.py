@@ -27,7 +27,8 @@ _ACCOUNT = frozenset(
 def keeps(crew: Crew) -> bool:
     """Whether it has the whole API. Of several workers nobody knows which one has a thing."""
     target = crew.target
-    return target.profile.origin and "responses" in target.dialects and len(crew.stations) == 1
+    there = target.profile.origin and not target.provider.embedded
+    return there and "responses" in target.dialects and len(crew.stations) == 1
 
 
 def pin_of(exchange: Exchange, leg: Leg, asked: str) -> Pin:

@@ -137,6 +137,10 @@ class ResponseStore(Protocol):
         """``put`` for the end of a response that ran in the background: only where it is still running."""
         ...
 
+    async def listed(self, scope: Scope, limit: int) -> tuple[list[ResponseRow], list[ConversationRow]]:
+        """Up to ``limit`` responses and as many conversations, in any order; what has expired may be among them."""
+        ...
+
     async def forget(self, scope: Scope) -> int:
         """Deletes everything of the scope; how many responses and conversations that were."""
         ...

@@ -177,6 +177,12 @@ class MemoryResponses:
             return False
         return await self.put(scope, row, added=added)
 
+    async def listed(self, scope: Scope, limit: int) -> tuple[list[ResponseRow], list[ConversationRow]]:
+        if (shelf := self._shelves.get(scope)) is None:
+            return [], []
+        begun = [conversation.row for conversation in shelf.conversations.values()]
+        return list(shelf.responses.values())[:limit], begun[:limit]
+
     async def forget(self, scope: Scope) -> int:
         shelf = self._shelves.get(scope)
         if shelf is None:

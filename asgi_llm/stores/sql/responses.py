@@ -89,9 +89,7 @@ class SQLResponses:
         asked = select(*columns).where(_is(conversations, scope, conversation_id), conversations.c.expires > now)
         async with self._database.read(SCHEMA) as connection:
             row = (await connection.execute(asked)).one_or_none()
-        return (
-            None if row is None else ConversationRow(id=row.id, created=row.created, expires=row.expires, data=row.data)
-        )
+        return None if row is None else _conversation(row)
 
     async def set_conversation(self, scope: Scope, conversation_id: str, data: bytes, now: float) -> bool:
         where = and_(_is(conversations, scope, conversation_id), conversations.c.expires > now)
@@ -186,6 +184,14 @@ class SQLResponses:
             await connection.execute(delete(held).where(_own(held, scope), held.c.owner == row.id))
             await _hold(connection, scope, row)
         return True
+
+    async def listed(self, scope: Scope, limit: int) -> tuple[list[ResponseRow], list[ConversationRow]]:
+        async with self._database.read(SCHEMA) as connection:
+            rows = await connection.execute(_rows(scope, 0.0).limit(limit))
+            made = [_response(row) for row in rows]
+            columns = (conversations.c[name] for name in ("id", "created", "expires", "data"))
+            begun = await connection.execute(select(*columns).where(_own(conversations, scope)).limit(limit))
+            return made, [_conversation(row) for row in begun]
 
     async def forget(self, scope: Scope) -> int:
         async with self._database.write(SCHEMA) as connection:
@@ -283,3 +289,7 @@ def _rows(scope: Scope, now: float) -> Any:
 def _response(row: Row[Any]) -> ResponseRow:
     """Without the ids of its items, which are for looking it up."""
     return ResponseRow(**{name: getattr(row, name) for name in _COLUMNS})
+
+
+def _conversation(row: Row[Any]) -> ConversationRow:
+    return ConversationRow(id=row.id, created=row.created, expires=row.expires, data=row.data)

@@ -10,7 +10,7 @@ from asgi_llm.stores.responses import ConversationRow, ItemRow
 from asgi_llm.stores.scope import Scope
 from asgi_llm_django.models import Conversation, ConversationItem
 
-__all__ = ["add", "append", "change", "delete", "delete_item", "drop", "get", "item", "items", "owned"]
+__all__ = ["add", "append", "change", "delete", "delete_item", "drop", "get", "item", "items", "owned", "row"]
 
 M = TypeVar("M", bound=Model)
 
@@ -32,10 +32,12 @@ def add(database: str, scope: Scope, row: ConversationRow, added: Sequence[ItemR
 
 
 def get(database: str, scope: Scope, name: str, now: float) -> ConversationRow | None:
-    row = _alive(database, scope, name, now).first()
-    if row is None:
-        return None
-    return ConversationRow(id=row.name, created=row.created, expires=row.expires, data=bytes(row.data))
+    found = _alive(database, scope, name, now).first()
+    return None if found is None else row(found)
+
+
+def row(found: Conversation) -> ConversationRow:
+    return ConversationRow(id=found.name, created=found.created, expires=found.expires, data=bytes(found.data))
 
 
 def change(database: str, scope: Scope, name: str, data: bytes, now: float) -> bool:

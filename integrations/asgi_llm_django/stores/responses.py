@@ -99,6 +99,9 @@ class ORMResponses:
     async def finish(self, scope: Scope, row: ResponseRow, *, added: Sequence[ItemRow] = ()) -> bool:
         return await self._desk.write(_finish, scope, row, added)
 
+    async def listed(self, scope: Scope, limit: int) -> tuple[list[ResponseRow], list[ConversationRow]]:
+        return await self._desk.read(_listed, scope, limit)
+
     async def forget(self, scope: Scope) -> int:
         return await self._desk.write(forget, scope)
 
@@ -202,6 +205,11 @@ def _finish(database: str, scope: Scope, row: ResponseRow, added: Sequence[ItemR
     _clear(database, response)
     _hold(database, scope, response, row)
     return True
+
+
+def _listed(database: str, scope: Scope, limit: int) -> tuple[list[ResponseRow], list[ConversationRow]]:
+    made = [_row(row) for row in owned(Response, database, scope)[:limit]]
+    return made, [conversations.row(found) for found in owned(Conversation, database, scope)[:limit]]
 
 
 def forget(database: str, scope: Scope) -> int:

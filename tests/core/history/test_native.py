@@ -1,5 +1,6 @@
 """Responses that an upstream makes and keeps itself (``native = "verbatim"``)."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -9,6 +10,7 @@ import pytest
 
 from asgi_llm import Exchange, Gateway, Identity
 from asgi_llm.hooks import Hook
+from asgi_llm.stores.scope import Scope
 from asgi_llm.testing import (
     Answer,
     Recorded,
@@ -397,6 +399,75 @@ async def test_answers_that_hooks_look_at_are_kept_here(
     assert len(up.asked) == 1
 
 
+async def test_who_is_forgotten_is_forgotten_upstream(
+    open_client: Any,
+    stack: AsyncExitStack,
+    account: tuple[Account, str],
+    store_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    up, url = account
+    more = {"conversations": "up"}
+    keys = {"api_keys": ["sk-a", "sk-b"]}
+    ann = await open_native(open_client, stack, url, store={"url": store_url}, responses=more, target=keys)
+    bob = ann.other(subject="bob")
+    for number in range(20):
+        await ann.say(f"{number}?")
+    await ann("POST", "/v1/conversations", {})
+    kept = (await bob.say("1?")).json["id"]
+    del up.kept["sk-a", "resp_up1"]  # the upstream itself has lost one
+    with caplog.at_level("WARNING", "asgi_llm"):
+        assert await ann.gateway.forget(ann.identity) == 21
+    assert [name for _, name in up.kept] == [kept]
+    assert not caplog.records
+    assert (await ann("GET", "/v1/responses/resp_up2")).code == "response_not_found"
+    assert (await bob("GET", f"/v1/responses/{kept}")).status == 200
+    assert await ann.gateway.forget(ann.identity) == 0
+
+
+async def test_an_upstream_that_is_down_keeps_nobody_from_being_forgotten(
+    open_client: Any, stack: AsyncExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = responses_response("Hi.", id="resp_up1")
+    script = [Answer.json(made), *[Answer.json({"error": {"message": "no"}}, status=500)] * 9]
+    async with ScriptedUpstream(script) as upstream:
+        client = await open_native(
+            open_client, stack, f"{upstream.url}/v1", target={"retry": {"attempts": 2, "base": 0}}
+        )
+        await client.say("1?")
+        assert await client.gateway.forget(client.identity) == 1
+        assert "may still be kept upstream" in caplog.text
+        assert (await client("GET", "/v1/responses/resp_up1")).code == "response_not_found"
+
+
+async def test_it_is_metered_limited_and_watched(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str], store_url: str
+) -> None:
+    pytest.importorskip("prometheus_client")
+    up, url = account
+    client = await open_native(
+        open_client,
+        stack,
+        url,
+        store={"url": store_url},
+        ledger={},
+        quotas=[{"name": "q", "resource": "tokens", "window": "day", "limit": 1000}],
+        telemetry={"metrics": True},
+        target={"concurrency": 1, "models": {"m": "gpt-5-mini"}},
+    )
+    begun = await client.say("Think.", background=True, max_output_tokens=100)
+    assert begun.status == 200
+    usage = {"input_tokens": 900, "output_tokens": 150, "total_tokens": 1050}
+    up.kept["sk-up", "resp_up1"] |= {"status": "completed", "usage": usage}
+    for _ in range(3):
+        assert (await client("GET", "/v1/responses/resp_up1")).status == 200
+    for _ in range(2):
+        told = await client("GET", "/v1/responses/resp_up1?stream=true")
+        assert told.events[-1]["type"] == "response.completed"
+    refused = await client.say("More.")
+    assert (refused.status, refused.code) == (429, "quota_exceeded")
+
+
 def test_settings() -> None:
     target = {"provider": "openai", "api_key": "k"}
     for responses, said in [
@@ -405,3 +476,67 @@ def test_settings() -> None:
     ]:
         with pytest.raises(Exception, match=said):
             Gateway({"targets": {"up": target}, "responses": responses})
+
+
+async def test_summaries_of_the_gateways_own_are_told_as_texts(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
+) -> None:
+    """The upstream's own, which nobody else can read, pass as they are."""
+    up, url = account
+    async with ScriptedUpstream(chat_text("Summary.")) as other:
+        target = {"provider": "openai", "base_url": f"{other.url}/v1", "api_key": "k", "dialects": ["chat"]}
+        routes = [{"model": "other", "target": "other"}, {"model": "*", "target": "up"}]
+        client = await open_native(open_client, stack, url, targets={"other": target}, routes=routes)
+        small = await client("POST", "/v1/responses/compact", {"model": "other", "input": "Hello."})
+        assert small.status == 200
+        theirs = {"type": "compaction", "id": "cmp_1", "encrypted_content": "gAAAA"}
+        answer = await client.say([*small.json["output"], theirs, {"role": "user", "content": "x"}])
+        assert answer.json["id"] == "resp_up1"
+        told = json.loads(up.bodies[-1])["input"]
+        assert [item["type"] for item in told if "type" in item].count("compaction") == 1
+        assert theirs in told
+        assert "Summary." in json.dumps(told)
+        there = await client("POST", "/v1/responses/compact", {"model": "m", "input": "Hello."})
+        assert (there.json["id"], up.asked[-1][1]) == ("resp_c", "/responses/compact")
+
+
+async def test_the_echo_keeps_nothing(open_client: Any, stack: AsyncExitStack) -> None:
+    target = {"provider": "echo", "base_url": None, "api_key": None}
+    client = await open_native(open_client, stack, "", target=target)
+    first = (await client.say("1?")).json
+    assert (await client("GET", f"/v1/responses/{first['id']}")).json == first
+    assert (await client.say("2?", previous_response_id=first["id"])).status == 200
+
+
+async def test_what_has_expired_is_purged(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
+) -> None:
+    _, url = account
+    client = await open_native(open_client, stack, url, responses={"retention": 100})
+    history = client.gateway.runtime().history
+    begun = await client.say("1?")
+    await client.say("2?")
+    later = history.now() + 50
+    history.now = lambda: later
+    assert (await client.say("3?", previous_response_id=begun.json["id"])).status == 200
+    much_later = later + 80
+    history.now = lambda: much_later
+    assert (await client("GET", "/v1/responses/resp_up2")).code == "response_not_found"
+    assert (await client("GET", "/v1/responses/resp_up1")).status == 200  # what is built upon lives on
+    end = later + 1000
+    history.now = lambda: end
+    await client.say("4?", background=True)
+    async with asyncio.timeout(60):
+        while len((await history.store.listed(Scope.of(client.identity), 9))[0]) > 1:
+            await asyncio.sleep(0.01)
+
+
+async def test_of_several_workers_nobody_knows_which_has_it(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
+) -> None:
+    _, url = account
+    workers = [{"url": url}, {"url": url.replace("127.0.0.1", "localhost")}]
+    client = await open_native(open_client, stack, url, target={"base_url": None, "workers": workers})
+    made = (await client.say("1?")).json
+    assert not made["id"].startswith("resp_up")
+    assert (await client("GET", f"/v1/responses/{made['id']}")).json == made

@@ -17,6 +17,7 @@ from asgi_llm.testing import (
     chat_error,
     chat_stream,
     chat_text,
+    responses_stream,
 )
 
 TARGET = {"provider": "echo"}
@@ -287,3 +288,19 @@ async def test_it_counts_like_any_other_request(open_client: Any, connect: Any) 
         mine = (await client.say("Mine.")).json["id"]
         refused = await socket.say("x", previous_response_id=mine)
         assert (refused["status"], refused["error"]["code"]) == (404, "previous_response_not_found")
+
+
+async def test_what_an_upstream_keeps_is_built_upon_there(open_client: Any, connect: Any) -> None:
+    script = [responses_stream([text], id=f"resp_up{number}") for number, text in enumerate(("One.", "Two.", "Three."))]
+    async with ScriptedUpstream(script) as upstream:
+        client = await open_client(upstream, "responses", websocket=True, native="verbatim")
+        socket = await connect(client)
+        first = (await socket.say("1?"))["response"]["id"]
+        second = (await socket.say("2?", previous_response_id=first))["response"]["id"]
+        refused = await socket.say("3?", previous_response_id=second, generate=False)
+        assert (refused["type"], refused["error"]["param"]) == ("error", "generate")
+        assert (await socket.say("3?", previous_response_id=second, store=False))["type"] == "response.completed"
+        told = [request.json for request in upstream.requests]
+        assert [said.get("previous_response_id") for said in told] == [None, "resp_up0", "resp_up1"]
+        assert [len(said["input"]) for said in told] == [2, 2, 2]  # the text as it is
+        await socket.leave()

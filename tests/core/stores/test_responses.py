@@ -191,7 +191,11 @@ async def test_forgetting_somebody_leaves_nothing_of_theirs_and_everything_of_ot
         await store.put(scope, response("r", items=("a",)))
         await store.add_conversation(scope, conversation(), items("i"))
         await store.add_events(scope, "r", [EventRow(0, b"e")])
+    made, begun = await store.listed(ANN, 9)
+    assert ([row.id for row in made], [row.id for row in begun]) == (["r"], ["c"])
+    assert await store.listed(ANN, 0) == ([], [])
     assert await store.forget(ANN) == 2
+    assert await store.listed(ANN, 9) == ([], [])
     assert await store.get(ANN, "r", NOW) is None
     assert await store.holders(ANN, ["a"], NOW) == {}
     assert await store.events(ANN, "r", -1, 9) == []
