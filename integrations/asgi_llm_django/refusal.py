@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.http import Http404
 
 from asgi_llm import AsgiLLMError, PolicyError
@@ -22,6 +22,8 @@ def as_error(raised: Exception) -> AsgiLLMError | None:
             status, detail = 403, str(raised) or "permission denied"
         case Http404():
             status, detail = 404, str(raised) or "not found"
+        case RequestDataTooBig():
+            status, detail = 413, "the body is larger than the application reads (DATA_UPLOAD_MAX_MEMORY_SIZE)"
         case SuspiciousOperation():
             status, detail = 400, "bad request"
         case _ if isinstance(code := getattr(raised, "status_code", None), int) and 400 <= code < 600:

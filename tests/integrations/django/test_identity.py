@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AnonymousUser
 from django.core.asgi import get_asgi_application
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import connection
 from django.http import Http404
 from django.test import AsyncClient, Client
@@ -226,6 +226,7 @@ class TestFunctions:
             (PermissionDenied("no plan"), 403, "no plan"),
             (PermissionDenied(), 403, "permission denied"),
             (Http404("no team"), 404, "no team"),
+            (RequestDataTooBig(), 413, "the body is larger than the application reads (DATA_UPLOAD_MAX_MEMORY_SIZE)"),
             (PolicyError("later", kind=Kind.RATE_LIMIT, code="slow", retry_after=7), 429, "later"),
         ],
     )
