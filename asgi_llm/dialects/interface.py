@@ -72,7 +72,7 @@ class Warned:
 
 
 _MOST_WARNED = 32
-"""So many losses are named. Callers make up fields as they like, and proxies take four or eight kilobytes of headers."""
+"""So many losses are named: callers make up fields as they like, and proxies take four kilobytes of headers, or eight."""
 _MORE = Warned("more", "warn", "More fields than can be named are left out.")
 
 
