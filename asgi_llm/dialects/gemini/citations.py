@@ -33,7 +33,6 @@ class _Segment(Struct, rename="camel"):
     start_index: int | None = None
     end_index: int | None = None
     part_index: int | None = None
-    text: str | None = None
 
 
 class _Support(Struct, rename="camel"):
@@ -68,7 +67,6 @@ class Cited(Struct, frozen=True):
     part: int
     start: int | None
     end: int | None
-    text: str | None
     url: str | None
     title: str | None
 
@@ -78,7 +76,7 @@ class Cited(Struct, frozen=True):
         if self.end is not None:
             data = text.encode("utf-8", "surrogatepass")
             start, end = _points(data, self.start or 0), _points(data, self.end)
-        return Citation("gemini", self.url, self.title, self.text, start, end)
+        return Citation("gemini", self.url, self.title, start=start, end=end)
 
 
 def _points(data: bytes, offset: int) -> int:
@@ -97,7 +95,7 @@ def read_sources(grounding: Raw, citations: Raw) -> Sources:
         if citations != NULL:
             wire = _CITATIONS.decode(citations)
             found += [
-                Cited(0, source.start_index, source.end_index, None, source.uri, source.title)
+                Cited(0, source.start_index, source.end_index, source.uri, source.title)
                 for source in wire.citation_sources or wire.citations or ()
             ]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -112,9 +110,8 @@ def _grounded(wire: _Grounding) -> Iterable[Cited]:
         for index in support.grounding_chunk_indices or ():
             if 0 <= index < len(chunks):
                 web = chunks[index].web or chunks[index].maps or chunks[index].retrieved_context or _Web()
-                yield Cited(
-                    segment.part_index or 0, segment.start_index, segment.end_index, segment.text, web.uri, web.title
-                )
+                # Its text is the answer's, not the source's.
+                yield Cited(segment.part_index or 0, segment.start_index, segment.end_index, web.uri, web.title)
 
 
 def write_grounding(

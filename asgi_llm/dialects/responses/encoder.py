@@ -64,8 +64,8 @@ class Encoder:
     """See ``StreamEncoder``."""
 
     __slots__ = (
-        "_answer", "_block", "_ended", "_hosted", "_ids", "_ladder", "_message", "_object", "_refused", "_signed", "_sounds",
-        "_unsaid", "_usage", "final",
+        "_answer", "_block", "_ended", "_hosted", "_ids", "_ladder", "_message", "_object", "_refused", "_signed",
+        "_sounds", "_unsaid", "_usage", "final",
     )  # fmt: skip
 
     def __init__(self, answer: Answer, ladder: Ladder | None = None) -> None:
