@@ -3,12 +3,15 @@
 import msgspec
 from msgspec import Raw, Struct
 
+from asgi_llm.errors import TranslationError
 from asgi_llm.neutral.request import DialectName, Request
 
 __all__ = ["foreign_fields"]
 
 _UNOBSERVED = frozenset({"client_metadata", "include"})
 """Agents send them always, and nobody can observe their loss."""
+_ESSENTIAL = {"prompt": "A stored prompt is known only to the provider that keeps it; send what it says."}
+"""What a request means nothing without."""
 _DEFAULTS = {"truncation": b'"disabled"'}
 _OBJECTS = frozenset({"generationConfig", "output_config", "toolConfig"})
 """Known objects, of which the neutral request keeps what it did not understand."""
@@ -28,11 +31,17 @@ _reasoning = msgspec.json.Decoder(_Reasoning)
 
 
 def foreign_fields(request: Request, dialect: DialectName) -> list[str]:
-    """The fields that are left out when the request is written in ``dialect``; of its own dialect's none are."""
+    """The fields that are left out when the request is written in ``dialect``; of its own dialect's none are.
+
+    Raises:
+        TranslationError: the request would be another one without such a field.
+    """
     if request.dialect == dialect:
         return []
     names: list[str] = []
     for name, raw in request.ext.items():
+        if name in _ESSENTIAL:
+            raise TranslationError(_ESSENTIAL[name], param=name)
         if name in _OBJECTS:
             names += [f"{name}.{key}" for key in _object.decode(raw)]
         elif name not in _UNOBSERVED and bytes(raw) != _DEFAULTS.get(name):

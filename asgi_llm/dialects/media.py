@@ -5,11 +5,18 @@ Bytes and links are moved as text. A server would refuse what is neither, naming
 
 import re
 
-__all__ = ["is_base64", "is_link", "is_media_type"]
+__all__ = ["filename_of", "is_base64", "is_link", "is_media_type"]
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
 _SAMPLE = 64
 """Characters looked at on either end of base64 text; looking at megabytes would cost more than all the rest."""
+_ENDINGS = {
+    "text/plain": "txt", "text/csv": "csv", "text/html": "html", "text/markdown": "md", "text/xml": "xml",
+    "application/json": "json", "application/xml": "xml", "application/rtf": "rtf", "application/msword": "doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+}  # fmt: skip
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+*-]+(?:;[^,;\"]*)*", re.ASCII)
 
 
@@ -31,3 +38,8 @@ def is_link(url: str) -> bool:
 def is_media_type(text: str) -> bool:
     """Whether the text is a media type, perhaps with parameters; none at all is one that nobody knows."""
     return not text or _MEDIA_TYPE.fullmatch(text) is not None
+
+
+def filename_of(media_type: str) -> str:
+    """A name for a document that came without one. OpenAI goes by the ending, so it must fit what is inside."""
+    return f"document.{_ENDINGS.get(media_type.partition(';')[0].strip().lower(), 'pdf')}"

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from asgi_llm.errors import Cause, UpstreamError
+from asgi_llm.errors import UpstreamError
 from asgi_llm.routing.balance.interface import Facts, Policy
 from asgi_llm.routing.breaker import Breaker
-from asgi_llm.routing.retry import blames_worker
+from asgi_llm.routing.retry import NOT_TAKEN_UP, blames_worker
 from asgi_llm.settings import BreakerSettings
 from asgi_llm.upstream.interface import Client
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 logger = logging.getLogger("asgi_llm.fleet")
-
-_NOT_TAKEN_UP = frozenset({Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.POOL_TIMEOUT, Cause.TLS, Cause.UNAVAILABLE})
-"""Failures after which nothing of the request can be in the worker's cache."""
 
 
 class Worker:
@@ -98,7 +95,8 @@ class Worker:
                 self._troubled.discard(self)
 
     def failed(self, error: UpstreamError, now: float, facts: Facts | None, probe: bool) -> None:
-        self._leave(facts, served=error.cause not in _NOT_TAKEN_UP)
+        # What the worker has seen of the request may be in its cache.
+        self._leave(facts, served=error.cause not in NOT_TAKEN_UP)
         if blames_worker(error):
             if self.breaker.failed(now, probe=probe):
                 # Not the error's message, which may hold words of the caller's.

@@ -83,8 +83,9 @@ class KeyRing:
         return known.identity
 
     def forget(self, name: str) -> None:
-        """What is known of the key with that id is asked for again."""
+        """What is known of the key with that id is asked for again; an answer that is under way may be of before."""
         self._known.pop(name, None)
+        self._asking.pop(name, None)
 
     async def aclose(self) -> None:
         if self._timer is not None:
@@ -111,16 +112,21 @@ class KeyRing:
         async with asyncio.timeout(_PATIENCE), self._slots:
             key = await self.store.find(name)
         known = _Known(key, None if key is None else _identity(key), self.clock())
+        if self._asking.get(name) is asyncio.current_task():
+            self._remember(name, known)
+        return known
+
+    def _remember(self, name: str, known: _Known) -> None:
         if len(self._known) >= _KEPT:
             # The oldest half; those in use are soon known again.
             for old in list(self._known)[: _KEPT // 2]:
                 del self._known[old]
         self._known.pop(name, None)
         self._known[name] = known
-        return known
 
     def _asked(self, name: str, task: "asyncio.Task[_Known]") -> None:
-        self._asking.pop(name, None)
+        if self._asking.get(name) is task:
+            del self._asking[name]
         if not task.cancelled():
             task.exception()  # told to those who wait
 

@@ -244,11 +244,13 @@ class Compaction(Struct, frozen=True, tag="compaction", omit_defaults=True):
 
 
 class Opaque(Struct, frozen=True, tag="opaque", omit_defaults=True):
-    """A block this version does not know, kept for the dialect it came from. ``kind`` is its type as written."""
+    """A block this version does not know, kept for the dialect it came from. ``kind`` is its type as written, ``text``
+    what it says to others; empty where that cannot be put in words."""
 
     dialect: DialectName
     kind: str
     raw: Raw
+    text: str = ""
 
 
 Media = Image | Document | Audio | Video

@@ -31,7 +31,7 @@ from asgi_llm.neutral.request import Request
 from asgi_llm.neutral.usage import Usage, plus
 from asgi_llm.runtime import Runtime
 
-from .lost import losses, used_by, worked
+from .lost import is_free, losses, used_by, worked
 
 __all__ = ["Accounts", "Billed", "Draft", "account"]
 
@@ -41,9 +41,6 @@ _HELD = 64 * 1024 * 1024
 """Bytes of requests and answers that wait with their rows, at most; rows beyond that go without."""
 _INLINE = 64 * 1024
 """Bytes that are looked at on the event loop: about a millisecond."""
-
-_FREE = frozenset({"moderations", "tokenize", "detokenize"})
-"""Endpoints that name a model and use none of its tokens."""
 
 Billed = Callable[[str, str, int | None], None]
 
@@ -235,8 +232,7 @@ def _unmetered(exchange: Exchange) -> bool:
     """Whether an upstream worked on it and nobody said what that took."""
     if exchange.forward is not None:
         # What was told in seconds, or in searches, was told.
-        endpoint = exchange.forward.endpoint
-        return worked(exchange) and exchange.usage is None and endpoint.model != "none" and endpoint.name not in _FREE
+        return worked(exchange) and exchange.usage is None and not is_free(exchange)
     return worked(exchange) and not (exchange.usage is not None and exchange.usage.says) and not _is_count(exchange)
 
 

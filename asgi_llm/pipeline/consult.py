@@ -17,6 +17,7 @@ from asgi_llm.exchange import Caller, Exchange
 from asgi_llm.hooks import Ask, overrides
 from asgi_llm.identity import TARGET_KEY
 from asgi_llm.neutral.request import Request, StreamOptions
+from asgi_llm.providers.headers import CREDENTIALS
 from asgi_llm.runtime import Runtime
 
 from .calling import asking, call
@@ -28,7 +29,6 @@ _INLINE = 64 * 1024
 """Bytes of a body that is read on the event loop: about a millisecond."""
 _CONSULTED = "asgi_llm.consulted"
 """Scope key: what came of it, for work on the same request that goes on without its caller."""
-_SECRET = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization"})
 
 
 async def consult(runtime: Runtime, exchange: Exchange, caller: Caller, *, counting: bool) -> None:
@@ -75,7 +75,7 @@ def _ask(exchange: Exchange, caller: Caller) -> tuple[Ask, bool]:
         stream=exchange.stream,
         request=request,
         payload=payload,
-        headers={name: value for name, value in caller.fields.items() if name not in _SECRET},
+        headers={name: value for name, value in caller.fields.items() if name not in CREDENTIALS},
         target=caller.scope.get(TARGET_KEY),
         notes={},
     )

@@ -15,6 +15,7 @@ from asgi_llm.errors import Cause, ClientError, Kind, UpstreamError
 from asgi_llm.exchange import Caller, Exchange, Forward
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.routing.pins import Pin, Pins
+from asgi_llm.routing.retry import NOT_TAKEN_UP
 from asgi_llm.runtime import Runtime
 from asgi_llm.types import Headers
 
@@ -34,8 +35,6 @@ __all__ = [
 
 _IDS = ("id", "input_file_id", "output_file_id", "error_file_id")
 """Members that name what an upstream keeps."""
-_NOT_TAKEN_UP = frozenset({Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.POOL_TIMEOUT, Cause.TLS, Cause.UNAVAILABLE})
-"""Failures after which the upstream cannot have done anything."""
 
 
 async def read_request(runtime: Runtime, exchange: Exchange, caller: Caller, forward: Forward) -> None:
@@ -167,4 +166,4 @@ def may_try_again(exchange: Exchange, error: UpstreamError) -> bool:
     if forward.endpoint.pin is None or forward.method == b"GET":
         return True
     # A second file, or a second batch, would be kept and paid for.
-    return error.cause in _NOT_TAKEN_UP or error.upstream_status in (429, 503)
+    return error.cause in NOT_TAKEN_UP or error.upstream_status in (429, 503)

@@ -4,6 +4,7 @@ A stream's events pass one stage for each hook. What the caller gets is what has
 a hook says no, the answer is brought to a legal end right there.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -11,13 +12,14 @@ import msgspec
 from msgspec import structs
 
 from asgi_llm.dialects.interface import StreamDecoder
-from asgi_llm.errors import Kind
+from asgi_llm.errors import Kind, UpstreamError
 from asgi_llm.exchange import Exchange
 from asgi_llm.hooks import Ask, Hook, Refused, overrides
-from asgi_llm.neutral.events import BlockStart, BlockStop, Event, Failure, Finished, Start
+from asgi_llm.neutral.events import BlockStart, BlockStop, Event, Failure, Finished, Start, UsageUpdate
 from asgi_llm.neutral.fold import fold, unfold
 from asgi_llm.neutral.grammar import Grammar, GrammarError
 from asgi_llm.neutral.response import Candidate, Finish, Response
+from asgi_llm.neutral.usage import Usage, merge
 
 from .attempt import Reply
 from .calling import call
@@ -25,6 +27,10 @@ from .plan import Leg
 from .stages import Stage, open_stage
 
 __all__ = ["Inspection", "Sieve", "Source", "answer_hooks", "inspected", "open_sieve"]
+
+
+_LAST_WORDS = 1.0
+"""Seconds to wait for what an upstream says behind the end of an answer that is withheld."""
 
 
 class Source(StreamDecoder, Protocol):
@@ -144,7 +150,7 @@ class Sieve:
     through, so that it can stand in place of the stream's own decoder."""
 
     __slots__ = ("_asked", "_decoder", "_finished", "_grammar", "_open", "_over", "_read", "_ready", "_stages",
-                 "_started", "_withhold")  # fmt: skip
+                 "_started", "_used", "_withhold")  # fmt: skip
 
     def __init__(
         self,
@@ -165,6 +171,12 @@ class Sieve:
         self._finished: set[int] = set()
         self._started = False
         self._over = False
+        self._used: Usage | None = None
+
+    @property
+    def told(self) -> Usage | None:
+        """What the upstream said that it used, whatever the hooks let through."""
+        return merge(self._used, getattr(self._decoder, "told", None))
 
     async def begin(self, first: bytes) -> None:
         """``first`` is what was read already."""
@@ -189,6 +201,7 @@ class Sieve:
         return self.feed(b"")
 
     async def _pass(self, events: list[Event]) -> None:
+        self._note(events)
         for event in events:
             if self._over:
                 return
@@ -200,8 +213,25 @@ class Sieve:
                     self._tell(each)
             except Refused as refusal:
                 self._end_with(refusal)
+                if isinstance(event, Finished):
+                    await self._hear_out()
             except GrammarError as error:
                 self._end_with(_disorder(error))
+
+    def _note(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Start | UsageUpdate):
+                self._used = merge(self._used, event.usage)
+
+    async def _hear_out(self) -> None:
+        """The answer is withheld when all of it is there: what it used is often told behind its end."""
+        try:
+            async with asyncio.timeout(_LAST_WORDS):
+                while data := await self._read():
+                    self._note(self._decoder.feed(data))
+            self._note(self._decoder.end())
+        except (TimeoutError, UpstreamError):
+            return
 
     def _tell(self, event: Event) -> None:
         try:

@@ -1,5 +1,5 @@
-"""What a request used beside its answer: in attempts that failed when they had told what they used, and in those that
-were broken off for a quicker one. Providers charge for both.
+"""What a request used, where more is to be said of that than its answer says: in attempts that failed when they had
+told what they used, and in those that were broken off for a quicker one. Providers charge for both.
 
 Nearly all requests have one attempt; they pay a look for this.
 """
@@ -7,7 +7,10 @@ Nearly all requests have one attempt; they pay a look for this.
 from asgi_llm.exchange import Exchange, Lost
 from asgi_llm.neutral.usage import Usage, plus
 
-__all__ = ["losses", "told_in_all", "used_by", "worked"]
+__all__ = ["is_free", "losses", "told_in_all", "used_by", "worked"]
+
+_FREE = frozenset({"moderations", "tokenize", "detokenize"})
+"""Endpoints that name a model and use none of its tokens."""
 
 
 def losses(exchange: Exchange) -> tuple[Lost, ...]:
@@ -21,6 +24,12 @@ def losses(exchange: Exchange) -> tuple[Lost, ...]:
 def worked(exchange: Exchange) -> bool:
     """Whether an upstream gave an answer, or was at work on one when its caller left."""
     return any(attempt.result in ("ok", "abandoned") and attempt.lost is None for attempt in exchange.attempts)
+
+
+def is_free(exchange: Exchange) -> bool:
+    """Whether its endpoint uses no tokens of a model."""
+    forward = exchange.forward
+    return forward is not None and (forward.endpoint.model == "none" or forward.endpoint.name in _FREE)
 
 
 def used_by(lost: Lost, input_tokens: int) -> Usage:

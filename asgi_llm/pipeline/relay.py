@@ -18,6 +18,7 @@ from asgi_llm.metering.tally import Tally
 from asgi_llm.neutral.fold import Folder, unfold
 from asgi_llm.neutral.grammar import GrammarError
 from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.usage import merge
 from asgi_llm.runtime import Runtime
 
 from .ask import learn
@@ -52,6 +53,7 @@ async def relay(
     assert leg is not None  # noqa: S101  # attempt() filled in both
     assert worker is not None  # noqa: S101
     exchange.status = reply.response.status
+    exchange.told_usage = reply.usage  # whatever becomes of the answer, and whatever hooks make of it
     watched: Watched | None = None
     if leg.crew.remembers:
         caller, watched = watch(caller)
@@ -104,7 +106,6 @@ async def _relay_any(
 ) -> None:
     """An answer of any form, shown to whatever wants to see it."""
     rounds: AnyRounds | None = None
-    exchange.told_usage = reply.usage  # what may go wrong with the answer takes none of it back
     try:
         if exchange.hosted is not None:
             rounds = ToolRounds(runtime, exchange, reply, exchange.hosted)
@@ -181,7 +182,6 @@ def _forwarded_body(runtime: Runtime, exchange: Exchange, reply: Reply) -> bytes
     assert forward is not None  # noqa: S101  # the steps before filled in all of them
     assert leg is not None  # noqa: S101
     assert exchange.envelope is not None  # noqa: S101
-    exchange.usage = reply.usage
     if reply.usage is None and exchange.endpoint in WRITING:
         exchange.answered = reply.first
     body = reply.first if reply.told is None else reply.told
@@ -209,9 +209,8 @@ def _whole_body(exchange: Exchange, leg: Leg, reply: Reply, whole: Response | No
     """What is sent to a caller that asked for no stream: the answer translated, or the upstream's own bytes."""
     exchange.answered = None if reply.stream else reply.first
     if whole is not None:
-        exchange.usage, exchange.finish = whole.usage, _finish(whole)
+        exchange.finish = _finish(whole)
         return exchange.dialect.encode_response(whole, answer_for(exchange))
-    exchange.told_usage = reply.usage
     if reply.told is not None:
         return reply.told
     body = without_costs(reply.first) if leg.hides_cost else reply.first
@@ -230,7 +229,7 @@ async def _send_unfolded(
         response = await rounds.complete(response)
     if exchange.inspection is not None:
         response = await exchange.inspection.whole(response)
-    exchange.usage, exchange.finish, exchange.answered = response.usage, _finish(response), reply.first
+    exchange.finish, exchange.answered = _finish(response), reply.first
     await _begin(exchange, caller, reply, heartbeat)
     stream = exchange.dialect.stream_encoder(answer_for(exchange)).feed(unfold(response))
     await caller.finish(in_form(exchange.dialect, stream))
@@ -339,7 +338,7 @@ async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: AnyRounds | 
     except GrammarError as error:
         raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
     finally:
-        exchange.usage = folder.usage
+        exchange.usage = merge(folder.usage, getattr(decoder, "told", None))
 
 
 def _finish(response: Response) -> str | None:

@@ -14,12 +14,13 @@ from asgi_llm.exchange import Exchange
 from asgi_llm.metering.checks import sane
 from asgi_llm.metering.estimate import estimate
 from asgi_llm.metering.tally import Tally, come_so_far, whole_tokens
+from asgi_llm.metering.texts import estimate_texts
 from asgi_llm.neutral.usage import Usage
 from asgi_llm.quotas.book import Book, QuotaError
 from asgi_llm.quotas.rules import Load, Place, Used
 from asgi_llm.runtime import Runtime
 
-from .lost import losses, used_by, worked
+from .lost import is_free, losses, used_by, worked
 from .plan import Leg
 
 __all__ = ["WRITING", "charge", "reserve", "reserve_leg"]
@@ -92,18 +93,28 @@ def _used(runtime: Runtime, book: Book, exchange: Exchange, load: Load) -> Used 
         return _NOTHING
     if usage is not None and not usage.says:
         usage = None
+    if usage is None and (is_free(exchange) or not worked(exchange)):
+        return _NOTHING
     if usage is None and exchange.first_byte is not None:
-        if said is None:
+        if said is None and exchange.forward is None:
             return None
-        output = said.tokens() if isinstance(said, Tally) else whole_tokens(said)
-        usage = Usage(fresh=load.input, visible=output)
+        output = said.tokens() if isinstance(said, Tally) else whole_tokens(said or b"")
+        usage = Usage(fresh=_read(exchange, load), visible=output)
     elif usage is None:
-        if not worked(exchange):
-            return _NOTHING
-        usage = Usage(fresh=load.input)
+        usage = Usage(fresh=_read(exchange, load))
     elif exchange.outcome != "ok" and exchange.finish is None and isinstance(said, Tally):
         usage = come_so_far(usage, said)
     return _priced(runtime, book, leg, usage)
+
+
+def _read(exchange: Exchange, load: Load) -> int:
+    """Tokens of the input, where nobody said: as the ledger guesses them."""
+    if len(exchange.body) > _INLINE:
+        return load.input
+    if exchange.forward is not None:
+        told = estimate_texts(exchange.body)
+        return load.input if told is None else told
+    return _estimate(exchange) if exchange.request is None else estimate(exchange.request)
 
 
 def _priced(runtime: Runtime, book: Book, leg: Leg, usage: Usage) -> Used:

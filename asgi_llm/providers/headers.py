@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.types import Headers
 
-__all__ = ["TRACE", "Allowed", "request_headers", "returned_headers"]
+__all__ = ["CREDENTIALS", "TRACE", "Allowed", "request_headers", "returned_headers"]
 
 TRACE = frozenset({b"traceparent", b"tracestate"})
 """Without ``baggage``: what applications tell each other in it is no business of a provider's."""
@@ -31,7 +31,9 @@ _RESPONSE: Mapping[str, tuple[frozenset[bytes], tuple[bytes, ...]]] = {
     "gemini": (frozenset(), ()),
 }
 _ALWAYS_BACK = frozenset({b"retry-after", b"retry-after-ms", b"x-should-retry"})
-_SECRET = frozenset({b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization"})
+CREDENTIALS = frozenset(
+    {b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"cookie", b"proxy-authorization"}
+)
 _FRAMING = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"connection",
      b"accept-encoding", b"expect", b"te", b"trailer", b"upgrade", b"keep-alive"}
@@ -76,7 +78,7 @@ class Allowed:
         return verdict
 
     def _judge(self, name: bytes) -> bool:
-        if name in _SECRET or name in _FRAMING:
+        if name in CREDENTIALS or name in _FRAMING:
             return False
         if name in self._exact or name.startswith(self._prefixes):
             return True

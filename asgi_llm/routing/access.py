@@ -42,7 +42,6 @@ class Patterns:
             return False
         return not self._of or any(match(name) for match in self._of)
 
-
     def chosen(self, names: Sequence[str]) -> tuple[str, ...] | None:
         """Those of somebody's ``names`` that are meant, which may be none where only exceptions are given; None: nobody
         with these is meant."""

@@ -1,6 +1,6 @@
 """What a failed attempt means, in one table: what may follow it, whom it speaks against, and how long to wait.
 
-Pure decisions: who is asked next, and when, is found by ``pipeline.retrial``.
+Pure decisions: who is asked next, and when, is found by ``pipeline.course``.
 """
 
 from enum import Enum
@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 from asgi_llm.errors import Cause, Kind, UpstreamError
 
-__all__ = ["Rule", "Verdict", "blames_worker", "cooling", "delay", "judge", "rule_of"]
+__all__ = ["NOT_TAKEN_UP", "Rule", "Verdict", "blames_worker", "cooling", "delay", "judge", "rule_of"]
+
+NOT_TAKEN_UP = frozenset({Cause.CONNECT, Cause.CONNECT_TIMEOUT, Cause.POOL_TIMEOUT, Cause.TLS, Cause.UNAVAILABLE})
+"""Failures after which the upstream cannot have done anything: it has seen nothing of the request."""
 
 
 class Verdict(Enum):

@@ -14,10 +14,11 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 
 from asgi_llm import Gateway
 from asgi_llm.identity import IDENTITY_KEY, Identity
-from asgi_llm.types import ASGIApp, Receive, Scope, Send
+from asgi_llm.types import ASGIApp, Message, Receive, Scope, Send
 
 from .refusal import as_error, as_raised
 
@@ -30,13 +31,14 @@ _ADMITTED = "asgi_llm_fastapi.admitted"
 
 
 class Admitted(Response):
-    """The dependencies let the request pass. ``identity`` is who calls, or None where the application does not say."""
+    """The dependencies let ``request`` pass. ``identity`` is who calls, or None where the application does not say."""
 
     background: BackgroundTask | None = None
 
-    def __init__(self, identity: Identity | None) -> None:
+    def __init__(self, identity: Identity | None, request: Request) -> None:
         # A response's own has a body and headers to think of.
         self.identity = identity
+        self.request = request
         self.receive: Receive | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,12 +99,31 @@ async def answer_asked(
         if admitted is None:
             return
         inner |= {"root_path": mount, IDENTITY_KEY: admitted.identity}
-        await gateway.asgi(inner, admitted.receive or receive, send)
+        await gateway.asgi(inner, _with_body(admitted.request, admitted.receive or receive), send)
     except (HTTPException, RequestValidationError) as raised:
         await refuse(gateway, scope, mount, receive, send, raised)
         return
     if admitted.background is not None:
         await admitted.background()
+
+
+def _with_body(request: Request, receive: Receive) -> Receive:
+    """``receive``, or where a dependency has read the body one that gives it again.
+
+    Raises:
+        HTTPException: it has read it and kept nothing.
+    """
+    if not getattr(request, "_stream_consumed", False):
+        return receive
+    body = getattr(request, "_body", None)
+    if body is None:
+        raise HTTPException(500, "a dependency of the application has read the body piece by piece; it is gone")
+    again: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def repeat() -> Message:
+        return again.pop() if again else await receive()
+
+    return repeat
 
 
 def route_class(gateway: Gateway, tails: Mapping[Callable[..., Any], str]) -> type[APIRoute]:

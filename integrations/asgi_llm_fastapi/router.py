@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any
 
-from fastapi import APIRouter, Depends, WebSocket
+from fastapi import APIRouter, Depends, Request, WebSocket
 from fastapi.params import Depends as Dependency
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -98,11 +98,11 @@ def _deaf(gateway: Gateway) -> Callable[[WebSocket], Awaitable[None]]:
 
 
 def _forward(who: Dependency | None, convert: ToIdentity | None) -> _Forward:
-    async def pass_on() -> Response:
-        return Admitted(None)
+    async def pass_on(request: Request) -> Response:
+        return Admitted(None, request)
 
-    async def identify(user: Any = who) -> Response:
-        return Admitted(as_identity(user, convert))
+    async def identify(request: Request, user: Any = who) -> Response:
+        return Admitted(as_identity(user, convert), request)
 
     return pass_on if who is None else identify
 

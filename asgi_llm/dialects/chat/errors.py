@@ -11,6 +11,7 @@ import msgspec
 
 from asgi_llm.dialects.retry_after import retry_after
 from asgi_llm.dialects.sse import frame
+from asgi_llm.dialects.wording import shown
 from asgi_llm.errors import AsgiLLMError, Cause, Kind, UpstreamError
 from asgi_llm.types import Headers
 
@@ -91,7 +92,6 @@ _QUOTA = re.compile(
 _OVERLOAD = re.compile(r"overloaded|over capacity|insufficient_system_resource", re.IGNORECASE)
 _MARKUP = re.compile(r"<(?:script|style)\b.*?</(?:script|style)>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_SECRET = re.compile(r"(?:https?|wss?)://\S+|\b(?:sk|pk|key|gsk|xai)-[\w*-]{6,}|Bearer\s+\S+", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 
 
@@ -234,7 +234,7 @@ def _plain(text: str) -> str:
     if "<" in text and (text.lstrip()[:1] == "<" or "</" in text):
         title = _TITLE.search(text)
         text = title[1] if title else _MARKUP.sub(" ", text)
-    text = _SPACE.sub(" ", _SECRET.sub("[removed]", text)).strip()
+    text = _SPACE.sub(" ", shown(text)).strip()
     return text if len(text) <= _LIMIT else f"{text[:_LIMIT]}..."
 
 

@@ -6,6 +6,7 @@ Where an upstream lacks a kind of format, the nearest one is taken and the rest 
 from typing import Any
 
 from asgi_llm.dialects.interface import Profile, Report
+from asgi_llm.dialects.root_schema import in_words, may_be_object
 from asgi_llm.neutral.request import OutputFormat
 
 from .names import wire_name
@@ -19,12 +20,15 @@ def write_format(output: OutputFormat, profile: Profile, report: Report) -> tupl
     """The ``response_format``, and the sentence that the instructions need beside it; each may be None."""
     if output.kind == "text":
         return None, None
-    if output.kind == "schema" and profile.json_schema:
+    of_object = may_be_object(output.schema)
+    if output.kind == "schema" and profile.json_schema and (of_object or not profile.origin):
         return _schema(output), None
     sentence: str | None = None
     if output.kind == "schema":
         report.lose("output.schema")
-        sentence = _in_words(output)
+        sentence = _JSON if output.schema is None else in_words(output.schema)
+        if not of_object:
+            return None, sentence
     elif not profile.json_object:
         report.lose("output.json")
         sentence = _JSON
@@ -37,11 +41,3 @@ def _schema(output: OutputFormat) -> dict[str, Any]:
         if (value := getattr(output, name)) is not None:
             schema[name] = value
     return {"type": "json_schema", "json_schema": schema}
-
-
-def _in_words(output: OutputFormat) -> str:
-    if output.schema is None:
-        return _JSON
-    return (
-        f"Answer with JSON that fits this schema, and nothing else:\n{bytes(output.schema).decode('utf-8', 'replace')}"
-    )

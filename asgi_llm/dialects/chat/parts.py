@@ -5,9 +5,8 @@ from base64 import b64decode
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
 from asgi_llm.dialects.interface import Profile, Report
+from asgi_llm.dialects.media import filename_of
 from asgi_llm.errors import TranslationError
 from asgi_llm.neutral.request import (
     Audio,
@@ -31,42 +30,11 @@ from asgi_llm.neutral.request import (
     Video,
 )
 
-__all__ = ["PartWriter", "document_text", "must_inline", "opaque_text"]
+__all__ = ["PartWriter", "document_text", "must_inline"]
 
 _FORMATS = {"x-wav": "wav", "wave": "wav", "vnd.wave": "wav", "mpeg": "mp3", "mpeg3": "mp3", "x-mp3": "mp3"}
 _OPENAI = ("chat", "responses")
 """The dialects whose file ids are of one and the same store."""
-
-
-class _TextBlock(msgspec.Struct):
-    text: str = ""
-
-
-class _Labelled(msgspec.Struct):
-    """Members of Anthropic's ``search_result`` and ``tool_reference`` blocks."""
-
-    title: str = ""
-    source: str = ""
-    content: list[_TextBlock] = []
-    tool_name: str = ""
-
-
-_labelled = msgspec.json.Decoder(_Labelled)
-
-
-def opaque_text(part: Opaque) -> str | None:
-    """A block of another dialect as text, for the kinds that are text with a label."""
-    if part.kind not in ("search_result", "tool_reference"):
-        return None
-    try:
-        found = _labelled.decode(part.raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    if part.kind == "tool_reference":
-        # All tools are sent, so that the one that was found can be called by its name.
-        return f"Tool: {found.tool_name}"
-    body = "\n".join(block.text for block in found.content)
-    return f"{found.title}\n{found.source}\n{body}"
 
 
 class PartWriter:
@@ -187,11 +155,10 @@ class PartWriter:
     def _opaque(self, part: Opaque, where: str) -> list[Any]:
         if part.dialect == "chat":
             return [part.raw]
-        text = opaque_text(part)
-        if text is None:
+        if not part.text:
             self._report.lose("opaque_content", where)
             return []
-        return [self._text(text)]
+        return [self._text(part.text)]
 
 
 def must_inline(part: Media, profile: Profile) -> bool:
@@ -208,7 +175,8 @@ def must_inline(part: Media, profile: Profile) -> bool:
 
 
 def _filename(document: Document) -> str:
-    return document.filename or document.title or "document.pdf"
+    kind = document.source.media_type if isinstance(document.source, Inline) else ""
+    return document.filename or document.title or filename_of(kind)
 
 
 def document_text(document: Document) -> str | None:

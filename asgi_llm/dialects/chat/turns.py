@@ -32,7 +32,7 @@ from asgi_llm.neutral.request import (
 
 from .history import History, Place
 from .names import wire_id
-from .parts import PartWriter, document_text, opaque_text
+from .parts import PartWriter, document_text
 from .thoughts import detail, extra_content
 from .tools import NO_ARGUMENTS, WRAPPED_ARGUMENT, ToolWriter
 
@@ -150,7 +150,7 @@ class MessageWriter:
         match part:
             case ServerCall() | ServerResult():
                 self._report.lose("server_tool_history")
-            case Opaque() if (text := opaque_text(part)) is not None:
+            case Opaque(text=text) if text:
                 return [text]
             case Image() | Document() | Audio() | Video() | Opaque():
                 self._report.lose("assistant_content")
@@ -276,7 +276,7 @@ def _readable(part: Part) -> str | None:
         case Document():
             return document_text(part)
         case Opaque():
-            return opaque_text(part)
+            return part.text or None
         case _:
             return None
 

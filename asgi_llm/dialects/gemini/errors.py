@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 
 from asgi_llm.dialects.retry_after import retry_after, seconds
 from asgi_llm.dialects.sse import frame
+from asgi_llm.dialects.wording import line, readable
 from asgi_llm.errors import AsgiLLMError, Cause, ClientError, Kind, UpstreamError
 from asgi_llm.types import Headers
 
@@ -115,9 +116,6 @@ _OVERFLOW = re.compile(
     r"|context[ _](?:length|window|limit)|prompt is too long|input is too long",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
-_TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
-_LONGEST = 400
 
 
 def content_error(message: str) -> UpstreamError:
@@ -183,15 +181,15 @@ def _read(body: bytes) -> _Said:
         else:
             reported = _OBJECT.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Said(_readable(body))
+        return _Said(readable(body))
     error = reported.error
     if not isinstance(error, dict):
-        return _Said(_line(error if isinstance(error, str) else reported.message or reported.detail))
+        return _Said(line(error if isinstance(error, str) else reported.message or reported.detail))
     word, code = error.get("status") or error.get("type"), error.get("code")
     details = [entry for entry in _list(error.get("details")) if isinstance(entry, dict)]
     reasons = (entry.get("reason") for entry in details)
     return _Said(
-        _line(error.get("message")),
+        line(error.get("message")),
         word if isinstance(word, str) else "",
         code if type(code) is int else None,
         frozenset(reason for reason in reasons if isinstance(reason, str)),
@@ -208,22 +206,6 @@ def _delay(value: Any) -> float | None:
     if isinstance(value, dict):
         value = f"{value.get('seconds', 0)}s"
     return seconds(value.removesuffix("s")) if isinstance(value, str) else None
-
-
-def _line(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= 4 * _LONGEST else text[: 4 * _LONGEST] + "..."
-
-
-def _readable(body: bytes) -> str:
-    """A body that is not JSON, as a short line without markup."""
-    text = body[:65536].decode("utf-8", "replace")
-    if title := _TITLE.search(text):
-        text = title.group(1)
-    text = " ".join(_MARKUP.sub(" ", text).split())
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def _header(headers: Headers, name: bytes) -> str | None:

@@ -62,6 +62,8 @@ def user_parts(part: Part, report: Report) -> list[Any]:
             return _document(part, report)
         case Opaque() | ServerCall() | ServerResult() if part.dialect == "gemini" and part.raw is not None:
             return [part.raw]
+        case Opaque() if part.text:
+            return [{"text": part.text}]
         case Opaque():
             report.lose("content")
         case ServerResult():

@@ -80,6 +80,7 @@ class _Head(Struct):
     name: Any = None
     tool_use_id: Any = None
     server_name: Any = None
+    tool_name: Any = None
     input: Raw = NULL
     content: Raw = NULL
 
@@ -343,6 +344,9 @@ def _server_part(head: _Head, raw: Raw) -> Part:
             return ServerResult("messages", server_kind(kind), call_id=_text(head.tool_use_id), text=found, raw=raw)
         case "compaction" if summary := _plain(head.content):
             return Compaction(summary)
+        case "tool_reference" if name := _text(head.tool_name):
+            # Elsewhere all tools are sent, so that the one that was found can be called by its name.
+            return Opaque("messages", head.type, raw, f"Tool: {name}")
         case kind:
             return Opaque("messages", kind, raw)
 

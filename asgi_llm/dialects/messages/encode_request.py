@@ -231,6 +231,21 @@ class _Draft:
             self.report.lose("cache")
             for block in marked[:surplus]:
                 del block["cache_control"]
+        if marked:
+            self._order_marks(body)
+
+    def _order_marks(self, body: dict[str, Any]) -> None:
+        """The API wants marks of an hour before those of five minutes: behind one of these no other lasts longer."""
+        said = [*self.tools.tools, *body.get("system", ())]
+        said += [block for message in self.past.messages for block in message.content]
+        short = False
+        for block in (*said, body):
+            mark = block.get("cache_control") if isinstance(block, dict) else None
+            if not isinstance(mark, dict):
+                continue
+            if short:
+                mark.pop("ttl", None)
+            short = "ttl" not in mark
 
 
 _TIERS = {"auto": "auto", "default": "standard_only"}

@@ -12,6 +12,7 @@ from msgspec import Raw, Struct
 
 from asgi_llm.dialects.retry_after import retry_after
 from asgi_llm.dialects.sse import frame
+from asgi_llm.dialects.wording import line, readable
 from asgi_llm.errors import AsgiLLMError, Cause, ClientError, Kind, UpstreamError
 from asgi_llm.types import Headers
 
@@ -116,9 +117,6 @@ _OVERFLOW = re.compile(
     r"|exceeds? the (?:model'?s? )?(?:maximum )?(?:context|input)|input is too long|longer than the maximum",
     re.IGNORECASE,
 )
-_MARKUP = re.compile(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>")
-_TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
-_LONGEST = 400
 
 
 def decode_error(status: int, headers: Headers, body: bytes) -> UpstreamError:
@@ -176,32 +174,16 @@ def _read(body: bytes) -> tuple[str, str]:
         if isinstance(reported, list):
             reported = _OBJECT.decode(reported[0]) if reported else _Reported()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _readable(body), ""
+        return readable(body), ""
     error = reported.error
     if isinstance(error, dict):
         word = error.get("type") or error.get("code") or error.get("status")
         if error.get("code") == "context_length_exceeded":
             word = error["code"]
-        return _line(error.get("message") or error.get("detail")), word if isinstance(word, str) else ""
+        return line(error.get("message") or error.get("detail")), word if isinstance(word, str) else ""
     word = reported.type if isinstance(reported.type, str) else reported.code
     message = error if isinstance(error, str) else reported.message or reported.detail
-    return _line(message), word if isinstance(word, str) else ""
-
-
-def _line(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= 4 * _LONGEST else text[: 4 * _LONGEST] + "..."
-
-
-def _readable(body: bytes) -> str:
-    """A body that is not JSON, as a short line without markup."""
-    text = body[:65536].decode("utf-8", "replace")
-    if title := _TITLE.search(text):
-        text = title.group(1)
-    text = " ".join(_MARKUP.sub(" ", text).split())
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    return line(message), word if isinstance(word, str) else ""
 
 
 def _header(headers: Headers, name: bytes) -> str | None:

@@ -2,7 +2,7 @@
 changes how its beginning is written (prompt caches and signatures are bound to the prefix).
 
 The demands: roles alternate, a user begins; every tool call is answered in the very next user message, where results
-come first and in the order of the calls; no message and no text is empty.
+come first and in the order of the calls; no message is empty, and no text is empty or white space only.
 Spec: Anthropic Messages API, "Tool use: handling results".
 """
 
@@ -141,7 +141,7 @@ class _Writer:
     def _system(self, parts: Iterable[Part]) -> None:
         if self._unanswered:
             self._answer()
-        texts = [part for part in parts if isinstance(part, Text) and part.text]
+        texts = [part for part in parts if isinstance(part, Text) and part.text and not part.text.isspace()]
         if not texts:
             return
         if self._system_turns and self.messages and self.messages[-1].role == "user":

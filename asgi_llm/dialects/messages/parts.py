@@ -59,8 +59,8 @@ Block = dict[str, Any] | Raw
 
 
 def text_block(text: str, cache: CacheMark | None = None) -> dict[str, Any] | None:
-    """A text block; None for empty text, which the API refuses."""
-    if not text:
+    """A text block; None for text that is empty or white space only, which the API refuses."""
+    if not text or text.isspace():
         return None
     if cache is None:
         return {"type": "text", "text": text}
@@ -90,6 +90,8 @@ def user_block(part: Part, report: Report) -> Block | None:
             return text_block(part.text)
         case Opaque() | ServerCall() | ServerResult() if part.dialect == "messages" and part.raw is not None:
             return part.raw
+        case Opaque() if part.text:
+            return text_block(part.text)
         case Opaque():
             report.lose("content")
         case ServerResult():

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from asgi_llm.dialects.interface import Profile, Report
+from asgi_llm.dialects.media import filename_of
 from asgi_llm.dialects.place import conversation_field
 from asgi_llm.errors import ClientError
 from asgi_llm.neutral.request import (
@@ -104,6 +105,10 @@ class Content:
                 self._report.lose("video", self.field)
             case Opaque() if part.dialect == "responses":
                 return [part.raw]
+            case Opaque() if part.text:
+                return [{"type": "input_text", "text": part.text}]
+            case Opaque():
+                self._report.lose("content", self.field)
             case _:
                 self._report.lose("opaque")
         return []
@@ -119,7 +124,7 @@ class Content:
                 head = [{"type": "input_text", "text": "\n".join(heading)}] if heading else []
                 return head + self.parts(parts)
             case Inline():
-                entry = {"type": "input_file", "filename": name or "document.pdf"}
+                entry = {"type": "input_file", "filename": name or filename_of(part.source.media_type)}
             case _:
                 entry = {"type": "input_file"}
         if part.cite:

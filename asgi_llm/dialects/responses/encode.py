@@ -8,13 +8,15 @@ import re
 from typing import Any
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from asgi_llm.dialects.foreign import foreign_fields
 from asgi_llm.dialects.interface import Encoded, Profile, Report, Restore
 from asgi_llm.dialects.place import member
 from asgi_llm.dialects.profile import adapted
+from asgi_llm.dialects.root_schema import in_words, may_be_object
 from asgi_llm.dialects.short_ids import short_id
-from asgi_llm.neutral.request import HostedTool, Instruction, OutputFormat, ReasoningConfig, Request, Tool
+from asgi_llm.neutral.request import HostedTool, Instruction, OutputFormat, ReasoningConfig, Request, Text, Tool
 
 from .definitions import write_choice, write_tools
 from .history import History
@@ -49,6 +51,11 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
         report.lose("ext", name)
     _refuse(request, report)
     tools = write_tools(request, profile, report)
+    said_in_words = _unsayable(request, profile)
+    if said_in_words is not None:
+        report.lose("output_schema")
+        said = Instruction((Text(in_words(said_in_words)),))
+        request = replace(request, output=None, instructions=(*request.instructions, said))
     top, leading = top_instructions(request)
     body: dict[str, Any] = {"model": request.model}
     if top:
@@ -73,6 +80,14 @@ def encode_request(request: Request, profile: Profile) -> Encoded:
     if request.stream.on:
         body["stream"] = True
     return Encoded(encode(body), report.warnings, restore=Restore(tools.restore, stops=request.stop))
+
+
+def _unsayable(request: Request, profile: Profile) -> Raw | None:
+    """The schema of the answer, where the API takes none such."""
+    output = request.output
+    if output is None or request.dialect == "responses" or not profile.origin or may_be_object(output.schema):
+        return None
+    return output.schema
 
 
 def _refuse(request: Request, report: Report) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from asgi_llm.dialects.interface import mint
 from asgi_llm.dialects.retry_after import retry_after
+from asgi_llm.dialects.wording import shown
 from asgi_llm.errors import AsgiLLMError, Cause, Kind, UpstreamError
 from asgi_llm.types import Headers
 
@@ -240,11 +241,11 @@ def _code(value: Any) -> str | None:
 def _text(value: Any) -> str:
     match value:
         case str():
-            return value[:4000]
+            return shown(value)[:4000]
         case list():
             # FastAPI's validation errors: a list of {loc, msg, type}.
             found = [entry["msg"] for entry in value if isinstance(entry, dict) and isinstance(entry.get("msg"), str)]
-            return "; ".join(found)[:_MESSAGE_LIMIT]
+            return shown("; ".join(found))[:_MESSAGE_LIMIT]
         case _:
             return ""
 
@@ -253,7 +254,7 @@ def _plain(body: bytes) -> str:
     text = body[:2000].decode("utf-8", "replace").strip()
     if text.startswith("<"):
         return ""
-    return " ".join(text.split())[:_MESSAGE_LIMIT]
+    return shown(" ".join(text.split()))[:_MESSAGE_LIMIT]
 
 
 def _header(headers: Headers, name: bytes) -> str | None:

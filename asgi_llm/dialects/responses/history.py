@@ -77,7 +77,11 @@ class History:
                     self._complete(turn)
             else:
                 self._other(turn)
-        return self._without_orphan_thoughts()
+        items = self._without_orphan_thoughts()
+        if not items and not self._stored and "prompt" not in self._request.ext:
+            # Nothing but empty text was said. The API wants something to answer; empty text will do.
+            items.append({"type": "message", "role": "user", "content": [{"type": "input_text", "text": ""}]})
+        return items
 
     def _survey(self) -> None:
         for turn in self._turns:
@@ -263,6 +267,8 @@ class History:
                 case Compaction():
                     self._flush(turn, pending)
                     self._compaction(part)
+                case Opaque() if turn.role != "user" and part.dialect != "responses":
+                    self._report.lose("opaque")
                 case Reasoning() | ToolCall():
                     # Only an assistant thinks and calls; whoever wrote this elsewhere meant no such thing.
                     self._report.lose("opaque")

@@ -64,7 +64,7 @@ def decode_response(body: bytes, restore: Restore) -> Response:
         wired = _body.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _not_an_answer() from None
-    if wired.status == "failed" or _truthy(wired.error):
+    if wired.status in ("failed", "cancelled") or _truthy(wired.error):
         raise failure_from(_value(wired.error))
     if wired.output is None:
         raise _not_an_answer()

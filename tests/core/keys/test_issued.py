@@ -28,13 +28,17 @@ class Watched(MemoryKeys):
         super().__init__()
         self.asked: list[str] = []
         self.down = False
+        self.slow: asyncio.Event | None = None
 
     async def find(self, id: str) -> IssuedKey | None:  # noqa: A002  # as the protocol has it
         self.asked.append(id)
         await asyncio.sleep(0)
         if self.down:
             raise OSError("no route to the store")
-        return await super().find(id)
+        found = await super().find(id)
+        if self.slow is not None:
+            await self.slow.wait()
+        return found
 
 
 class World:
@@ -180,6 +184,20 @@ async def test_revoking_works_at_once_here_and_soon_elsewhere() -> None:
         assert [(await here.ask(new.text))[0] for new in (first, second)] == [401, 200]
         here.now += 30
         assert (await here.ask(second.text))[0] == 401
+
+
+async def test_what_was_asked_before_it_was_revoked_is_not_remembered() -> None:
+    async with world(fresh=30) as here:
+        key = await here.gateway.keys.create("ann")
+        here.store.slow = slow = asyncio.Event()
+        asking = asyncio.ensure_future(here.ask(key.text))
+        while not here.store.asked:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert await here.gateway.keys.revoke(key.key.id)
+        slow.set()
+        await asking  # it came before
+        assert (await here.ask(key.text))[0] == 401
 
 
 async def test_rotation_overlaps() -> None:

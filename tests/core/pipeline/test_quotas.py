@@ -229,7 +229,7 @@ async def test_every_end_releases_what_was_held(end: str) -> None:
         balance = await here.balance("q/60/")
         assert balance.held == 0
         # Nobody said what a broken stream used, so it is estimated by what came of it.
-        assert balance.spent == charged if charged >= 0 else 20 < balance.spent < 40
+        assert balance.spent == charged if charged >= 0 else 5 < balance.spent < 20
 
 
 async def test_a_caller_that_leaves_releases_what_was_held() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Request, Security
+from fastapi import Body, Depends, FastAPI, Header, HTTPException, Request, Security
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer, SecurityScopes
 
@@ -218,3 +218,25 @@ async def test_probes_need_no_user() -> None:
         assert (await exchange.start()).status == 200, path
     models = await app.driver.request("GET", "/llm/v1/models")
     assert (await models.start()).status == 401
+
+
+async def read_whole(request: Request) -> str:
+    assert b"hi" in await request.body()
+    return "ann"
+
+
+def read_parsed(messages: Annotated[list[Any], Body(embed=True)]) -> str:
+    return str(messages[0]["role"])
+
+
+async def read_in_pieces(request: Request) -> str:
+    return str([len(piece) async for piece in request.stream()])
+
+
+@pytest.mark.parametrize(("reads", "status"), [(read_whole, 200), (read_parsed, 200), (read_in_pieces, 500)])
+async def test_a_dependency_may_read_the_body(reads: Any, status: int) -> None:
+    """The gateway is given it again; where it was not kept, nobody waits for what will not come."""
+    for options in ({"identity": reads}, {"dependencies": [Depends(reads)]}):
+        head, answer = await App(settings={"auth": {"anonymous": True}}, **options).ask()
+        assert head.status == status
+        assert (answer["choices"][0]["message"]["content"] == "hi") if status == 200 else ("gone" in str(answer))

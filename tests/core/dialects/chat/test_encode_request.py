@@ -361,6 +361,14 @@ def test_structured_output():
     }
 
 
+def test_a_list_as_structured_output_is_asked_for_in_words_where_the_origin_takes_objects_only():
+    output = OutputFormat("schema", schema=Raw(b'{"type":"array","items":{}}'))
+    written = body(output=output)
+    assert "response_format" not in written
+    assert '{"type":"array","items":{}}' in written["messages"][0]["content"]
+    assert "response_format" in body(output=output, profile=Profile(origin=False))
+
+
 def test_documents_and_audio():
     parts = (
         Document(Inline("application/pdf", "AAAA"), "a.pdf"),
@@ -376,13 +384,8 @@ def test_documents_and_audio():
     ]
 
 
-def test_a_search_result_is_shown_as_text():
-    raw = Raw(b'{"type":"search_result","title":"T","source":"S","content":[{"type":"text","text":"x"}]}')
-    assert messages(user(Opaque("messages", "search_result", raw)))[0]["content"] == "T\nS\nx"
-
-
 def test_tools_that_a_search_found_are_named():
-    found = Opaque("messages", "tool_reference", Raw(b'{"type":"tool_reference","tool_name":"f"}'))
+    found = Opaque("messages", "tool_reference", Raw(b"{}"), "Tool: f")
     assert messages(said(ToolCall("1", "search")), user(ToolResult("1", (found,))))[1]["content"] == "Tool: f"
 
 

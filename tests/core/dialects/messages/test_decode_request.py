@@ -174,6 +174,7 @@ def test_a_result_with_an_unknown_block_inside() -> None:
     assert isinstance(got, ToolResult)
     opaque, text = got.parts
     assert isinstance(opaque, Opaque)
+    assert opaque.text == "Tool: f"
     assert text == Text("x")
 
 

@@ -174,6 +174,16 @@ class TestConversation:
     def test_empty_text_and_empty_messages_vanish(self) -> None:
         assert messages(user("a", ""), assistant(""), user("b")) == [("user", [text("a"), text("b")])]
 
+    def test_text_of_white_space_only_vanishes_too(self) -> None:
+        late = Turn("system", (Text("\n"),))
+        result = ToolResult("c", (Text(" "), Text("r")))
+        called = assistant("\n\n", ToolCall("c", "f", "{}"))
+        got = messages(user(" "), called, user(result, "\t"), late, assistant(" x"), user("y"))
+        assert got[0] == ("user", [text("(no content)")])
+        assert [block["type"] for block in got[1][1]] == ["tool_use"]
+        assert got[2] == ("user", [{"type": "tool_result", "tool_use_id": "c", "content": [text("r")]}])
+        assert got[3:] == [("assistant", [text(" x")]), ("user", [text("y")])]
+
     def test_leading_instructions_are_hoisted_block_by_block(self) -> None:
         got = body(instructions=(Instruction((Text("A", cache=CacheMark("1h")),)), Instruction((Text("B"),))))
         assert got["system"] == [{**text("A"), "cache_control": {"type": "ephemeral", "ttl": "1h"}}, text("B")]
@@ -612,6 +622,12 @@ class TestKnobs:
         sent = body(end_user=who)["metadata"]["user_id"]
         assert len(sent) == 64
         assert "@" not in sent
+
+    def test_a_mark_of_an_hour_never_comes_behind_one_of_five_minutes(self) -> None:
+        hour, short = CacheMark("1h"), CacheMark()
+        said = Turn("user", (Text("a", cache=hour), Text("b", cache=short), Text("c", cache=hour)))
+        ttls = [block["cache_control"].get("ttl") for block in body(said)["messages"][0]["content"]]
+        assert ttls == ["1h", None, None]
 
     def test_four_cache_marks_at_most(self) -> None:
         mark = CacheMark()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Raw, structs
 
 from asgi_llm.dialects import responses
+from asgi_llm.dialects.foreign import foreign_fields
 from asgi_llm.dialects.interface import Encoded, Profile
 from asgi_llm.dialects.responses import LOSSES, RESPONSES
 from asgi_llm.errors import TranslationError
@@ -107,6 +108,45 @@ def test_instructions_alone_become_input():
     body, _ = encode(only)
     assert "instructions" not in body
     assert body["input"][0]["role"] == "system"
+
+
+def test_a_conversation_of_empty_text_is_still_one():
+    empty = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": ""}]}]
+    assert items(Turn("user", (Text(""),)), dialect="gemini") == empty
+    assert items(Turn("user", (Text(""),)), dialect="responses", state=StateRef(previous_response_id="resp_1")) == []
+
+
+def test_content_of_another_api_is_said_in_words_or_refused():
+    called = Turn("assistant", (ToolCall("c", "search"),))
+    found = Opaque("messages", "tool_reference", Raw(b"{}"), "Tool: f")
+    sent = items(Turn("user", (Text("q"),)), called, Turn("user", (ToolResult("c", (found,)),)), dialect="messages")
+    assert sent[-1]["output"] == [{"type": "input_text", "text": "Tool: f"}]
+    odd = Opaque("messages", "container_upload", Raw(b"{}"))
+    with pytest.raises(TranslationError) as caught:
+        items(Turn("user", (odd,)), dialect="messages")
+    assert caught.value.param == "messages"
+    _, encoded = encode(request(Turn("user", (Text("q"),)), Turn("system", (odd,)), dialect="messages"))
+    assert "opaque" in warned(encoded)
+
+
+def test_a_document_without_a_name_gets_one_that_fits():
+    document = Document(Inline("text/csv", "YSxi"))
+    assert items(Turn("user", (document,)))[0]["content"][0]["filename"] == "document.csv"
+
+
+@pytest.mark.parametrize("schema", [b'{"type":"array","items":{}}', b'{"anyOf":[{"type":"object"}]}'])
+def test_a_schema_of_no_object_is_said_in_words(schema):
+    body, encoded = encode(request(Turn("user", (Text("q"),)), output=OutputFormat("schema", schema=Raw(schema))))
+    assert "text" not in body
+    assert schema.decode() in body["instructions"]
+    assert "output_schema" in warned(encoded)
+
+
+def test_a_stored_prompt_of_elsewhere_is_refused():
+    asked = request(Turn("user", (Text("q"),)), dialect="responses", ext={"prompt": Raw(b'{"id":"p"}')})
+    with pytest.raises(TranslationError) as caught:
+        foreign_fields(asked, "chat")
+    assert caught.value.param == "prompt"
 
 
 def test_assistant_turn_keeps_order_and_phase():

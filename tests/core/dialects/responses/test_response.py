@@ -215,6 +215,7 @@ def test_unknown_items_are_kept():
         (b'{"output":7}', Cause.CONTENT, Kind.BAD_GATEWAY),
         (b'{"error":{"message":"x","code":"rate_limit_exceeded"}}', Cause.IN_BAND, Kind.RATE_LIMIT),
         (b'{"status":"failed","output":[],"error":null}', Cause.IN_BAND, Kind.BAD_GATEWAY),
+        (b'{"status":"cancelled","output":[],"error":null}', Cause.IN_BAND, Kind.BAD_GATEWAY),
         (b'{"error":"text"}', Cause.IN_BAND, Kind.BAD_GATEWAY),
         (b'{"choices":[]}', Cause.CONTENT, Kind.BAD_GATEWAY),
     ],
