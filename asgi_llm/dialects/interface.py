@@ -71,6 +71,11 @@ class Warned:
     note: str
 
 
+_MOST_WARNED = 32
+"""So many losses are named: callers make up fields as they like, and proxies take few kilobytes of headers."""
+_MORE = Warned("more", "warn", "More fields than can be named are left out.")
+
+
 class Report:
     """Collects the losses of one translation, acting on each as its declaration says."""
 
@@ -92,7 +97,10 @@ class Report:
             raise TranslationError(loss.note, param=param or field)
         if loss.action != "drop":
             named = param or field
-            self._warned.setdefault(named, Warned(_plain(named), loss.action, loss.note))
+            if len(self._warned) >= _MOST_WARNED and named not in self._warned:
+                self._warned["more"] = _MORE
+            else:
+                self._warned.setdefault(named, Warned(_plain(named), loss.action, loss.note))
 
     @property
     def warnings(self) -> tuple[Warned, ...]:

@@ -1,5 +1,7 @@
 """What a request says about state, read without looking at the rest of it."""
 
+from contextlib import suppress
+
 import msgspec
 from msgspec import Raw, Struct
 
@@ -9,8 +11,8 @@ from .ids import item_id
 from .records import KeptItem
 
 __all__ = [
-    "CALLS", "Asked", "Glimpse", "check_results", "glance", "input_items", "item_ids", "item_types", "new_items",
-    "read_asked",
+    "CALLS", "Asked", "Glimpse", "check_results", "glance", "input_items", "item_ids", "item_types", "may_refer",
+    "new_items", "read_asked",
 ]  # fmt: skip
 
 CALLS = frozenset({"responses", "responses_input_tokens"})
@@ -73,12 +75,17 @@ class _Item(Struct):
     id: str | None = None
 
 
+class _Loose(Struct):
+    type: object = None
+    id: object = None
+
+
 _asked = msgspec.json.Decoder(Asked)
 _glimpse = msgspec.json.Decoder(Glimpse)
 _items = msgspec.json.Decoder(list[Raw])
 _item = msgspec.json.Decoder(_Item)
 _text = msgspec.json.Decoder(str)
-_typed = msgspec.json.Decoder(list[_Item])
+_loose = msgspec.json.Decoder(_Loose)
 
 
 def read_asked(body: bytes) -> Asked:
@@ -144,19 +151,26 @@ def input_items(raw: Raw) -> list[bytes]:
 
 def item_types(raw: Raw) -> list[str]:
     """The types of the items of an ``input``; none where it is a text or something else."""
-    try:
-        return [item.type or "message" for item in _typed.decode(raw)]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return []
+    return [item.type if isinstance(item.type, str) else "message" for item in _loosely(raw)]
 
 
 def item_ids(raw: Raw, kind: str | None = None) -> list[str]:
     """The ids of the items of an ``input``, or of those of one type."""
-    try:
-        items = _typed.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return []
-    return [item.id for item in items if item.id and (kind is None or item.type == kind)]
+    return [item.id for item in _loosely(raw) if isinstance(item.id, str) and item.id and kind in (None, item.type)]
+
+
+def may_refer(body: bytes) -> bool:
+    """Whether there may be a reference to an item in it: letters may be escaped."""
+    return b'"item_reference"' in body or b"\\u00" in body
+
+
+def _loosely(raw: Raw) -> list[_Loose]:
+    """The items that are objects, whatever else is among them, or wrong with them."""
+    found = []
+    for item in input_items(raw):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            found.append(_loose.decode(item))
+    return found
 
 
 class _Call(Struct):

@@ -131,8 +131,7 @@ class _Call(Struct):
         own = (self.exchange.identity.upstream_keys or {}).get(target)
         if own is not None:
             leg = structs.replace(leg, credentials=tuple(crew.target.provider.credentials(own)))
-        if b'"item_reference"' in self.body:
-            await check_references(history, self.scope, _items(self.body), Pin(target, ""), history.now())
+        await check_references(history, self.scope, _items(self.body), Pin(target, ""), history.now())
 
         async def made(body: bytes) -> bytes:
             assert self.exchange.leg is not None  # noqa: S101  # it has answered
@@ -154,8 +153,7 @@ class _Call(Struct):
         behind = b"/" + _quoted(name)
         if self.exchange.endpoint != "conversation":
             behind += b"/items" + (b"/" + _quoted(item) if item else b"")
-        if b'"item_reference"' in self.body:
-            await check_references(history, scope, _items(self.body), pin, history.now())
+        await check_references(history, scope, _items(self.body), pin, history.now())
 
         async def gone() -> None:
             if self.exchange.endpoint == "conversation":
@@ -182,14 +180,17 @@ class _Call(Struct):
 
         try:
             leg = pinned_leg(self.runtime, self.exchange.identity, pin)
-            await self._send(leg, collection, behind, deleted if deletes else shown, seen)
+            await self._send(leg, collection, behind, deleted if deletes else shown, seen, pin.asked)
         except (ClientError, UpstreamError) as error:
             lost = isinstance(error, ClientError) or error.upstream_status == 404
             if deletes and lost:
                 await gone()
             raise
 
-    async def _send(self, leg: Leg, collection: str, behind: bytes, effect: Effect, seen: Sight | None = None) -> None:
+    async def _send(
+        self, leg: Leg, collection: str, behind: bytes, effect: Effect, seen: Sight | None = None, asked: str = ""
+    ) -> None:
+        """``asked`` is the caller's name of the model, as which streams tell of it."""
         exchange, target = self.exchange, leg.crew.target
         path, mark, more = leg.path.partition(b"?")
         query = b"&".join(part for part in (more, _query(self.caller)) if part)
@@ -198,8 +199,7 @@ class _Call(Struct):
         bodied = self.method == "POST" and bool(self.body)
         exchange.forward = Forward(_BODIED if bodied else _BARE, self.method.encode())
         exchange.body = self.body if bodied else b""
-        asked = leg.model
-        exchange.envelope = Envelope(asked)
+        exchange.envelope = Envelope(leg.model if bodied else asked)
         leg = structs.replace(
             leg,
             path=path,
@@ -240,12 +240,12 @@ class _Hearing(PassingCaller):
     """Takes note of an answer before it is told: whole ones of at most ``limit`` bytes by ``effect``, which may change
     them, streams by ``seen``."""
 
-    __slots__ = ("_effect", "_head", "_held", "_limit", "_seen")
+    __slots__ = ("_effect", "_head", "_held", "_left", "_seen")
 
     def __init__(self, caller: Caller, limit: int, effect: Effect, seen: Sight | None) -> None:
         super().__init__(caller)
         self._effect = effect
-        self._limit = limit
+        self._left = limit
         self._seen = seen
         self._head: tuple[int, Headers] | None = None
         self._held: list[bytes] = []
@@ -263,7 +263,8 @@ class _Hearing(PassingCaller):
             await self._caller.send(data)
             return
         self._held.append(data)
-        if sum(map(len, self._held)) > self._limit:
+        self._left -= len(data)
+        if self._left < 0:
             await self._caller.start(*self._head)
             self._head = None
             await self._caller.send(b"".join(self._held))
@@ -295,8 +296,12 @@ def _id_of(body: bytes) -> str:
 
 
 def _items(body: bytes) -> Raw:
+    """
+    Raises:
+        ClientError: a member occurs twice: what was looked at must be what the upstream sees.
+    """
     try:
-        return _named.decode(body).items
+        return _named.decode(edited(body, {})).items if body else Raw(b"null")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Raw(b"null")  # whoever is asked says best what is wrong with it
 
@@ -306,9 +311,10 @@ def _quoted(name: str) -> bytes:
 
 
 def _query(caller: Caller) -> bytes:
-    """What is asked for there; a key of the gateway's is not."""
+    """What is asked for there. A key of the gateway's is not, nor is a stream where only the head is wanted."""
     query: bytes = caller.scope["query_string"]
-    return b"&".join(part for part in query.split(b"&") if part and not part.startswith(b"key="))
+    left = (b"key=", b"stream=") if caller.scope["method"] == "HEAD" else b"key="
+    return b"&".join(part for part in query.split(b"&") if part and not part.startswith(left))
 
 
 def _release(exchange: Exchange) -> None:

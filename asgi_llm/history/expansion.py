@@ -10,6 +10,7 @@ from asgi_llm.settings import ResponseSettings
 from asgi_llm.stores.responses import ResponseRow, ResponseStore
 from asgi_llm.stores.scope import Scope
 
+from .asked import may_refer
 from .pins import unreachable
 from .records import Kept, KeptItem, Upstream, unseal
 from .vault import Vault
@@ -188,7 +189,7 @@ class Expansion:
 
 
 def _reference(item: KeptItem) -> str | None:
-    if b"item_reference" not in bytes(item.item):
+    if not may_refer(bytes(item.item)):
         return None
     named = _named.decode(item.item)
     return named.id if named.type == "item_reference" else None

@@ -20,7 +20,7 @@ from asgi_llm.settings import ResponseSettings
 from asgi_llm.stores.responses import FOREVER, ItemRow, ResponseRow, ResponseStore, Status
 from asgi_llm.stores.scope import Scope
 
-from .asked import CALLS, Asked, check_results, new_items, read_asked
+from .asked import CALLS, Asked, check_results, item_types, may_refer, new_items, read_asked
 from .background import BackgroundCaller, Run, follow, make_room, recovered, start_run
 from .compaction import plain
 from .continuation import Continuation, truncation_of
@@ -44,7 +44,6 @@ _ROOM = 256 * 1024 * 1024
 """Bytes that connections of one event loop may remember."""
 _BEGUN = {"output": b"[]", "usage": b"null", "completed_at": b"null", "background": b"true"}
 _OWN = (b"item_reference", b'"compaction"')
-"""What is in a body that holds items which only the gateway understands."""
 _REFERENCES = ("previous_response_id", "conversation")
 
 
@@ -129,7 +128,7 @@ class History:
             _check_background(asked, counting=counting)
         local: Local | None = caller.scope.get(LOCAL_KEY)
         store = asked.store is not False and not counting
-        if not store and local is None and not asked.refers and not any(mark in body for mark in _OWN):
+        if not store and local is None and not asked.refers and not _holds_own(asked, body):
             return caller
         scope, now = Scope.of(exchange.identity), self.now()
         earlier, new = await self.read(scope, asked, now, local)
@@ -268,6 +267,11 @@ class History:
             await self.store.purge(now)
         except StoreError as error:
             logger.warning("expired responses could not be deleted: %r", error.__cause__)
+
+
+def _holds_own(asked: Asked, body: bytes) -> bool:
+    """Whether it holds items which only the gateway understands."""
+    return any(mark in body for mark in _OWN) or (may_refer(body) and "item_reference" in item_types(asked.input))
 
 
 def _check_background(asked: Asked, *, counting: bool) -> None:

@@ -153,12 +153,14 @@ def _go_there(exchange: Exchange, pin: Pin, param: str) -> None:
 
 
 def _plain(body: bytes, asked: Asked) -> bytes:
-    """``body`` with the gateway's own summaries as texts."""
-    if b'"compaction"' not in body:
-        return body
-    items = input_items(asked.input)
+    """``body`` with the gateway's own summaries as texts.
+
+    Raises:
+        ClientError: a member occurs twice: what was looked at must be what the upstream sees.
+    """
+    items = input_items(asked.input) if b'"compaction"' in body else []
     told = [plain(item) for item in items]
-    return body if told == items else edited(body, {"input": listed(told)})
+    return edited(body, {} if told == items else {"input": listed(told)})
 
 
 class Native(Struct, eq=False):
@@ -296,7 +298,7 @@ async def compacts_there(
     """Whether an upstream is to compact a conversation: its own, or one that is told whole for a model of its."""
     if await _find_pin(history, Scope.of(exchange.identity), asked, history.now()) is not None:
         return True
-    if asked.refers or runtime.blueprint.hooks or not asked.model or b'"item_reference"' in exchange.body:
+    if asked.refers or runtime.blueprint.hooks or not asked.model or item_ids(asked.input, "item_reference"):
         return False
     resolution = runtime.blueprint.ladder.resolve(asked.model, caller.scope.get(TARGET_KEY))
     return keeps(runtime.fleet.crews[resolution.ways[0].target])

@@ -15,7 +15,7 @@ from asgi_llm.runtime import Runtime
 from asgi_llm.stores.scope import Scope
 from asgi_llm.types import Headers
 
-from .asked import CALLS, Asked, Glimpse, glance, input_items, item_types, read_asked
+from .asked import CALLS, Asked, Glimpse, glance, input_items, item_types, may_refer, read_asked
 from .edit import edited, listed
 from .ids import new_id
 from .keeper import Keeper
@@ -148,7 +148,7 @@ def _check(asked: Asked | Glimpse, body: bytes) -> None:
         if getattr(asked, name) not in (None, False):
             raise _unsupported(name)
     # The words may also be something that is said, rather than an item's type.
-    if b'"item_reference"' in body and "item_reference" in item_types(asked.input):
+    if may_refer(body) and "item_reference" in item_types(asked.input):
         raise _unsupported("item_reference", param="input")
 
 

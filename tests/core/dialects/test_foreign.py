@@ -207,3 +207,10 @@ def test_examples_of_arguments_reach_every_upstream() -> None:
     tool = {"name": "f", "input_schema": {"type": "object"}, "input_examples": [{"city": "Bern"}]}
     for upstream in OTHERS["messages"]:
         assert "Bern" in json.dumps(told("messages", upstream, {**MESSAGES, "tools": [tool]})[0]), upstream
+
+
+def test_so_many_made_up_fields_fit_into_a_header() -> None:
+    body = CHAT | {f"made_up_{number}": 1 for number in range(2000)}
+    _, names = told("chat", "messages", body)
+    assert len(names) == 33
+    assert "more" in names

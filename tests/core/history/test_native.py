@@ -209,6 +209,33 @@ async def test_nothing_goes_upstream_for_others(
     assert (await ann("GET", "/v1/conversations/conv_up2")).status == 200
 
 
+async def test_no_spelling_of_a_reference_reaches_what_is_anothers(
+    open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
+) -> None:
+    up, url = account
+    ann = await open_native(open_client, stack, url, responses={"conversations": "up"})
+    await ann.say("1?")
+    bob = ann.other(subject="bob")
+    await bob("POST", "/v1/conversations", {})
+    asked = len(up.asked)
+    theirs = rb'{"type":"item\u005freference","id":"msg_up1"}'
+    for path, body in [
+        ("/responses", rb'{"model":"m","input":[%b]}' % theirs),
+        ("/responses", rb'{"model":"m","input":[{"type":"message","id":5},7,%b]}' % theirs),
+        ("/responses", rb'{"model":"m","previous\u005fresponse_id":"resp_up1","input":"x"}'),
+        ("/responses", rb'{"model":"m","previous_response_id":"resp_up1","previous_response_id":null,"input":"x"}'),
+        ("/responses/compact", rb'{"model":"m","input":[%b]}' % theirs),
+        ("/conversations", rb'{"items":[%b]}' % theirs),
+        ("/conversations/conv_up2/items", rb'{"items":[{"type":5},%b]}' % theirs),
+        ("/conversations/conv_up2/items", rb'{"items":[%b],"items":[]}' % theirs),
+    ]:
+        headers = [("content-type", "application/json")]
+        exchange = await bob.driver.request("POST", f"/v1{path}", headers=headers, body=body)
+        assert (await exchange.start()).status in (400, 404), body
+        await exchange.finished()
+    assert len(up.asked) == asked
+
+
 async def test_a_key_of_several_is_pinned(
     open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
 ) -> None:
@@ -373,11 +400,16 @@ async def test_what_the_upstream_lost_is_told_in_its_words(
 async def test_a_model_of_another_name_keeps_it(
     open_client: Any, stack: AsyncExitStack, account: tuple[Account, str]
 ) -> None:
-    _, url = account
+    up, url = account
     client = await open_native(open_client, stack, url, target={"models": {"m": "gpt-5-mini"}})
     made = await client.say("1?")
     assert made.json["model"] == "m"
     assert (await client("GET", "/v1/responses/resp_up1")).json == made.json
+    told = await client("GET", "/v1/responses/resp_up1?stream=true")
+    assert told.json["model"] == "m"
+    head = await client("HEAD", "/v1/responses/resp_up1?stream=true")
+    assert (head.headers["content-type"], up.asked[-1][1]) == ("application/json", "/responses/resp_up1")
+    assert (await client("POST", "/v1/responses/resp_up1/cancel", {})).json["model"] == "m"
 
 
 class Looking(Hook):

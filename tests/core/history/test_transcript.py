@@ -251,3 +251,16 @@ async def test_an_upstream_that_keeps_responses_is_told_only_what_is_new(open_cl
         assert (three["store"], len(three["input"])) == (False, 5)
         kept = (await client("GET", f"/v1/responses/{second['id']}")).json
         assert kept == second
+
+
+@pytest.mark.parametrize("store", [b"true", b"false"])
+async def test_references_are_found_however_they_are_spelt(open_client: Any, store: bytes) -> None:
+    """An upstream that keeps responses would look for them among all that was ever said with this key."""
+    async with ScriptedUpstream(responses_text("Hi.")) as upstream:
+        client = await open_client(upstream, "responses")
+        body = rb'{"model":"m","input":[{"type":"item\u005freference","id":"msg_x"}],"store":%b}' % store
+        headers = [("content-type", "application/json")]
+        exchange = await client.driver.request("POST", "/v1/responses", headers=headers, body=body)
+        assert (await exchange.start()).status == 404
+        await exchange.finished()
+        assert not upstream.requests
