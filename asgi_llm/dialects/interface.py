@@ -72,7 +72,7 @@ class Warned:
 
 
 _MOST_WARNED = 32
-"""So many losses are named: callers make up fields as they like, and proxies take four kilobytes of headers, or eight."""
+"""So many losses are named: callers make up fields as they like, and proxies take few kilobytes of headers."""
 _MORE = Warned("more", "warn", "More fields than can be named are left out.")
 
 
