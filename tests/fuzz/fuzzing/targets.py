@@ -119,7 +119,8 @@ def _envelope(dialect: Dialect, body: bytes) -> None:
     if dialect.clean is not None:
         body = dialect.clean(body)
         cleaned = peek(dialect.name, body)
-        assert structs.replace(cleaned, plain=envelope.plain) == envelope  # what is gone may have been all that was odd
+        # What is gone may have been all that was odd, and is gone from what was said.
+        assert structs.replace(cleaned, plain=envelope.plain, said=envelope.said) == envelope
         envelope = cleaned
     edited = set_model(body, 'an "other"')
     assert peek(dialect.name, edited) == structs.replace(envelope, model='an "other"')
