@@ -78,7 +78,7 @@ async def find_native(
         exchange.plan = structs.replace(exchange.plan, legs=legs)
     exchange.body = body = _plain(exchange.body, asked)
     chain = [] if asked.previous_response_id is None else await _chain(history, scope, asked.previous_response_id, now)
-    return Native(asked, scope, now, body, pin, tuple(chain), counting=counting)
+    return Native(asked, scope, now, body, pin, tuple(chain))
 
 
 async def _find_pin(history: "History", scope: Scope, asked: Asked, now: float) -> Pin | None:
@@ -173,7 +173,6 @@ class Native(Struct, eq=False):
     body: bytes
     pin: Pin | None
     parents: tuple[str, ...]
-    counting: bool
     here: Continuation | None = None
     there: bool = True
 
@@ -232,39 +231,39 @@ class _Noting(PassingCaller):
         self._seen = Sight()
         self._noted: ResponseRow | None = None
 
-    def _passing(self) -> bool:
-        return self._native.there or self._keeper is None
+    def _here(self) -> Keeper | None:
+        """Who sees to the answer, where the leg at hand keeps nothing."""
+        return None if self._native.there else self._keeper
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        if self._passing():
-            if 200 <= status < 300:
-                self._seen.whole(body)
-                if self._seen.status is None and not self._native.asked.background:
-                    self._seen.status = "completed"  # in a word of its own
-                await self._note()
-                if self._seen.status is None:
-                    # What it will have used is told, and charged, when it has ended.
-                    self._exchange.usage = Usage(fresh=0, visible=0)
-            await self._caller.answer(status, headers, body)
-        elif self._keeper is not None:
-            await self._keeper.answer(status, headers, body)
+        if (keeper := self._here()) is not None:
+            await keeper.answer(status, headers, body)
+            return
+        if 200 <= status < 300:
+            await self._look_at_whole(body)
+        await self._caller.answer(status, headers, body)
 
     async def start(self, status: int, headers: Headers) -> None:
-        await (self._caller if self._keeper is None or self._native.there else self._keeper).start(status, headers)
+        await (self._here() or self._caller).start(status, headers)
 
     async def send(self, data: bytes) -> None:
-        if self._passing():
+        if (keeper := self._here()) is None:
             await self._look(data)
-            await self._caller.send(data)
-        elif self._keeper is not None:
-            await self._keeper.send(data)
+        await (keeper or self._caller).send(data)
 
     async def finish(self, data: bytes = b"") -> None:
-        if self._passing():
+        if (keeper := self._here()) is None:
             await self._look(data)
-            await self._caller.finish(data)
-        elif self._keeper is not None:
-            await self._keeper.finish(data)
+        await (keeper or self._caller).finish(data)
+
+    async def _look_at_whole(self, body: bytes) -> None:
+        self._seen.whole(body)
+        if self._seen.status is None and not self._native.asked.background:
+            self._seen.status = "completed"  # in a word of its own
+        await self._note()
+        if self._seen.status is None:
+            # What it will have used is told, and charged, when it has ended.
+            self._exchange.usage = Usage(fresh=0, visible=0)
 
     async def _look(self, data: bytes) -> None:
         if self._exchange.leg is not None:

@@ -109,7 +109,9 @@ class MessageWriter:
                 self._report.lose("tool_result.orphan")
                 parts += _orphan(part)
         if parts:
-            self._say("user", self._parts.content(parts, place(self._dialect, index)), turn.name)
+            content = self._parts.content(parts, place(self._dialect, index))
+            if content or not _only_lost(turn):
+                self._say("user", content, turn.name)
         elif not turn.parts:
             self._say("user", "")
 

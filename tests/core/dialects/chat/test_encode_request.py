@@ -32,6 +32,7 @@ from asgi_llm.neutral.request import (
     Request,
     Sampling,
     ServerCall,
+    ServerResult,
     StateRef,
     StreamOptions,
     Text,
@@ -342,6 +343,11 @@ def test_a_turn_of_one_text_is_written_as_among_other_parts(turns, profile):
 def test_a_block_of_this_dialect_that_nobody_knows_is_written_as_it_came():
     block = Opaque("chat", "video_url", Raw(b'{"type":"video_url"}'))
     assert messages(user(block)) == [{"role": "user", "content": [{"type": "video_url"}]}]
+
+
+def test_a_user_turn_of_nothing_but_what_another_provider_found_is_left_out():
+    found = Turn("user", (ServerResult("responses", "tool_search", raw=Raw(b"{}")),))
+    assert messages(user("a"), found, user("b")) == messages(user("a"), user("b"))
 
 
 def test_an_assistant_turn_of_nothing_but_thoughts_is_left_out():
