@@ -24,14 +24,15 @@ def suite(path: str) -> ModuleType:
 
 
 def cases_in(path: str, given: Iterable[str]) -> dict[str, Callable[..., Any]]:
-    """Those of its tests that need no other fixtures than ``given``, and the first of these. They belong in a class."""
+    """Those of its tests that need no other fixtures than ``given``, and the first of these, and that are not for certain
+    stores only, which they would name as its parameters. They belong in a class."""
     names = list(given)
     found = {}
     for title, test in vars(suite(path)).items():
         if title.startswith("test_") and names[0] in (wanted := set(inspect.signature(test).parameters)):
             marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
             told = {name.strip() for mark in marks for name in _names(mark.args[0])}
-            if wanted <= told | set(names):
+            if names[0] not in told and wanted <= told | set(names):
                 found[title] = staticmethod(test)
     assert found, path
     return found
