@@ -24,8 +24,8 @@ def suite(path: str) -> ModuleType:
 
 
 def cases_in(path: str, given: Iterable[str]) -> dict[str, Callable[..., Any]]:
-    """Those of its tests that need no other fixtures than ``given``, and the first of these, and that are not for certain
-    stores only, which they would name as its parameters. They belong in a class."""
+    """Those of its tests that need no other fixtures than ``given``, and the first of these. They belong in a class.
+    Left out is what is for certain stores only, which such a test names as parameters."""
     names = list(given)
     found = {}
     for title, test in vars(suite(path)).items():
