@@ -188,6 +188,11 @@ class StreamDecoder(Protocol):
         """The stream ended. Without its terminal event that is a ``Failure`` with cause ``truncated``."""
         ...
 
+    @property
+    def told(self) -> Usage | None:
+        """What was used, as far as it was read and is held back for the end of the stream: there may be none."""
+        ...
+
 
 class StreamEncoder(Protocol):
     """Neutral events -> bytes of the caller's stream. One instance a stream; the grammar holds by construction."""

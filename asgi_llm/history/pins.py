@@ -11,6 +11,7 @@ from asgi_llm.fleet.crew import Crew
 from asgi_llm.identity import Identity
 from asgi_llm.pipeline.enforce import with_credentials
 from asgi_llm.pipeline.plan import Leg, leg_for
+from asgi_llm.providers.headers import CREDENTIALS
 from asgi_llm.runtime import Runtime
 
 from .records import Pin
@@ -18,9 +19,7 @@ from .records import Pin
 __all__ = ["keeps", "pin_of", "pinned", "pinned_leg", "same_place", "unreachable"]
 
 Fixed = tuple[tuple[bytes, bytes], ...]
-_ACCOUNT = frozenset(
-    {b"authorization", b"api-key", b"x-api-key", b"x-goog-api-key", b"openai-organization", b"openai-project"}
-)
+_ACCOUNT = CREDENTIALS | {b"openai-organization", b"openai-project"}
 """Headers that say whose things are meant."""
 
 

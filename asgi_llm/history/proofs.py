@@ -14,6 +14,7 @@ from asgi_llm.dialects.interface import Dialect, Restore, StreamDecoder
 from asgi_llm.neutral.events import BlockStart, BlockStop, CarrierSet, Event, ReasoningDelta
 from asgi_llm.neutral.request import Carrier, Part, Reasoning, Request, ToolCall, Turn
 from asgi_llm.neutral.response import Response
+from asgi_llm.neutral.usage import Usage
 
 __all__ = ["Proof", "Watch", "bare_calls", "proved"]
 
@@ -93,6 +94,10 @@ class _Decoder:
 
     def end(self) -> list[Event]:
         return self._seen(self._decoder.end())
+
+    @property
+    def told(self) -> Usage | None:
+        return self._decoder.told
 
     def _seen(self, events: list[Event]) -> list[Event]:
         for event in events:

@@ -96,4 +96,4 @@ class Sight:
 
 
 def _marked(data: bytes) -> bool:
-    return any(mark in data for mark in _MARKS)
+    return any(data.find(mark) >= 0 for mark in _MARKS)  # `in` first takes bytes for a number

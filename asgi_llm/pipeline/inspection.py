@@ -176,7 +176,7 @@ class Sieve:
     @property
     def told(self) -> Usage | None:
         """What the upstream said that it used, whatever the hooks let through."""
-        return merge(self._used, getattr(self._decoder, "told", None))
+        return merge(self._used, self._decoder.told)
 
     async def begin(self, first: bytes) -> None:
         """``first`` is what was read already."""

@@ -201,8 +201,7 @@ class Translation:
 
     @property
     def usage(self) -> Usage | None:
-        # A decoder that keeps it for the end of the stream says it here, too: there may be none.
-        return merge(self._usage, getattr(self._decoder, "told", None))
+        return merge(self._usage, self._decoder.told)
 
     @property
     def complete(self) -> bool:

@@ -338,7 +338,7 @@ async def _fold(reply: Reply, leg: Leg, exchange: Exchange, rounds: AnyRounds | 
     except GrammarError as error:
         raise UpstreamError("the upstream's stream makes no whole answer", cause=Cause.CONTENT) from error
     finally:
-        exchange.usage = merge(folder.usage, getattr(decoder, "told", None))
+        exchange.usage = merge(folder.usage, decoder.told)
 
 
 def _finish(response: Response) -> str | None:

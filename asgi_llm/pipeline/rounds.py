@@ -16,7 +16,7 @@ from asgi_llm.neutral.joint import Joint, joined, pause_of
 from asgi_llm.neutral.request import Part
 from asgi_llm.neutral.response import Finish, Response
 from asgi_llm.neutral.stops import cut
-from asgi_llm.neutral.usage import plus
+from asgi_llm.neutral.usage import Usage, plus
 from asgi_llm.runtime import Runtime
 from asgi_llm.upstream.interface import UpstreamResponse
 
@@ -105,6 +105,11 @@ class Rounds:
 
     def end(self) -> list[Event]:
         return [*self._taken(), *self._joint.feed(self._decoder.end()), *self._joint.end()]
+
+    @property
+    def told(self) -> Usage | None:
+        # Of a later round it would not be all, and who can pause tells nothing late but for a few pieces.
+        return self._decoder.told if self._body is self._reply.outgoing.request.body else None
 
     def _taken(self) -> list[Event]:
         held, self._held = self._held, []

@@ -30,6 +30,7 @@ from asgi_llm.neutral.events import (
 )
 from asgi_llm.neutral.request import Carrier, Part, Reasoning, Text
 from asgi_llm.neutral.response import Finish
+from asgi_llm.neutral.usage import Usage
 
 from .answer import CHUNK, RawParts, WireCandidate, WireChunk
 from .citations import Sources, read_sources
@@ -182,6 +183,10 @@ class GeminiDecoder:
         self._usage = NULL
         self._untold = 0
         self._snake: bool | None = None
+
+    @property
+    def told(self) -> Usage | None:
+        return decode_usage(self._usage) if self._untold else None
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []

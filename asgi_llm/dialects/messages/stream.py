@@ -30,6 +30,7 @@ from asgi_llm.neutral.events import (
     UsageUpdate,
 )
 from asgi_llm.neutral.request import Carrier, Part, Reasoning, ServerCall, Text, ToolCall
+from asgi_llm.neutral.usage import Usage
 
 from .blocks import citation, parts_of_block
 from .errors import in_band
@@ -110,6 +111,10 @@ class MessagesDecoder:
         self._stop = WireStop()
         self._usage: WireUsage | None = None
         self._waiting: tuple[Carrier, ...] = ()
+
+    @property
+    def told(self) -> Usage | None:
+        return None  # it stands among the events as soon as it is read
 
     def feed(self, data: bytes) -> list[Event]:
         events: list[Event] = []

@@ -17,6 +17,7 @@ from asgi_llm.dialects.sse import Frame, FrameTooLargeError, SSEReader
 from asgi_llm.errors import Cause, ClientError, UpstreamError
 from asgi_llm.neutral.events import Event, Failure, Finished, Start, UsageUpdate
 from asgi_llm.neutral.request import Part, Refusal, Text, ToolCall
+from asgi_llm.neutral.usage import Usage
 
 from . import items, wire
 from .errors import failure_from
@@ -68,6 +69,10 @@ class Decoder:
         self._index = 0
         self._started = False
         self._ended = False
+
+    @property
+    def told(self) -> Usage | None:
+        return None  # it stands among the events as soon as it is read
 
     def feed(self, data: bytes) -> list[Event]:
         if self._ended:
