@@ -30,7 +30,8 @@ class Reply(Struct, frozen=True):
 
     Of an answer that came whole, ``usage`` is what it used or what reads that, ``whole`` is it decoded where it is to
     be translated, and ``told`` is it translated where that was done by a short cut. ``failure`` is what it tells of
-    itself, where it passes all the same. It ``passes`` piece by piece where it is no JSON.
+    itself, where it passes all the same. It ``passes`` piece by piece where it is no JSON. ``plain`` when there is
+    nothing to it but the bytes that came or were translated.
     """
 
     response: UpstreamResponse
@@ -42,6 +43,7 @@ class Reply(Struct, frozen=True):
     told: bytes | None = None
     passes: bool = False
     failure: UpstreamError | None = None
+    plain: bool = False
 
 
 async def ask(
@@ -80,8 +82,8 @@ async def ask(
         if response is not None:
             response.close()
         raise
-    exchange.first_byte = runtime.loop.time()
-    _note(exchange, worker, "ok", exchange.first_byte - begun, response.status, key, response.resent)
+    exchange.first_byte = now = runtime.loop.time()
+    _note(exchange, worker, "ok", now - begun, response.status, key, response.resent)
     return reply
 
 
@@ -161,13 +163,13 @@ def _whole(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: O
         usage, told = read_whole(exchange, leg, body)
         return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
-        checked = check_whole(leg.dialect, response.headers, body)
-        return Reply(response, outgoing, False, body, usage=checked.usage, failure=checked.failure)
+        usage, failure = check_whole(leg.dialect, response.headers, body)
+        return Reply(response, outgoing, False, body, None, usage, None, False, failure, True)
     if outgoing.direct is not None and not exchange.stream:
         assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
         found = outgoing.direct.answer(body, exchange.envelope.model)
         if found is not None:
-            return Reply(response, outgoing, False, body, told=found[0], usage=found[1])
+            return Reply(response, outgoing, False, body, None, found[1], found[0], plain=True)
     whole = leg.dialect.decode_response(body, outgoing.restore)
     if outgoing.restore.stops:
         whole = cut(whole, outgoing.restore.stops)
@@ -247,6 +249,7 @@ def _note(
     resent: bool = False,
     lost: Lost | None = None,
 ) -> None:
-    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key, resent, lost),)
+    noted = Attempt(worker.target, worker.name, result, seconds, status, key, resent, lost)
+    exchange.attempts = (*exchange.attempts, noted) if exchange.attempts else (noted,)
     if exchange.trace is not None:
         exchange.trace.attempt_ended(worker.name, result, status)

@@ -61,11 +61,11 @@ async def relay(
     if attended:
         reply = _announce(runtime, exchange, leg, reply)
     try:
-        if heartbeat is not None or attended or reply.stream or reply.whole is not None or leg.forwarded is not None:
-            await _relay_any(runtime, exchange, caller, reply, heartbeat, leg)
-        else:
+        if reply.plain and heartbeat is None and not attended:
             body = _whole_body(exchange, leg, reply, None)
             await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
+        else:
+            await _relay_any(runtime, exchange, caller, reply, heartbeat, leg)
     except UpstreamError as error:
         _broke_off(runtime, exchange, worker, error)
         raise
