@@ -245,6 +245,12 @@ class StreamWatcher(Protocol):
 class StreamFilter(Protocol):
     """Edits a stream that passes through, event by event, leaving every other byte as it is."""
 
+    @property
+    def mark(self) -> bytes | None:
+        """Bytes without which an event stays as it is; None where it must be asked. Where all that came before is whole
+        events, and given back, those without need not be fed."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """The edited bytes of the events that are whole by now."""
         ...
@@ -254,8 +260,16 @@ class StreamFilter(Protocol):
         ...
 
 
-class StreamForm(StreamFilter, Protocol):
+class StreamForm(Protocol):
     """Turns a stream of events into another form of it."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that are whole by now, in that form."""
+        ...
+
+    def end(self) -> bytes:
+        """What is left."""
+        ...
 
     def break_off(self, data: bytes) -> bytes:
         """In place of ``end``, where ``data`` tells of a failure: what came before it may have stopped midway in an

@@ -30,8 +30,8 @@ class Reply(Struct, frozen=True):
 
     Of an answer that came whole, ``usage`` is what it used or what reads that, ``whole`` is it decoded where it is to
     be translated, and ``told`` is it translated where that was done by a short cut. ``failure`` is what it tells of
-    itself, where it passes all the same. It ``passes`` piece by piece where it is no JSON. ``plain`` when there is
-    nothing to it but the bytes that came or were translated.
+    itself, where it passes all the same. It ``passes`` piece by piece where it is no JSON. ``plain`` when all there is
+    to do is to send it: what came, or its translation.
     """
 
     response: UpstreamResponse
@@ -142,7 +142,8 @@ async def _first(
     if _is_stream(response.headers):
         first = await _first_event(response)
         check_first(leg.dialect, first)
-        return Reply(response, outgoing, True, first)
+        plain = leg.forwarded is None and not outgoing.restore.pauses
+        return Reply(response, outgoing, True, first, plain=plain)
     if leg.forwarded is not None and passes(leg, response.headers):
         first = await response.read()
         if not first and outgoing.request.method == b"POST":

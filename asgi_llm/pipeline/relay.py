@@ -61,11 +61,13 @@ async def relay(
     if attended:
         reply = _announce(runtime, exchange, leg, reply)
     try:
-        if reply.plain and heartbeat is None and not attended:
+        if not reply.plain or attended or reply.stream is (heartbeat is None):
+            await _relay_any(runtime, exchange, caller, reply, heartbeat, leg)
+        elif heartbeat is not None:
+            await _send_stream(runtime, exchange, caller, reply, heartbeat, None)
+        else:
             body = _whole_body(exchange, leg, reply, None)
             await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)
-        else:
-            await _relay_any(runtime, exchange, caller, reply, heartbeat, leg)
     except UpstreamError as error:
         _broke_off(runtime, exchange, worker, error)
         raise
