@@ -164,8 +164,8 @@ def _whole(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: O
         usage, told = read_whole(exchange, leg, body)
         return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
-        usage, failure = check_whole(leg.dialect, response.headers, body)
-        return Reply(response, outgoing, False, body, None, usage, None, False, failure, True)
+        used, failure = check_whole(leg.dialect, response.headers, body)
+        return Reply(response, outgoing, False, body, None, used, None, False, failure, True)
     if outgoing.direct is not None and not exchange.stream:
         assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
         found = outgoing.direct.answer(body, exchange.envelope.model)
