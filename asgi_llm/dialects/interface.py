@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import getrandbits
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
 from asgi_llm.errors import AsgiLLMError, TranslationError, UpstreamError
-from asgi_llm.neutral.events import Event
+from asgi_llm.neutral.events import Event, TextDelta
 from asgi_llm.neutral.ran import HostedForms
 from asgi_llm.neutral.request import DialectName, Media, Part, Request
 from asgi_llm.neutral.response import Finish, Response
@@ -31,6 +31,8 @@ __all__ = [
     "Patched",
     "Patcher",
     "Profile",
+    "QuickDecoder",
+    "QuickEncoder",
     "Report",
     "Restore",
     "StreamDecoder",
@@ -201,6 +203,26 @@ class StreamEncoder(Protocol):
 
     def keepalive(self) -> bytes:
         """Bytes that say "still working" and change nothing; may be sent before any event."""
+        ...
+
+
+@runtime_checkable
+class QuickDecoder(Protocol):
+    """A ``StreamDecoder`` that knows by sight what most of a stream is."""
+
+    def quick(self, data: bytes) -> TextDelta | None:
+        """What ``feed`` would give for ``data``, if that is more of the first answer's text and nothing else. Where it
+        gives None, ``data`` is still to be fed."""
+        ...
+
+
+@runtime_checkable
+class QuickEncoder(Protocol):
+    """A ``StreamEncoder`` with a short way for what most of a stream is."""
+
+    def quick(self, event: TextDelta) -> bytes | None:
+        """What ``feed`` would give for ``event`` alone, which is the first answer's. Where it gives None, ``event`` is
+        still to be fed."""
         ...
 
 

@@ -3,15 +3,16 @@
 Sans-I/O: ``feed`` takes what was read and gives what to send; usage, finish and failure are known in passing.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from asgi_llm.dialects.costs import HideCosts
-from asgi_llm.dialects.interface import Answer, StreamDecoder, StreamFilter, StreamForm
+from asgi_llm.dialects.interface import Answer, QuickDecoder, QuickEncoder, StreamDecoder, StreamFilter, StreamForm
 from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.dialects.sse import event_end
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Exchange
-from asgi_llm.neutral.events import Event, Failure, Finished, Start, UsageUpdate
+from asgi_llm.neutral.events import Event, Failure, Finished, Start, TextDelta, UsageUpdate
 from asgi_llm.neutral.stops import Cutter
 from asgi_llm.neutral.usage import Usage, merge
 
@@ -193,7 +194,7 @@ class Verbatim:
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
+    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_hear", "_say", "_usage", "failure", "finish", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
         self._alone = decoder is None
@@ -205,6 +206,10 @@ class Translation:
         self.failure: UpstreamError | None = None
         self.over = False
         self._cutter = cutter_for(exchange, reply)
+        self._hear: Callable[[bytes], TextDelta | None] | None = None
+        self._say: Callable[[TextDelta], bytes | None] | None = None
+        if self._cutter is None and isinstance(self._decoder, QuickDecoder) and isinstance(self._encoder, QuickEncoder):
+            self._hear, self._say = self._decoder.quick, self._encoder.quick
 
     @property
     def usage(self) -> Usage | None:
@@ -215,7 +220,10 @@ class Translation:
         return self.finish is not None
 
     def feed(self, data: bytes) -> bytes:
-        return self._encode(self._decoder.feed(data))
+        if self._hear is None or self._say is None or (more := self._hear(data)) is None:
+            return self._encode(self._decoder.feed(data))
+        said = self._say(more)
+        return self._encode([more]) if said is None else said
 
     def end(self) -> bytes:
         return self._encode(self._decoder.end())
