@@ -67,7 +67,9 @@ async def ask(
     response: UpstreamResponse | None = None
     try:
         response = await worker.client.send(outgoing.request)
-        reply = await _first(runtime, exchange, leg, response, outgoing)
+        reply = _at_once(exchange, leg, response, outgoing)
+        if reply is None:
+            reply = await _first(runtime, exchange, leg, response, outgoing)
     except UpstreamError as error:
         exchange.worker = None
         if response is not None:
@@ -129,6 +131,14 @@ def learn(leg: Leg, worker: Worker, key: int | None, error: UpstreamError, now: 
         leg.crew.restraint.learn(worker, key, error, leg.model, now, alone=len(leg.crew.workers) == 1)
 
 
+def _at_once(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing) -> Reply | None:
+    """What ``_first`` finds, for a good answer of the usual kind that came in one piece; else None."""
+    if leg.forwarded is not None or not 200 <= response.status < 300 or _is_stream(response.headers):
+        return None
+    body = response.whole()
+    return None if body is None else _whole(exchange, leg, response, outgoing, body)
+
+
 async def _first(
     runtime: Runtime, exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing
 ) -> Reply:
@@ -152,14 +162,18 @@ async def _first(
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
+    return _whole(exchange, leg, response, outgoing, body)
+
+
+def _whole(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing, body: bytes) -> Reply:
     try:
-        return _whole(exchange, leg, response, outgoing, body)
+        return _judged(exchange, leg, response, outgoing, body)
     except UpstreamError as error:
         error.usage = told_usage(leg.dialect, body)
         raise
 
 
-def _whole(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing, body: bytes) -> Reply:
+def _judged(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing, body: bytes) -> Reply:
     if leg.forwarded is not None:
         usage, told = read_whole(exchange, leg, body)
         return Reply(response, outgoing, False, body, usage=usage, told=told)

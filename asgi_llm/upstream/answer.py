@@ -62,6 +62,13 @@ class Answer(Struct, eq=False):
             raise
         return data or self._last()
 
+    def whole(self) -> bytes | None:
+        """See ``UpstreamResponse.whole``."""
+        if self.connection is not None or self.error is not None:
+            return None
+        rest, self.rest, self.ended = self.rest, b"", True
+        return rest
+
     def _last(self) -> bytes:
         rest = self.rest
         if rest:
