@@ -228,11 +228,12 @@ class Connection(Parsing, asyncio.Protocol):
     def end(self, error: UpstreamError | None = None) -> None:
         """The exchange is over: all has come, or ``error`` is behind what has."""
         answer: Answer = self._answer  # type: ignore[assignment]  # nothing ends, nor is parsed, without one
-        if self._odd and error is None and not answer.status:
-            return  # interim answers complete too
+        if self._odd and error is None and self._goes_on(answer):
+            return
         self._answer = answer.connection = None
         self._head = b""
-        answer.error = error
+        if error is not None:
+            answer.error = error
         if pieces := self.pieces:
             answer.rest = b"".join(pieces)
             pieces.clear()
@@ -262,7 +263,7 @@ class Connection(Parsing, asyncio.Protocol):
     def _not_awaited(self, size: int) -> None:
         """Some of an answer has come whose head is whole, and that nobody is reading just now."""
         if self._odd & HEAD:
-            self._end_head()
+            self.end()
         elif self.pieces:
             self._mute = 0
             self._buffered += size
@@ -285,11 +286,12 @@ class Connection(Parsing, asyncio.Protocol):
         if self._mute > self._max_head:
             self.fail(failures.protocol("The upstream's answer has framing without content."))
 
-    def _end_head(self) -> None:
-        if self.pieces:
-            self.pieces.clear()
+    def _goes_on(self, answer: Answer) -> bool:
+        """Whether what has ended is only an interim answer."""
+        if self._odd & HEAD and self.pieces:
+            self.pieces.clear()  # that body was not asked for
             self._odd |= LAST
-        self.end()
+        return not answer.status
 
     def _is_unfit(self) -> bool:
         """Whether no other request can follow on this; what it would not expect is put right."""
@@ -312,7 +314,7 @@ class Connection(Parsing, asyncio.Protocol):
             self._unasked()
         elif self._odd & HEAD and self._head is None:
             self._odd |= LAST
-            self._end_head()
+            self.end()
         else:
             reason = self._reason(error)
             self.fail(failures.protocol(reason) if reason else failures.protocol())

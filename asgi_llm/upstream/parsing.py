@@ -136,11 +136,11 @@ class Parsing:
 
     def _feed_limited(self, data: bytes) -> None:
         """At most ``max_head`` bytes are parsed before the head must be whole, however they are cut."""
-        view = memoryview(data)
-        self._feed(view[: self._room])
+        view, room = memoryview(data), self._room
+        self._feed(view[:room])
         if self._answer is not None and self._head is not None:
             raise httptools.HttpParserError("the head is too large")
-        self._feed(view[self._room :])
+        self._feed(view[room:])
 
     def _reason(self, error: Exception) -> str | None:
         """Why it was this module that refused, if it was."""
