@@ -56,7 +56,7 @@ class Protocol(asyncio.Protocol):
     __slots__ = (
         "_app", "_app_state", "_asgi", "_broken", "_common", "_config", "_drained", "_eager", "_expects", "_head",
         "_headers", "_in_head", "_known", "_latest", "_limit", "_loop", "_missing", "_now", "_parser", "_patient",
-        "_queue", "_reading_paused", "_running", "_since", "_timer", "_unparsed", "_url", "_worth",
+        "_queue", "_reading_paused", "_refusal", "_running", "_shown", "_since", "_timer", "_unparsed", "_url", "_worth",
         "logs", "state", "tasks", "transport", "writing_paused",
     )  # fmt: skip
 
@@ -83,7 +83,9 @@ class Protocol(asyncio.Protocol):
         self._parser: Any = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: Headers = []
+        self._shown: Headers | None = None  # to the application, in place of those
         self._in_head = self._expects = self._broken = False
+        self._refusal = b""
         self._unparsed = 0
         self._head: Head | None = None
         self._known: Head | None = None  # the same, while nothing but a request can come
@@ -184,7 +186,8 @@ class Protocol(asyncio.Protocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            if not self._is_last():
+            latest = self._latest
+            if latest is None or not latest.whole or latest.keep_alive:  # else nothing should come, and is ignored
                 self._refuse(400, "Invalid HTTP request received.")
         if self._queue:
             if self._running is None:
@@ -198,13 +201,18 @@ class Protocol(asyncio.Protocol):
         while True:
             try:
                 self._parser.feed_data(data)
+                return
             except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                if self._latest is None:
-                    self._hand_over(data)
-                elif data and not self._is_last():
-                    continue  # it stays with HTTP, which a server may choose (RFC 9110, 7.8)
-            return
+                rest = data[upgrade.args[0] :]
+                if self._latest is not None:  # a CONNECT, behind which is no HTTP
+                    return
+                if self._config.ws_protocol_class is not None and wants_websocket(self._headers):
+                    self._hand_over(rest)
+                    return
+                # It stays with HTTP, as a server may choose (RFC 9110, 7.8), but httptools took the body for the other
+                # protocol's. Java's client asks so for HTTP/2 with each first request.
+                data = self._written([header for header in self._headers if header[0] != b"upgrade"]) + rest
+                self._shown = self._headers
 
     def on_message_begin(self) -> None:
         self._url = b""
@@ -228,14 +236,14 @@ class Protocol(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         parser = self._parser
-        if parser.should_upgrade() and self._config.ws_protocol_class is not None and wants_websocket(self._headers):
+        method, version = parser.get_method(), parser.get_http_version()
+        if parser.should_upgrade() and method != b"CONNECT":
             self._latest = None
             return
-        method, version = parser.get_method(), parser.get_http_version()
-        scope = request_scope(self._common, method, self._url, version, self._headers)
+        headers, self._shown = self._shown or self._headers, None
+        scope = request_scope(self._common, method, self._url, version, headers)
         scope["asgi"] = self._asgi.copy()
         scope["state"] = self._app_state.copy()
-        # What follows a CONNECT is no HTTP.
         keep_alive = version != "1.0" and method != b"CONNECT" and parser.should_keep_alive()
         cycle = self._latest = Cycle(self, scope, None, keep_alive)
         cycle.expect(self._expects)
@@ -255,15 +263,12 @@ class Protocol(asyncio.Protocol):
         if self._worth > 0 and cycle.keep_alive and not self._in_head:
             self._head = Head.remembered(data[: len(data) - cycle.size], self._url, cycle.scope)
 
-    def _is_last(self) -> bool:
-        """Whether the latest request was said to be the last one of the connection. What follows it is ignored."""
-        return self._latest is not None and self._latest.whole and not self._latest.keep_alive
-
     def _refuse(self, status: int, text: str) -> None:
         """What arrives is no request. What came before it is answered first, unless it is the rest of that."""
         logger.warning(text)
         self._broken = True
         self._in_head = False
+        self._refusal = plain_answer(status, text, self.state.default_headers)
         latest = self._latest
         if latest is not None and not latest.whole:
             if latest in self._queue:
@@ -276,7 +281,7 @@ class Protocol(asyncio.Protocol):
                     self.transport.close()
                     return
         if self._running is None and not self._queue:
-            self.transport.write(plain_answer(status, text, self.state.default_headers))
+            self.transport.write(self._refusal)
             self.transport.close()
 
     def _hand_over(self, rest: bytes) -> None:
@@ -287,14 +292,17 @@ class Protocol(asyncio.Protocol):
         self.state.connections.discard(self)
         if self._timer is not None:
             self._timer.cancel()
-        lines = [b"%b %b HTTP/1.1\r\n" % (self._parser.get_method(), self._url)]
-        lines += [b"%b: %b\r\n" % header for header in self._headers]
         protocol = self._config.ws_protocol_class(
             config=self._config, server_state=self.state, app_state=self._app_state
         )
         protocol.connection_made(self.transport)
-        protocol.data_received(b"".join((*lines, b"\r\n", rest)))
+        protocol.data_received(self._written(self._headers) + rest)
         self.transport.set_protocol(protocol)
+
+    def _written(self, headers: Headers) -> bytes:
+        """The head that httptools has read last, with these headers."""
+        line = b"%b %b HTTP/%b\r\n" % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
+        return b"".join((line, *map(b"%b: %b\r\n".__mod__, headers), b"\r\n"))
 
     # What a cycle tells and asks it
 
@@ -308,6 +316,7 @@ class Protocol(asyncio.Protocol):
         elif self._queue:
             self._loop.call_soon(self._next)
         elif self._broken:
+            self.transport.write(self._refusal)
             self.transport.close()
         else:
             if cycle.whole and not self._in_head:
