@@ -78,6 +78,7 @@ class Reader:
     def __init__(self) -> None:
         self.parser = httptools.HttpRequestParser(self)
         self.requests: list[Any] = []
+        self.last = False
 
     def on_message_begin(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
@@ -96,6 +97,7 @@ class Reader:
         self.body += body
 
     def on_message_complete(self) -> None:
+        self.last = not self.parser.should_keep_alive()
         self.requests.append((self.parser.get_method(), self.headers, self.body))
 
 
@@ -105,7 +107,7 @@ def read(stream: bytes) -> tuple[list[Any], bool]:
     try:
         reader.parser.feed_data(stream)
     except httptools.HttpParserError:
-        return reader.requests, not reader.requests or reader.parser.should_keep_alive()
+        return reader.requests, not reader.last  # what comes behind the last one is ignored
     return reader.requests, False
 
 
