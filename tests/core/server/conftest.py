@@ -148,9 +148,8 @@ class Told:
 
 async def play(app: Any, script: Callable[[Caller], Awaitable[None]], http: Any, **options: Any) -> Told:
     seen = Seen()
-    async with serve(seen.watch(app), http, **options) as server:
-        async with call(server.port) as caller:
-            await asyncio.wait_for(script(caller), PATIENCE)
+    async with serve(seen.watch(app), http, **options) as server, call(server.port) as caller:
+        await asyncio.wait_for(script(caller), PATIENCE)
     return Told(seen, DATE.sub(b"", caller.heard))
 
 
@@ -208,7 +207,9 @@ class Wire(asyncio.Transport):
 @asynccontextmanager
 async def wired(app: Any, http: Any = Protocol, **options: Any) -> AsyncIterator[Wire]:
     """A connection to a protocol, without a server around it."""
-    config: Any = uvicorn.Config(app, http=http, lifespan="off", log_config=None, access_log=False, ws="none", **options)
+    config: Any = uvicorn.Config(
+        app, http=http, lifespan="off", log_config=None, access_log=False, ws="none", **options
+    )
     config.load()
     wire = Wire()
     state = uvicorn.server.ServerState()

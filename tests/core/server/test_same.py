@@ -1,4 +1,4 @@
-"""Whatever callers and applications do, the application sees and the caller gets what uvicorn's own protocol gives them."""
+"""Whatever is said and answered: the application sees and the caller gets what uvicorn's own protocol gives them."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ SINGLE = {
     "empty": post(b""),
     "upper": b"POST /x HTTP/1.1\r\nHOST: A\r\nX-ONE:   spaces  \r\nCONTENT-LENGTH: 2\r\n\r\nhi",
     "twice": b"GET / HTTP/1.1\r\nhost: a\r\ncookie: a=1\r\nCookie: b=2\r\n\r\n",
-    "chunked": b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n",
+    "chunked": b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n",
     "line before": b"\r\n\r\n" + GET,
     "query": b"GET /a/b?c=d&e=%20f?g HTTP/1.1\r\nhost: a\r\n\r\n",
     "empty query": b"GET /a? HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -104,8 +104,6 @@ async def test_requests_behind_each_other(kit: Any, name: str) -> None:
     assert len(told.seen.scopes) == 4
 
 
-
-
 ENDING = {
     "close": b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
     "close among others": b"GET / HTTP/1.1\r\nhost: a\r\nconnection: x, Close\r\n\r\n",
@@ -119,7 +117,7 @@ ENDING = {
     "folded": b"GET / HTTP/1.1\r\nhost: x\r\n y\r\n\r\n",
     "nul in a value": b"GET / HTTP/1.1\r\nhost: x\0\r\n\r\n",
     "two lengths": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nhi",
-    "length and chunks": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
     "signed length": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: +2\r\n\r\nhi",
     "huge length": b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 99999999999999999999\r\n\r\nhi",
     "target with a letter": b"GET /\xc3\xa9 HTTP/1.1\r\nhost: a\r\n\r\n",
