@@ -1,15 +1,13 @@
-"""One connection's sense of time: a deadline that moves often, a timer of the loop that is set seldom.
+"""One connection's timer: set seldom, however often what it waits for changes.
 
-Waiting for something only notes by when it must have come. The timer, when it fires before that, is set again to
-what is then the deadline, so that a busy connection touches the loop's timers once in many requests.
+Waiting for something only notes since when. The timer, when it fires, asks when to look again, so that a busy
+connection touches the loop's timers once in many requests.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextvars import Context
 from math import inf
-
-from asgi_llm.errors import Cause
 
 __all__ = ["Alarm"]
 
@@ -18,51 +16,31 @@ _EMPTY_CONTEXT = Context()
 
 
 class Alarm:
-    """Calls ``ring`` with the cause when a deadline has passed. It may ring although nobody waits any more.
+    """Calls ``look`` with the loop's time; what that returns is when to look again (inf: not before ``set``)."""
 
-    Attributes:
-        total_at: loop time at which the exchange must be over, whatever is awaited; inf: never.
-    """
+    __slots__ = ("_at", "_look", "_loop", "_timer")
 
-    __slots__ = ("_cause", "_deadline", "_loop", "_ring", "_timer", "_timer_at", "total_at")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[Cause], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, look: Callable[[float], float]) -> None:
         self._loop = loop
-        self._ring = ring
+        self._look = look
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = self._deadline = self.total_at = inf
-        self._cause = Cause.TOTAL_TIMEOUT
+        self._at = inf
 
-    def expect(self, limit: float, cause: Cause) -> None:
-        """Something must happen within ``limit`` seconds (0: any time), and before the total is over."""
-        deadline = self._loop.time() + limit if limit else inf
-        if deadline >= self.total_at:
-            deadline, cause = self.total_at, Cause.TOTAL_TIMEOUT
-        self._cause = cause
-        self._deadline = deadline
-        if deadline < self._timer_at:
+    def set(self, at: float) -> None:
+        """Look at this time of the loop at the latest."""
+        if at < self._at:
             self.stop()
-            self._start()
-
-    def total_is_over(self) -> bool:
-        """For those who never have to wait and are held to the total time as well."""
-        return self.total_at != inf and self._loop.time() >= self.total_at
+            self._at = at
+            self._timer = self._loop.call_at(at, self._fire, context=_EMPTY_CONTEXT)
 
     def stop(self) -> None:
-        """No more calls."""
+        """Look no more, until ``set``."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._timer_at = inf
-
-    def _start(self) -> None:
-        self._timer_at = self._deadline
-        self._timer = self._loop.call_at(self._deadline, self._fire, context=_EMPTY_CONTEXT)
+            self._at = inf
 
     def _fire(self) -> None:
         self._timer = None
-        self._timer_at = inf
-        if self._loop.time() >= self._deadline:
-            self._ring(self._cause)
-        elif self._deadline != inf:
-            self._start()
+        self._at = inf
+        self.set(self._look(self._loop.time()))

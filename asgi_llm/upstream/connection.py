@@ -1,22 +1,22 @@
-"""One HTTP/1.1 connection: bytes in, an ``Answer`` out, one exchange at a time (RFC 9112; parsed by llhttp).
+"""One HTTP/1.1 connection: bytes in, an ``Answer`` out, one exchange at a time.
 
-llhttp, in its strict mode, refuses bare CR or LF, folded lines, control characters, both or several
-Content-Lengths, Content-Length beside Transfer-Encoding and bad chunks. This module adds what it leaves open: limits,
-versions, interim answers, codings other than ``chunked``, answers to HEAD, ends by closing, and bytes after the end.
+How answers are parsed is in ``parsing.py``; here are the transport, the beginnings and ends of exchanges, ends by
+closing, and time.
 """
 
 import asyncio
+from math import inf
 from typing import Protocol, cast
 
 import httptools
 
 from asgi_llm.errors import Cause, UpstreamError
-from asgi_llm.types import Headers
 
 from . import failures
 from .alarm import Alarm
 from .answer import Answer
 from .interface import Timeouts
+from .parsing import DRIPS, HEAD, LARGE, LAST, PAUSED, UNFINISHED, UNSENT, Parsing
 
 __all__ = ["Connection", "Owner"]
 
@@ -27,8 +27,8 @@ _WRITTEN_AT_ONCE = 256 * 1024
 """Above any request without a second part, for which the protocol is then never paused. For requests with a large body
 the limits are set so that ``resume_writing`` means that the last byte has left."""
 
-_MAX_HEADERS = 256
-_IDLE = Cause.IDLE_TIMEOUT
+_UNFIT = UNSENT | UNFINISHED | LAST
+"""What no other request can follow on."""
 
 
 class Owner(Protocol):
@@ -40,80 +40,48 @@ class Owner(Protocol):
     def drop(self, connection: "Connection") -> None: ...
 
 
-class _Refused(Exception):  # noqa: N818 - says why the parser was stopped; never leaves this module
-    """Raised inside the parser's callbacks."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(Parsing, asyncio.Protocol):
     """Created by dialling; ``begin`` starts an exchange, whose parts the answer's ``read`` awaits.
 
     Attributes:
-        alarm: its sense of time.
-        idle: it lies in the pool.
-        idle_since: loop time.
-        pieces: the body that has arrived and was not read yet.
+        idle_since: loop time of the end of the last exchange; 0: there was none yet.
+        is_closing: the transport's.
+        since: loop time since which what is awaited has been awaited.
     """
 
     __slots__ = (
-        "_answer",
+        "_alarm",
         "_buffered",
-        "_codings",
-        "_complete",
-        "_first_byte",
-        "_head_pending",
-        "_headers",
-        "_idle_limit",
-        "_is_head",
-        "_keep_alive",
         "_loop",
         "_lost",
-        "_max_head",
-        "_overhead",
+        "_mute",
+        "_mute_since",
         "_owner",
-        "_parser",
-        "_reading_paused",
-        "_room",
-        "_silent",
-        "_starts_with_http11",
-        "_tells_when_sent",
+        "_sent",
+        "_timeouts",
         "_transport",
-        "_unfinished",
         "_unsent",
-        "_used",
-        "_waiter",
-        "_writing_paused",
-        "alarm",
-        "idle",
+        "_write",
         "idle_since",
-        "on_body",
-        "pieces",
+        "is_closing",
+        "new_waiter",
+        "since",
+        "time",
     )
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, max_head: int) -> None:
+        super().__init__(max_head)
         self._owner = owner
         self._loop = loop
-        self._max_head = max_head
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._answer: Answer | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._transport = cast("asyncio.Transport", None)
         self._lost = False
-        self._used = False
-        self._first_byte = self._idle_limit = 0.0
-        self._writing_paused = self._reading_paused = False
-        self._tells_when_sent = False
-        self._unfinished = False
-        self._room: asyncio.Future[None] | None = None
-        self._unsent = 0
-        self._buffered = self._overhead = self._codings = 0
-        self._head_pending = self._complete = self._keep_alive = self._is_head = self._silent = False
-        self._starts_with_http11 = False
-        self._headers: Headers = []
-        self.pieces: list[bytes] = []
-        self.on_body = self.pieces.append  # the parser calls this for every piece: the list itself is fastest
-        self.alarm = Alarm(loop, self._ring)
-        self.idle = False
-        self.idle_since = 0.0
-        self._parser = self._new_parser()
+        self._unsent = self._buffered = self._mute = 0
+        self._sent: asyncio.Future[None] | None = None
+        self._timeouts: Timeouts | None = None  # those that the alarm was set by
+        self._alarm = Alarm(loop, self._look)
+        self.time = loop.time
+        self.new_waiter = loop.create_future
+        self.since = self.idle_since = self._mute_since = 0.0
 
     def __repr__(self) -> str:
         state = "lost" if self._lost else "idle" if self._answer is None else "busy"
@@ -123,98 +91,69 @@ class Connection(asyncio.Protocol):
 
     def usable(self) -> bool:
         """Whether a request can still be sent on it."""
-        return not (self._lost or self._transport.is_closing())
+        return not (self._lost or self.is_closing())
 
-    def begin(
-        self, first: bytes, rest: bytes, is_head: bool, timeouts: Timeouts, total_at: float
-    ) -> "tuple[Answer, asyncio.Future[None]]":
+    def ask_head(self) -> None:
+        """The next request is a HEAD: its answer has no body, whatever it says."""
+        self._odd |= HEAD
+
+    def begin(self, answer: Answer, first: bytes, rest: bytes, timeouts: Timeouts) -> "asyncio.Future[bytes]":
         """Send a request. The future is done when the answer has its head or its error.
 
-        ``total_at`` is the loop time at which the exchange must be over (inf: never). The time to the first byte is
-        counted from the request's last.
+        The time to the first byte is counted from the request's last.
         """
-        answer = self._answer = Answer(self)
+        self._answer = answer
         self._headers = answer.headers
-        self._head_pending = self._silent = True
-        self._complete = False
-        self._is_head = is_head
-        self._overhead = self._buffered = self._codings = 0
-        self._first_byte = timeouts.first_byte
-        self._idle_limit = timeouts.idle
-        self.alarm.total_at = total_at
-        if self._tells_when_sent is not bool(rest):
-            self._tells_when_sent = bool(rest)
-            limits = (1, 0) if rest else (_WRITTEN_AT_ONCE, None)  # over TLS, 0 would pause an empty buffer
-            self._transport.set_write_buffer_limits(*limits)
-        self._transport.write(first)
         if rest:
-            # Not writelines: some versions of asyncio do not pause the protocol in it.
-            self._transport.write(rest)
-        if self._writing_paused:
-            self._unsent = self._transport.get_write_buffer_size()
-            self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
+            self._write_large(first, rest)
         else:
-            self.alarm.expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
-        waiter = self._waiter = self._loop.create_future()
-        return answer, waiter
+            self._write(first)
+        self.since = self.time()
+        if timeouts is not self._timeouts:
+            self._set_alarm(timeouts)
+        waiter = self.waiter = self.new_waiter()
+        return waiter
 
     # A body that is still arriving: after ``begin`` with none.
 
     def rest(self) -> None:
         """The next piece of the request's body is awaited: time runs for nobody but the whole exchange."""
-        self._unfinished = True
-        self.alarm.expect(0, Cause.TOTAL_TIMEOUT)
+        self._odd |= UNFINISHED
 
     def send_piece(self, data: bytes) -> "asyncio.Future[None] | None":
         """A piece of the request's body. Where the upstream is slow to take it, what is done when it has taken it."""
-        self._transport.write(data)
-        if not self._writing_paused:
+        self._write(data)
+        if not self._odd & UNSENT:
             return None
         self._unsent = self._transport.get_write_buffer_size()
-        self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
-        self._room = self._loop.create_future()
-        return self._room
+        self.since = self.time()
+        self._sent = self._loop.create_future()
+        return self._sent
 
     def all_sent(self) -> None:
         """The body is whole: from here the upstream's time runs."""
-        self._unfinished = False
-        if self._writing_paused:
-            self._unsent = self._transport.get_write_buffer_size()
-            self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
-        else:
-            self.alarm.expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
-
-    def wait_for_body(self) -> "asyncio.Future[None]":
-        """Done when there are pieces, or the answer has ended."""
-        self.alarm.expect(self._idle_limit, _IDLE)
-        waiter = self._waiter = self._loop.create_future()
-        return waiter
+        self._odd &= ~UNFINISHED
+        self.since = self.time()
 
     def take_body(self) -> bytes:
         """All that has arrived, as one piece."""
-        pieces = self.pieces
-        data = pieces.pop()
-        if pieces:
-            data = b"".join((*pieces, data))
-            pieces.clear()
+        data = b"".join(self.pieces)
+        self.pieces.clear()
         self._buffered = 0
-        if self._reading_paused:
-            self._reading_paused = False
+        if self._odd & PAUSED:
+            self._odd &= ~PAUSED
             self._transport.resume_reading()
         return data
 
     def fail(self, error: UpstreamError) -> None:
         """End the exchange and the connection."""
-        self._end(error, reusable=False)
-
-    def time_out(self, cause: Cause) -> None:
-        """End the exchange because of a time-out."""
-        self._end(failures.timed_out(cause), reusable=False)
+        if self._answer is not None:
+            self.end(error)
 
     def abort(self) -> None:
         """Close at once; nothing is flushed."""
         self._lost = True
-        self.alarm.stop()
+        self._alarm.stop()
         self._transport.abort()
 
     # What the transport tells it
@@ -222,216 +161,226 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_WRITTEN_AT_ONCE)
+        self._write = self._transport.write
+        self.is_closing = transport.is_closing
 
     def data_received(self, data: bytes) -> None:
-        """Parse; then hand over what has become complete."""
-        if self._answer is None:
-            self._unasked()
-            return
+        """Parse; then hand over what has arrived of a body."""
         try:
-            if self._head_pending:
-                self._feed_head(data)
+            if self._head is None:
+                self._feed(data)
+            elif self._answer is None:
+                self._unasked()
+                return
             else:
-                self._parser.feed_data(data)
+                self._head = self._head or data
+                if len(data) <= self._room:
+                    self._feed(data)
+                else:
+                    self._feed_limited(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._broken(error)
             return
-        if self._complete:
-            unasked_body = self._is_head and self.pieces
-            sent = not (self._writing_paused or self._unfinished)
-            self._end(None, reusable=self._keep_alive and sent and not unasked_body)
-        elif self.pieces:
-            self._overhead = 0
-            if (waiter := self._waiter) is not None:
-                self._waiter = None
-                if not waiter.done():
-                    waiter.set_result(None)
-                return
-            self._buffered += len(data)
-            if self._buffered > _BUFFERED and not self._reading_paused:
-                self._reading_paused = True
-                self._transport.pause_reading()
+        waiter = self.waiter
+        if waiter is None:
+            if self._answer is not None:
+                self._not_awaited(len(data))
+        elif pieces := self.pieces:
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(b"".join(pieces))
+            pieces.clear()
         else:
-            self._count_overhead(len(data))
+            self._count_mute(len(data))
 
     def eof_received(self) -> None:
         """The peer has said all: the end of a body without a length, a cut in any other."""
         if self._answer is None:
             self._unasked()
-        elif not self._head_pending and _ends_by_closing(self._answer):
-            self._end(None, reusable=False)
+        elif self._answer.status and _ends_by_closing(self._answer):
+            self._odd |= LAST
+            self.end()
         else:
             self._cut_off()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whatever the reason, an exchange that is still open was cut off."""
         self._lost = True
-        self.alarm.stop()
+        self._alarm.stop()
         if self._answer is not None:
             self._cut_off()
-        elif self.idle:
+        else:
             self._owner.drop(self)
         self._owner.left(self)
 
     def pause_writing(self) -> None:
         """Part of the request is still ours to send."""
-        self._writing_paused = True
+        self._odd |= UNSENT
 
     def resume_writing(self) -> None:
         """The request is out: from here the upstream's time runs."""
-        self._writing_paused = False
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        if self._head_pending and self._waiter is not None and not self._unfinished:
-            self.alarm.expect(self._first_byte, Cause.FIRST_BYTE_TIMEOUT)
+        self._odd &= ~UNSENT
+        if self._head is not None:
+            self.since = self.time()
+        if self._sent is not None and not self._sent.done():
+            self._sent.set_result(None)
 
-    # What the parser tells it
-
-    def on_message_begin(self) -> None:
-        """A second answer was not asked for: it is neither more of this one's body nor the next request's answer."""
-        if self._complete:
-            raise _Refused("The upstream answered twice.")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Also called for trailers, which are left out."""
-        if self._head_pending:
-            name = name.lower()
-            if name == b"transfer-encoding":
-                self._codings += 1 if value.strip().lower() == b"chunked" else 2
-            self._headers.append((name, value.strip()))
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: interim, or the answer's own."""
-        parser = self._parser
-        status = parser.get_status_code()
-        recent = self._starts_with_http11 or parser.get_http_version() == "1.1"
-        if not recent and parser.get_http_version() != "1.0":
-            raise _Refused("The upstream's answer is of another version of HTTP.")
-        if len(self._headers) > _MAX_HEADERS:
-            raise _Refused("The upstream's answer has too many headers.")
-        if self._codings > (1 if recent and status >= 200 else 0):
-            raise _Refused("The upstream's answer has a transfer coding that was not asked for.")
-        if status < 200:
-            self._interim(status)
+    def end(self, error: UpstreamError | None = None) -> None:
+        """The exchange is over: all has come, or ``error`` is behind what has."""
+        answer: Answer = self._answer  # type: ignore[assignment]  # nothing ends, nor is parsed, without one
+        if self._odd and error is None and self._goes_on(answer):
             return
-        self._keep_alive = recent and parser.should_keep_alive()
-        self._head_pending = False
-        self._answer.status = status  # type: ignore[union-attr]  # nothing is parsed without an answer to fill
-        if self._is_head:
-            self._complete = True
+        self._answer = answer.connection = None
+        self._head = b""
+        if error is not None:
+            answer.error = error
+        if pieces := self.pieces:
+            answer.rest = b"".join(pieces)
+            pieces.clear()
+            self._buffered = 0
+        else:
+            answer.ended = error is None
+        if self.waiter is not None:
+            self._wake()
+        if error is None and self._keeps_alive() and not (self._odd and self._is_unfit()):
+            self._owner.release(self)
+        else:
+            self.abort()
+            self._owner.vacate()
 
-    def on_message_complete(self) -> None:
-        """Interim answers complete too, with their head still pending."""
-        if not self._head_pending:
-            self._complete = True
+    on_message_complete = end
 
     # Inside
 
-    def _new_parser(self) -> httptools.HttpResponseParser:
-        return httptools.HttpResponseParser(self)
+    def _write_large(self, first: bytes, rest: bytes) -> None:
+        self._odd |= LARGE
+        self._transport.set_write_buffer_limits(1, 0)  # over TLS, 0 would pause an empty buffer
+        # Not writelines: some versions of asyncio do not pause the protocol in it.
+        self._write(first)
+        self._write(rest)
+        self._unsent = self._transport.get_write_buffer_size()
 
-    def _interim(self, status: int) -> None:
-        if status < 100 or status == 101:
-            raise _Refused("The upstream's answer has a status that was not asked for.")
-        self._headers.clear()
-        self._starts_with_http11 = False
-
-    def _feed_head(self, data: bytes) -> None:
-        """At most ``max_head`` bytes are parsed before the head must be whole, however they are cut."""
-        room = self._max_head - self._overhead
-        if self._silent:
-            self._silent = False
-            self._starts_with_http11 = data.startswith(b"HTTP/1.1 ")
-        if len(data) <= room:
-            self._overhead += len(data)
-            self._parser.feed_data(data)
+    def _not_awaited(self, size: int) -> None:
+        """Some of an answer has come whose head is whole, and that nobody is reading just now."""
+        if self._odd & HEAD:
+            self.end()
+        elif self.pieces:
+            self._mute = 0
+            self._buffered += size
+            if self._buffered > _BUFFERED and not self._odd & PAUSED:
+                self._odd |= PAUSED
+                self._transport.pause_reading()
         else:
-            view = memoryview(data)
-            self._overhead = self._max_head
-            self._parser.feed_data(view[:room])
-            if self._head_pending:
-                raise httptools.HttpParserError("the head is too large")
-            self._parser.feed_data(view[room:])
-        if not self._head_pending:
-            self._overhead = 0
-            self._wake()
+            self._count_mute(size)
 
-    def _count_overhead(self, size: int) -> None:
+    def _count_mute(self, size: int) -> None:
         """Chunk extensions and trailers are not kept, but a flood of them is no body either."""
-        if self._head_pending:
+        if self._head is not None:
+            self._odd |= DRIPS
+            self._room -= size
             return
-        self._overhead += size
-        if self._overhead > self._max_head:
+        if self.since != self._mute_since:  # some content has come since the last time
+            self._mute_since = self.since
+            self._mute = 0
+        self._mute += size
+        if self._mute > self._max_head:
             self.fail(failures.protocol("The upstream's answer has framing without content."))
 
+    def _goes_on(self, answer: Answer) -> bool:
+        """Whether what has ended is only an interim answer."""
+        if self._odd & HEAD and self.pieces:
+            self.pieces.clear()  # that body was not asked for
+            self._odd |= LAST
+        return not answer.status
+
+    def _is_unfit(self) -> bool:
+        """Whether no other request can follow on this; what it would not expect is put right."""
+        odd = self._odd
+        if odd & _UNFIT:
+            return True
+        if odd & HEAD:
+            self._renew_parser()
+        if odd & LARGE:
+            self._transport.set_write_buffer_limits(high=_WRITTEN_AT_ONCE)
+        if odd & PAUSED:
+            self._transport.resume_reading()
+        self._room = self._max_head
+        self._odd = 0
+        return False
+
     def _broken(self, error: Exception) -> None:
-        if self._complete:
+        if self._answer is None:
             # The answer is whole; what follows it is not, and is nobody's.
-            self._end(None, reusable=False)
-            return
-        refused = error.__context__
-        self.fail(failures.protocol(str(refused)) if isinstance(refused, _Refused) else failures.protocol())
+            self._unasked()
+        elif self._odd & HEAD and self._head is None:
+            self._odd |= LAST
+            self.end()
+        else:
+            reason = self._reason(error)
+            self.fail(failures.protocol(reason) if reason else failures.protocol())
 
     def _unasked(self) -> None:
         """Data or an end between exchanges."""
         self.abort()
-        if self.idle:
-            self._owner.drop(self)
+        self._owner.drop(self)
 
     def _cut_off(self) -> None:
-        answer = self._answer
-        if answer is None or not self._used or not self._silent:
+        answer, silent = self._answer, self._head == b"" and not self._odd & DRIPS
+        if answer is None or not self.idle_since or not silent:
             self.fail(failures.reset())
             return
         # The peer gave up the idle connection while the request was under way. The place stays with the request.
-        self._answer = None
+        self._answer = answer.connection = None
         answer.stale = True
-        answer.end(b"", failures.reset())
+        answer.error = failures.reset()
         self._wake()
         self.abort()
 
-    def _end(self, error: UpstreamError | None, *, reusable: bool) -> None:
+    def _wake(self) -> None:
+        waiter, self.waiter = self.waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(b"")
+
+    # Time
+
+    def _set_alarm(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._alarm.set(self._next_look(self.since))
+
+    def _next_look(self, now: float) -> float:
+        """Before it, nothing that begins now, in this exchange or the next one, has to be over."""
+        limits, answer = self._timeouts, self._answer
+        if limits is None or answer is None:
+            return inf
+        return min(now + (limits.first_byte or inf), now + (limits.idle or inf), answer.total_at)
+
+    def _look(self, now: float) -> float:
+        """Whether something is overdue. Returns when to look again."""
         answer = self._answer
         if answer is None:
-            return
-        self._answer = None
-        answer.end(self._rest() if self.pieces else b"", error)
-        if self._waiter is not None:
-            self._wake()
-        if self._reading_paused:
-            self._reading_paused = False
-            self._transport.resume_reading()
-        if reusable:
-            if self._is_head:
-                self._parser = self._new_parser()
-            self._used = True
-            self._owner.release(self)
-            return
-        self.abort()
-        self._owner.vacate()
+            self._timeouts = None
+            return inf
+        if now >= answer.total_at:
+            self.fail(failures.timed_out(Cause.TOTAL_TIMEOUT))
+            return inf
+        limit, cause = self._limit()
+        if limit and now >= self.since + limit:
+            if not (self._odd & UNSENT and self._is_sending()):
+                self.fail(failures.timed_out(cause))
+                return inf
+            self.since = now
+        return min(self.since + limit if limit else inf, self._next_look(now))
 
-    def _rest(self) -> bytes:
-        pieces = self.pieces
-        data = b"" if self._is_head else pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        return data
+    def _limit(self) -> tuple[float, Cause]:
+        """How long what is awaited may take; 0: any time."""
+        limits, odd = self._timeouts, self._odd
+        if limits is None or self.waiter is None or odd & (UNSENT | UNFINISHED) == UNFINISHED:
+            return 0, Cause.TOTAL_TIMEOUT
+        if self._head is not None and not odd & UNSENT:
+            return limits.first_byte, Cause.FIRST_BYTE_TIMEOUT
+        return limits.idle, Cause.IDLE_TIMEOUT
 
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _ring(self, cause: Cause) -> None:
-        if self._waiter is None:
-            return
-        if self._writing_paused and cause is Cause.IDLE_TIMEOUT and self._still_sending():
-            self.alarm.expect(self._idle_limit, Cause.IDLE_TIMEOUT)
-        else:
-            self.time_out(cause)
-
-    def _still_sending(self) -> bool:
+    def _is_sending(self) -> bool:
         before, self._unsent = self._unsent, self._transport.get_write_buffer_size()
         return self._unsent < before
 

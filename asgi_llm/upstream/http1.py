@@ -5,6 +5,7 @@ connection does is in ``connection.py``, who gets one in ``pool.py``.
 """
 
 import asyncio
+from asyncio import get_running_loop
 from math import inf
 
 from asgi_llm.errors import Cause
@@ -40,8 +41,7 @@ class Http1Client:
         self._timeouts = options.timeouts
         self._head = RequestHead(address)
         self._dialler = Dialler(address, options.tls, options.resolve)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._pool: Pool | None = None
+        self._pools: dict[asyncio.AbstractEventLoop, Pool] = {}  # one, by the loop that it is bound to
         self._closed = False
 
     def __repr__(self) -> str:
@@ -50,12 +50,12 @@ class Http1Client:
     @property
     def open(self) -> int:
         """Places taken: being dialled, in use, or idle."""
-        return self._pool.open if self._pool is not None else 0
+        return sum(pool.open for pool in self._pools.values())
 
     @property
     def idle(self) -> int:
         """Connections kept for the next request."""
-        return len(self._pool.idle) if self._pool is not None else 0
+        return sum(len(pool.idle) for pool in self._pools.values())
 
     @property
     def in_use(self) -> int:
@@ -65,7 +65,7 @@ class Http1Client:
     @property
     def waiting(self) -> int:
         """Requests that wait for a place."""
-        return self._pool.waiting if self._pool is not None else 0
+        return sum(pool.waiting for pool in self._pools.values())
 
     async def send(self, request: UpstreamRequest) -> Answer:
         """See ``Client.send``.
@@ -77,88 +77,70 @@ class Http1Client:
         if request.source is not None:
             return await self._send_source(request, request.source)
         first, rest = self._head.write(request)
-        loop = asyncio.get_running_loop()
-        pool = self._pool if loop is self._loop and self._pool is not None else self._bind(loop)
+        pool = self._pools.get(get_running_loop()) or self._bind()
         timeouts = request.timeouts or self._timeouts
-        total_at = loop.time() + timeouts.total if timeouts.total else inf
-        is_head = request.method == b"HEAD"
-        connection = pool.take() or await self._acquire(loop, pool, timeouts, total_at)
-        again = False
+        total_at = pool.time() + timeouts.total if timeouts.total else inf
+        connection = pool.take() or await self._acquire(pool, timeouts, total_at)
+        resent = False
         while True:
-            answer, head = connection.begin(first, rest, is_head, timeouts, total_at)
+            answer = Answer(connection, total_at, resent)
+            if request.method == b"HEAD":
+                connection.ask_head()
             try:
-                await head
+                await connection.begin(answer, first, rest, timeouts)
             except BaseException:
-                answer.close()
-                if answer.stale:
-                    pool.vacate()
+                _give_up(answer, pool)
                 raise
-            if not answer.stale:
-                break
+            if answer.status:
+                return answer
             # Only a reused connection goes stale, so this happens once.
-            connection = await self._redial(loop, pool, timeouts, total_at)
-            again = True
-        if again:
-            answer.resent = True
-        if not answer.status and answer.error is not None:
-            answer.error.resent = again
-            raise answer.error
-        return answer
+            connection = await self._replace(answer, pool, timeouts, total_at)
+            resent = True
 
     async def _send_source(self, request: UpstreamRequest, source: BodySource) -> Answer:
         """``send`` for a body that is still arriving."""
         first = self._head.announce(request, source.length)
-        loop = asyncio.get_running_loop()
-        pool = self._pool if loop is self._loop and self._pool is not None else self._bind(loop)
+        pool = self._pools.get(get_running_loop()) or self._bind()
         timeouts = request.timeouts or self._timeouts
-        total_at = loop.time() + timeouts.total if timeouts.total else inf
-        connection = pool.take() or await self._acquire(loop, pool, timeouts, total_at)
-        again = False
+        total_at = pool.time() + timeouts.total if timeouts.total else inf
+        connection = pool.take() or await self._acquire(pool, timeouts, total_at)
+        resent = False
         while True:
-            answer, head = connection.begin(first, b"", False, timeouts, total_at)
+            answer = Answer(connection, total_at, resent)
+            head = connection.begin(answer, first, b"", timeouts)
             try:
                 source.begin()
                 await upload(connection, head, source)
                 await head
             except BaseException:
-                answer.close()
-                if answer.stale:
-                    pool.vacate()
+                _give_up(answer, pool)
                 raise
-            if not answer.stale:
-                break
-            connection = await self._redial(loop, pool, timeouts, total_at)
-            again = True
-        answer.resent = again
-        if not answer.status and answer.error is not None:
-            answer.error.resent = again
-            raise answer.error
-        return answer
+            if answer.status:
+                return answer
+            connection = await self._replace(answer, pool, timeouts, total_at)
+            resent = True
 
     async def aclose(self) -> None:
         """See ``Client.aclose``. Requests under way, waiting or still to come fail."""
         self._closed = True
-        pool, self._pool = self._pool, None
-        if pool is not None and self._loop is asyncio.get_running_loop():
+        pool = self._pools.get(get_running_loop())
+        self._pools = {}
+        if pool is not None:
             await pool.close()
 
-    def _bind(self, loop: asyncio.AbstractEventLoop) -> Pool:
+    def _bind(self) -> Pool:
         if self._closed:
             raise failures.closed()
-        if self._loop is not None and not self._loop.is_closed():
+        if any(not loop.is_closed() for loop in self._pools):
             raise RuntimeError("an upstream client serves one event loop, and this one's is still open")
-        options = self._options
-        self._loop = loop
-        self._pool = Pool(
-            loop, limit=options.max_connections, max_idle=options.max_keepalive, keepalive=options.keepalive
-        )
-        return self._pool
+        loop, options = get_running_loop(), self._options
+        pool = Pool(loop, limit=options.max_connections, max_idle=options.max_keepalive, keepalive=options.keepalive)
+        self._pools = {loop: pool}
+        return pool
 
-    async def _acquire(
-        self, loop: asyncio.AbstractEventLoop, pool: Pool, timeouts: Timeouts, total_at: float
-    ) -> Connection:
+    async def _acquire(self, pool: Pool, timeouts: Timeouts, total_at: float) -> Connection:
         """A place of the pool, and a connection in it, within the time for connecting."""
-        connecting = _sooner(loop, timeouts.connect, total_at)
+        connecting = _sooner(pool.time(), timeouts.connect, total_at)
         has_place = False
         try:
             async with asyncio.timeout_at(connecting):
@@ -166,26 +148,33 @@ class Http1Client:
                 has_place = True
                 if connection is not None and connection.usable():
                     return connection
-                return await self._dial(loop, pool)
+                return await self._dial(pool)
         except TimeoutError:
             if connecting == total_at:
                 raise failures.timed_out(Cause.TOTAL_TIMEOUT) from None
             raise (failures.timed_out(Cause.CONNECT_TIMEOUT) if has_place else failures.pool_timeout()) from None
 
-    async def _redial(
-        self, loop: asyncio.AbstractEventLoop, pool: Pool, timeouts: Timeouts, total_at: float
-    ) -> Connection:
-        """A fresh connection in the place of one that went stale."""
-        connecting = _sooner(loop, timeouts.connect, total_at)
+    async def _replace(self, answer: Answer, pool: Pool, timeouts: Timeouts, total_at: float) -> Connection:
+        """A fresh connection in the place of one that went stale.
+
+        Raises:
+            UpstreamError: the one of ``answer``, which failed in another way, or that of dialling.
+        """
+        if not answer.stale:
+            error = answer.error or failures.reset()
+            error.resent = answer.resent
+            raise error
+        connecting = _sooner(pool.time(), timeouts.connect, total_at)
         try:
             async with asyncio.timeout_at(connecting):
-                return await self._dial(loop, pool)
+                return await self._dial(pool)
         except TimeoutError:
             cause = Cause.TOTAL_TIMEOUT if connecting == total_at else Cause.CONNECT_TIMEOUT
             raise failures.timed_out(cause) from None
 
-    async def _dial(self, loop: asyncio.AbstractEventLoop, pool: Pool) -> Connection:
+    async def _dial(self, pool: Pool) -> Connection:
         """Gives the place back when there will be no connection in it."""
+        loop = get_running_loop()
         try:
             connection = await self._dialler.dial(loop, lambda: Connection(pool, loop, self._options.max_head))
         except BaseException:
@@ -200,6 +189,13 @@ class Http1Client:
         return connection
 
 
-def _sooner(loop: asyncio.AbstractEventLoop, limit: float, total_at: float) -> float | None:
-    at = min(loop.time() + limit, total_at) if limit else total_at
+def _give_up(answer: Answer, pool: Pool) -> None:
+    """Nobody waits for the answer any more."""
+    answer.close()
+    if answer.stale:
+        pool.vacate()
+
+
+def _sooner(now: float, limit: float, total_at: float) -> float | None:
+    at = min(now + limit, total_at) if limit else total_at
     return None if at == inf else at

@@ -23,6 +23,7 @@ class Pool:
         open: places taken, whether dialling, in use or idle.
         connections: those that exist, idle or not; whoever dials adds them.
         idle: idle connections, the one that has been so for longest first.
+        time: the loop's.
     """
 
     __slots__ = (
@@ -31,18 +32,22 @@ class Pool:
         "_limit",
         "_loop",
         "_max_idle",
+        "_room",
         "_sweeper",
         "_waiters",
         "connections",
         "idle",
         "open",
+        "time",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, limit: int, max_idle: int, keepalive: float) -> None:
         self._loop = loop
+        self.time = loop.time
         self._limit = limit
         self._max_idle = max_idle if keepalive > 0 else 0
         self._keepalive = keepalive
+        self._room = 0  # how many may lie idle without more ado: none while the sweeper does not run
         self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._all_gone: asyncio.Future[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -57,10 +62,10 @@ class Pool:
 
     def take(self) -> Connection | None:
         """An idle connection, together with its place."""
-        while self.idle:
-            connection = self.idle.pop()
-            connection.idle = False
-            if connection.usable():
+        idle = self.idle
+        while idle:
+            connection = idle.pop()
+            if not connection.is_closing():
                 return connection
             self.vacate()
         return None
@@ -90,20 +95,27 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """A connection fit for another request comes back with its place."""
-        if self._waiters and (waiter := self._next_waiter()) is not None:
-            waiter.set_result(connection)
+        idle = self.idle
+        connection.idle_since = self.time()
+        if (self._waiters or len(idle) >= self._room) and not self._make_room(connection):
             return
-        if self._max_idle < 1:
+        idle.append(connection)
+
+    def _make_room(self, connection: Connection) -> bool:
+        """Whether the connection can lie idle; else it has been given away, or closed."""
+        waiter = self._next_waiter()
+        if waiter is not None:
+            waiter.set_result(connection)
+            return False
+        if not self._max_idle:
             connection.abort()
             self.vacate()
-            return
-        if len(self.idle) >= self._max_idle:
-            self._evict()
-        connection.idle = True
-        connection.idle_since = self._loop.time()
-        self.idle.append(connection)
+            return False
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(self._keepalive, self._sweep, context=Context())
+            self._sweep()
+        elif len(self.idle) >= self._max_idle:
+            self._evict()
+        return True
 
     def vacate(self) -> None:
         """A place comes back without a connection."""
@@ -114,10 +126,10 @@ class Pool:
             self.open -= 1
 
     def drop(self, connection: Connection) -> None:
-        """An idle connection has ended, or said something unasked."""
-        self.idle.remove(connection)
-        connection.idle = False
-        self.vacate()
+        """A connection without an exchange has ended, or said something unasked."""
+        if connection in self.idle:
+            self.idle.remove(connection)
+            self.vacate()
 
     def left(self, connection: Connection) -> None:
         """A connection is gone."""
@@ -149,17 +161,18 @@ class Pool:
         return None
 
     def _evict(self) -> None:
-        connection = self.idle.popleft()
-        connection.idle = False
-        connection.abort()
+        self.idle.popleft().abort()
         self.vacate()
 
     def _sweep(self) -> None:
-        self._sweeper = None
-        now = self._loop.time()
+        """Runs while there are connections: none that becomes idle after one turn expires before the next."""
+        now = self.time()
         while self.idle and self.idle[0].idle_since + self._keepalive <= now:
             self._evict()
-        if self.idle:
-            self._sweeper = self._loop.call_at(
-                self.idle[0].idle_since + self._keepalive, self._sweep, context=Context()
-            )
+        if self.connections:
+            oldest = self.idle[0].idle_since if self.idle else now
+            self._sweeper = self._loop.call_at(oldest + self._keepalive, self._sweep, context=Context())
+            self._room = self._max_idle
+        else:
+            self._sweeper = None
+            self._room = 0

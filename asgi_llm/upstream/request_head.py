@@ -22,7 +22,10 @@ _WITHOUT_BODY = frozenset((b"DELETE", b"GET", b"HEAD", b"OPTIONS"))
 """Methods for which an empty body is not announced."""
 
 _KEPT = 256
-"""Beginnings of requests and header names that are remembered as sound; callers can invent more."""
+"""Heads of requests, their beginnings, and header names that are remembered as sound; callers can invent more."""
+
+_REMEMBERED = 4096
+"""Bytes of a head that is remembered whole, at most."""
 
 Fixed = tuple[tuple[bytes, bytes], ...]
 
@@ -39,12 +42,13 @@ def user_agent() -> bytes:
 class RequestHead:
     """Writes the requests for one base URL."""
 
-    __slots__ = ("_base", "_good_names", "_line_end", "_starts", "_user_agent")
+    __slots__ = ("_base", "_good_names", "_heads", "_line_end", "_starts", "_user_agent")
 
     def __init__(self, address: Address) -> None:
         self._base = address.path
         self._line_end = b" HTTP/1.1\r\nhost: " + address.authority + b"\r\n"
         self._user_agent = b"user-agent: " + user_agent() + b"\r\n"
+        self._heads: dict[tuple[object, ...], bytes] = {}
         self._starts: dict[tuple[bytes, bytes, Fixed], tuple[bytes, bytes]] = {}
         self._good_names: set[bytes] = set()
 
@@ -54,11 +58,8 @@ class RequestHead:
         Raises:
             ClientError: see ``write``.
         """
-        key = (request.method, request.path, request.fixed)
-        start, agent = self._starts.get(key) or self._new_start(key)
-        said, signed = self._written(request.headers)
         framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
-        return b"".join((start, said, b"" if signed else agent, framing, b"\r\n\r\n"))
+        return b"%b%b\r\n\r\n" % (self._new_head(request), framing)
 
     def write(self, request: UpstreamRequest) -> tuple[bytes, bytes]:
         """The first write, and what is left of the body for a second one (b"" when the first holds it all).
@@ -66,18 +67,30 @@ class RequestHead:
         Raises:
             ClientError: bytes in method, path or headers that could end a line early.
         """
-        method, headers, body = request.method, request.headers, request.body
-        key = (method, request.path, request.fixed)
-        start, agent = self._starts.get(key) or self._new_start(key)
-        said = b""
-        if headers:
-            said, signed = self._written(headers)
-            if signed:
-                agent = b""
-        end = b"content-length: %d\r\n\r\n" % len(body) if body or method not in _WITHOUT_BODY else b"\r\n"
-        if len(body) <= _JOINED:
-            return b"".join((start, said, agent, end, body)), b""
-        return b"".join((start, said, agent, end)), body
+        body = request.body
+        key = (request.method, request.path, request.fixed, *request.headers)
+        try:
+            head = self._heads.get(key) or self._new_head(request, key)
+        except TypeError:  # lists for pairs, as some servers write the caller's
+            head = self._new_head(request)
+        if not body and request.method in _WITHOUT_BODY:
+            return head + b"\r\n", b""
+        size = len(body)
+        if size > _JOINED:
+            return b"%bcontent-length: %d\r\n\r\n" % (head, size), body
+        return b"%bcontent-length: %d\r\n\r\n%b" % (head, size, body), b""
+
+    def _new_head(self, request: UpstreamRequest, key: tuple[object, ...] | None = None) -> bytes:
+        """All but the framing and the body; remembered by ``key``."""
+        kind = (request.method, request.path, request.fixed)
+        start, agent = self._starts.get(kind) or self._new_start(kind)
+        said, signed = self._written(request.headers)
+        head = start + said if signed else start + said + agent
+        if key is not None and len(head) <= _REMEMBERED:
+            if len(self._heads) >= _KEPT:
+                self._heads.clear()
+            self._heads[key] = head
+        return head
 
     def _written(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bool]:
         """The headers' lines, and whether one of them is a user-agent."""

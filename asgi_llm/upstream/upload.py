@@ -9,7 +9,7 @@ from .interface import BodySource
 __all__ = ["upload"]
 
 
-async def upload(connection: Connection, head: "asyncio.Future[None]", source: BodySource) -> None:
+async def upload(connection: Connection, head: "asyncio.Future[bytes]", source: BodySource) -> None:
     """Sends all of ``source`` behind a head that is out, or stops as soon as ``head`` is done: an upstream may say no
     before it has heard all.
 
@@ -39,7 +39,7 @@ async def upload(connection: Connection, head: "asyncio.Future[None]", source: B
             await asyncio.wait((head, room), return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _unless(head: "asyncio.Future[None]", source: BodySource) -> bytes | None:
+async def _unless(head: "asyncio.Future[bytes]", source: BodySource) -> bytes | None:
     """The next piece, or None when ``head`` is done before it is there."""
     reading = asyncio.ensure_future(source.read())
     try:

@@ -130,6 +130,51 @@ async def test_an_answer_to_head_has_no_body(backend, serve, ask, whole, framing
         assert client.in_use == 0
 
 
+async def test_a_body_sent_for_head_all_the_same_is_dropped_with_its_connection(http1, serve, ask, whole):
+    async def script(peer):
+        await peer.request()
+        await peer.say(OK)
+        await peer.gone()
+
+    async with serve(script) as server, http1.client(server.url) as client:
+        for _ in range(2):
+            assert await whole(await client.send(UpstreamRequest(b"HEAD", b"/x", []))) == b""
+            assert client.open == 0
+        assert await whole(await client.send(ask())) == b"ok"
+
+
+async def test_requests_that_look_alike_are_told_apart(backend, serve, whole):
+    async def script(peer):
+        while True:
+            request = await peer.request()
+            lines = [
+                line for line in request.splitlines() if line.startswith((b"POST", b"PUT", b"a: ", b"user-agent: m"))
+            ]
+            said = b"|".join(lines)
+            await peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(said) + said)
+
+    def put(method, path, headers, fixed=()):
+        return UpstreamRequest(method, path, headers, b"{}", fixed=fixed)
+
+    one, two, agent = (b"a", b"1"), (b"a", b"2"), (b"user-agent", b"mine")
+    asked = {
+        put(b"POST", b"/x", [one]): b"POST /v1/x HTTP/1.1|a: 1",
+        put(b"POST", b"/x", [two]): b"POST /v1/x HTTP/1.1|a: 2",
+        put(b"POST", b"/x", [one, two]): b"POST /v1/x HTTP/1.1|a: 1|a: 2",
+        put(b"POST", b"/x", [two], (one,)): b"POST /v1/x HTTP/1.1|a: 1|a: 2",
+        put(b"POST", b"/x", [[b"a", b"1"], [b"a", b"2"]]): b"POST /v1/x HTTP/1.1|a: 1|a: 2",  # as some servers have it
+        put(b"POST", b"/x", [two, one]): b"POST /v1/x HTTP/1.1|a: 2|a: 1",
+        put(b"POST", b"/x", [agent]): b"POST /v1/x HTTP/1.1|user-agent: mine",
+        put(b"POST", b"/x", []): b"POST /v1/x HTTP/1.1",
+        put(b"POST", b"/y", [one]): b"POST /v1/y HTTP/1.1|a: 1",
+        put(b"PUT", b"/x", [one]): b"PUT /v1/x HTTP/1.1|a: 1",
+    }
+    async with serve(script) as server, backend.client(server.url) as client:
+        for _ in range(2):
+            for request, said in asked.items():
+                assert await whole(await client.send(request)) == said
+
+
 BAD_REQUESTS = {
     "header value LF": UpstreamRequest(b"POST", b"/x", [(b"a", b"b\nc: d")]),
     "header value CR": UpstreamRequest(b"POST", b"/x", [(b"a", b"b\rc")]),
@@ -389,6 +434,43 @@ async def test_total_also_ends_a_stream_that_never_pauses(backend, serve, ask, w
         with pytest.raises(UpstreamError) as caught:
             await whole(answer)
         assert caught.value.cause is Cause.TOTAL_TIMEOUT
+
+
+async def test_total_also_ends_an_answer_that_nobody_reads(http1, serve, ask, whole):
+    gone = asyncio.Event()
+
+    async def script(peer):
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+        await peer.gone()
+        gone.set()
+
+    async with serve(script) as server, http1.client(server.url, timeouts=Timeouts(total=0.1)) as client:
+        answer = await client.send(ask())
+        await asyncio.wait_for(gone.wait(), 60)
+        assert client.open == 0
+        assert await answer.read() == b"abc"
+        with pytest.raises(UpstreamError) as caught:
+            await answer.read()
+        assert caught.value.cause is Cause.TOTAL_TIMEOUT
+
+
+@pytest.mark.parametrize("wire", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"], ids=["head", "body"])
+async def test_each_request_has_its_own_limits_on_a_connection_that_had_others(http1, serve, ask, whole, wire):
+    async def script(peer):
+        await peer.request()
+        await peer.say(OK)
+        await peer.request()
+        await peer.say(wire)
+        await peer.gone()
+
+    async with serve(script) as server, http1.client(server.url) as client:
+        assert await whole(await client.send(ask())) == b"ok"
+        async with asyncio.timeout(20):  # the client's own limits are longer
+            with pytest.raises(UpstreamError) as caught:
+                await whole(await client.send(ask(timeouts=Timeouts(first_byte=0.2, idle=0.1))))
+        assert caught.value.cause is (Cause.IDLE_TIMEOUT if wire else Cause.FIRST_BYTE_TIMEOUT)
+        assert server.accepted == 1
 
 
 async def test_pieces_that_keep_coming_are_never_idle(backend, serve, ask, whole):

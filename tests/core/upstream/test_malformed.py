@@ -167,6 +167,29 @@ async def test_bytes_after_the_end_never_answer_the_next_request(http1, serve, a
         assert await whole(await client.send(ask())) == b"clean"
 
 
+async def test_bytes_after_an_answer_at_the_limit_of_its_head_never_answer_the_next_request(http1, serve, ask, whole):
+    first = b"HTTP/1.1 103 Hint\r\nLink: </x>\r\n\r\nHTTP/1.1 204 No\r\nA: b"
+    heard = asyncio.Event()
+
+    async def script(peer):
+        await peer.request()
+        if peer.number == 1:
+            await peer.say(first)
+            await heard.wait()
+            await peer.say(b"\r\n\r\n" + NEXT)
+        else:
+            await peer.say(HEAD + b"Content-Length: 5\r\n\r\nclean")
+        await peer.gone()
+
+    async with serve(script) as server, http1.client(server.url, max_head=len(first) + 4) as client:
+        asyncio.get_running_loop().call_later(0.05, heard.set)
+        assert (await client.send(ask())).status == 204
+        async with asyncio.timeout(20):
+            while client.open:
+                await asyncio.sleep(0.001)
+        assert await whole(await client.send(ask())) == b"clean"
+
+
 async def test_a_head_just_within_the_limit_is_taken_and_one_byte_more_is_not(http1, serve, ask, whole):
     def wire(size):
         start, end = HEAD + b"A: ", b"\r\nContent-Length: 2\r\n\r\n"
