@@ -69,7 +69,10 @@ class RequestHead:
         """
         body = request.body
         key = (request.method, request.path, request.fixed, *request.headers)
-        head = self._heads.get(key) or self._new_head(request, key)
+        try:
+            head = self._heads.get(key) or self._new_head(request, key)
+        except TypeError:  # lists for pairs, as some servers write the caller's
+            head = self._new_head(request)
         if not body and request.method in _WITHOUT_BODY:
             return head + b"\r\n", b""
         size = len(body)

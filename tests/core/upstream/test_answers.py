@@ -162,6 +162,7 @@ async def test_requests_that_look_alike_are_told_apart(backend, serve, whole):
         put(b"POST", b"/x", [two]): b"POST /v1/x HTTP/1.1|a: 2",
         put(b"POST", b"/x", [one, two]): b"POST /v1/x HTTP/1.1|a: 1|a: 2",
         put(b"POST", b"/x", [two], (one,)): b"POST /v1/x HTTP/1.1|a: 1|a: 2",
+        put(b"POST", b"/x", [[b"a", b"1"], [b"a", b"2"]]): b"POST /v1/x HTTP/1.1|a: 1|a: 2",  # as some servers have it
         put(b"POST", b"/x", [two, one]): b"POST /v1/x HTTP/1.1|a: 2|a: 1",
         put(b"POST", b"/x", [agent]): b"POST /v1/x HTTP/1.1|user-agent: mine",
         put(b"POST", b"/x", []): b"POST /v1/x HTTP/1.1",
