@@ -29,7 +29,7 @@ from asgi_llm.keys_command import add_keys
 from asgi_llm.neutral.request import DialectName
 from asgi_llm.providers.provider import Provider
 from asgi_llm.providers.registry import PROVIDERS
-from asgi_llm.serving import bind, installed, missing, on_hangup, run
+from asgi_llm.server.run import bind, has_fast_loop, installed, on_hangup, run
 from asgi_llm.settings import FallbackSettings, Settings, literal_secrets
 from asgi_llm.source import METAVAR, gateway_of
 from asgi_llm.types import ASGIApp, Receive, Scope, Send
@@ -176,12 +176,11 @@ def _serve(options: argparse.Namespace) -> int:
     if undecided:
         app = LoopbackOnly(app)
     with _listen(options.host, options.port) as listener:
-        slow = missing()
-        loop = "asyncio" if "uvloop" in slow else "uvloop"
+        loop = "uvloop" if has_fast_loop() else "asyncio"
         address = _address(options.host, listener.getsockname()[1])
         print(f"serving {', '.join(settings.targets)} on {address}{options.prefix} ({loop})", flush=True)
-        if slow:
-            _say(f"warning: it would be faster with {' and '.join(slow)}: pip install {' '.join(slow)}")
+        if loop == "asyncio":
+            _say("warning: it would be faster with uvloop: pip install uvloop")
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         on_hangup(lambda: _reload(gateway, options, undecided))
         return 0 if run(app, listener, grace=settings.limits.shutdown_grace) else 1

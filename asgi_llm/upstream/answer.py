@@ -68,6 +68,13 @@ class Answer(Struct, eq=False):
             data += connection.take_body()
         return data
 
+    def whole(self) -> bytes | None:
+        """See ``UpstreamResponse.whole``."""
+        if self.connection is not None or self.error is not None:
+            return None
+        rest, self.rest, self.ended = self.rest, b"", True
+        return rest
+
     def _last(self) -> bytes:
         rest = self.rest
         if rest:

@@ -54,7 +54,7 @@ LEVELS = {
     "lossiness": 7,
     "openapi": 7,
     "report": 7,
-    "serving": 7,
+    "server": 7,
     "": 8,
     "__main__": 8,
     "cli": 8,

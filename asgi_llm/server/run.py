@@ -11,7 +11,9 @@ from typing import Any
 
 from asgi_llm.types import ASGIApp
 
-__all__ = ["bind", "installed", "missing", "on_hangup", "run"]
+from .protocol import Protocol
+
+__all__ = ["bind", "has_fast_loop", "installed", "on_hangup", "run"]
 
 _ATTEMPTS = 20
 
@@ -37,9 +39,9 @@ def bind(host: str, port: int, *, search: bool = False) -> socket.socket:
     return socket.create_server((host, last), family=family, backlog=2048)
 
 
-def missing() -> list[str]:
-    """Names of the packages that would make the server faster and are not there."""
-    return [name for name in ("uvloop", "httptools") if importlib.util.find_spec(name) is None]
+def has_fast_loop() -> bool:
+    """Whether there is the event loop that uvicorn takes if it can."""
+    return importlib.util.find_spec("uvloop") is not None
 
 
 def on_hangup(action: Callable[[], None]) -> None:
@@ -54,6 +56,7 @@ def run(app: ASGIApp, listener: socket.socket, *, grace: float) -> bool:
     uvicorn: Any = importlib.import_module("uvicorn")
     config = uvicorn.Config(
         app,
+        http=Protocol,
         log_level="warning",
         access_log=False,
         server_header=False,
