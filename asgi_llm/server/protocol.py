@@ -323,7 +323,7 @@ class Protocol(asyncio.Protocol):
         """One timer goes on from request to request, and looks how long nothing has been to be answered."""
         now = self._now()
         until = soon = now + max(self._patient, _SHORTEST)
-        if self._running is None:
+        if self._running is None and not self._queue:
             arriving = self._reader.in_head or self._reader.latest is None or not self._reader.latest.whole
             until = self._since + (_PATIENCE if arriving else self._patient)
         if until > now:
