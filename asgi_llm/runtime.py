@@ -149,7 +149,7 @@ class Runtime:
         keyring: the keys that were issued; None where none are.
         quotas: what limits callers; None where nothing does.
         media: fetches what requests give by URL, where the settings let it.
-        max_body: the settings' limit, in bytes.
+        max_body: the settings' limit, in bytes; ``long_body`` is how many digits it has.
         stopping: shutting down; new requests are refused.
         telemetry: told of every exchange; None where nobody wants to know.
         users: how many hold it open (``Gateway.running``).
@@ -175,6 +175,7 @@ class Runtime:
         "keyring",
         "ledger",
         "listing",
+        "long_body",
         "lookout",
         "loop",
         "max_body",
@@ -202,6 +203,7 @@ class Runtime:
             grace=blueprint.settings.admin.drain_timeout,
         )
         self.max_body = limits.body
+        self.long_body = len(str(limits.body))
         self.gate = gate_of(limits.concurrency, limits)
         self.listing = Listing(self.fleet)
         self.lookout = Lookout(self.loop)

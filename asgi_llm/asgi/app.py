@@ -32,6 +32,8 @@ _GOOGLE = re.compile(r"/v1(?:beta1?|alpha)/|:(?:\w+Contents?|countTokens)$")
 """Paths that only Google's API has."""
 _EXCHANGES = frozenset({"call", "count", "forward"})
 """Kinds of endpoints that take the way of a request."""
+_REMEMBERED = 256
+"""Most paths of calls that are remembered: below odd roots there could be any number."""
 
 
 class GatewayApp:
@@ -40,7 +42,7 @@ class GatewayApp:
     ``runtime`` gives the running loop's runtime, opening it if no lifespan did; ``running`` is what a lifespan enters.
     """
 
-    __slots__ = ("_running", "_runtime", "_spoken", "table")
+    __slots__ = ("_calls", "_running", "_runtime", "_spoken", "table")
 
     def __init__(self, table: Table, runtime: Callable[[], Runtime], running: Running) -> None:
         self.table = table
@@ -52,6 +54,7 @@ class GatewayApp:
             for endpoint in table.served
             if endpoint.kind == "call" and endpoint.dialect is not None and not endpoint.stream
         }
+        self._calls: dict[tuple[str | None, str], tuple[str, Dialect]] = {}  # by where they were seen to point
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -59,18 +62,12 @@ class GatewayApp:
             return
         runtime = self._runtime()
         caller = ASGICaller(runtime, scope, receive, send)
-        path = local_path(scope)
-        found = self.table.find(path) if path is not None else None
-        if found is None:
-            await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
+        call = self._calls.get((scope.get("root_path"), scope["path"]))
+        if call is None or scope["method"] != "POST":
+            await self._serve(runtime, caller)
             return
-        endpoint, rest = found
-        dialect = self._spoken.get(endpoint.name)
-        if dialect is None or scope["method"] != "POST":
-            await self._serve(runtime, caller, endpoint, rest, path or "")
-            return
-        name, now = endpoint.name, runtime.loop.time()
-        exchange = Exchange(id=runtime.new_id(), endpoint=name, dialect=dialect, started=now, named=rest)
+        name, dialect = call
+        exchange = Exchange(id=runtime.new_id(), endpoint=name, dialect=dialect, started=runtime.loop.time())
         try:
             await handle(runtime, exchange, caller)
         finally:
@@ -78,8 +75,21 @@ class GatewayApp:
             if caller.gone and not caller.started:
                 await caller.part()
 
-    async def _serve(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str, path: str) -> None:
-        """What is not a call whose dialect its endpoint alone says, which nearly all requests are."""
+    async def _serve(self, runtime: Runtime, caller: ASGICaller) -> None:
+        """What is not a call whose path is known, which nearly all requests are."""
+        scope = caller.scope
+        path = local_path(scope)
+        found = self.table.find(path) if path is not None else None
+        if found is None:
+            await self._refuse(runtime, caller, _unknown(path), _guess(caller, path or ""))
+            return
+        endpoint, rest = found
+        dialect = self._spoken.get(endpoint.name)
+        if dialect is not None and not rest and len(self._calls) < _REMEMBERED:
+            self._calls[scope.get("root_path"), scope["path"]] = endpoint.name, dialect
+        await self._serve_at(runtime, caller, endpoint, rest, path or "")
+
+    async def _serve_at(self, runtime: Runtime, caller: ASGICaller, endpoint: Endpoint, rest: str, path: str) -> None:
         method = caller.scope["method"]
         if method not in endpoint.methods:
             if rest and endpoint.kind not in ("admin", "stored"):  # below a model there is nothing but its verbs

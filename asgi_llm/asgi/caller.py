@@ -64,9 +64,8 @@ class ASGICaller:
 
     async def body(self, limit: int) -> bytes:
         declared = self.fields.get(b"content-length")
-        # An absurdly long number must not be parsed at all: that takes quadratic time.
-        if declared is not None and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
-            raise _too_large(limit)
+        if declared is not None and len(declared) >= self._runtime.long_body:
+            _check_declared(declared, limit)
         try:  # as in `_piece`, without its coroutine: nearly all bodies come at once
             message = await self._receive()
         except Exception as error:
@@ -112,12 +111,19 @@ class ASGICaller:
             raise CallerGone
         return message.get("body", b""), message.get("more_body", False)
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> Coroutine[Any, Any, None]:
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         self.started = True
-        return self._tell(
-            {"type": "http.response.start", "status": status, "headers": headers},
-            {"type": "http.response.body", "body": body, "more_body": False},
-        )
+        if self.gone:
+            self.missed = True
+            return
+        self._sending = True
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        except (asyncio.CancelledError, OSError) as error:
+            self._not_sent(error)
+        finally:
+            self._sending = False
 
     def start(self, status: int, headers: Headers) -> Coroutine[Any, Any, None]:
         self.started = True
@@ -138,14 +144,13 @@ class ASGICaller:
     def finish(self, data: bytes = b"") -> Coroutine[Any, Any, None]:
         return self._tell({"type": "http.response.body", "body": data, "more_body": False})
 
-    async def _tell(self, *messages: Message) -> None:
+    async def _tell(self, message: Message) -> None:
         if self.gone:
-            self.missed = self.missed or any(message.get("body") for message in messages)
+            self.missed = self.missed or bool(message.get("body"))
             return
         self._sending = True
         try:
-            for message in messages:
-                await self._send(message)
+            await self._send(message)
         except (asyncio.CancelledError, OSError) as error:
             self._not_sent(error)
         finally:
@@ -200,6 +205,12 @@ class ASGICaller:
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
+
+
+def _check_declared(declared: bytes, limit: int) -> None:
+    # An absurdly long number must not be parsed at all: that takes quadratic time.
+    if declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
+        raise _too_large(limit)
 
 
 def _too_large(limit: int) -> ClientError:

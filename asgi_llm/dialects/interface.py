@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import getrandbits
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from msgspec import Raw, Struct
 
 from asgi_llm.errors import AsgiLLMError, TranslationError, UpstreamError
-from asgi_llm.neutral.events import Event
+from asgi_llm.neutral.events import Event, TextDelta
 from asgi_llm.neutral.ran import HostedForms
 from asgi_llm.neutral.request import DialectName, Media, Part, Request
 from asgi_llm.neutral.response import Finish, Response
@@ -31,6 +31,8 @@ __all__ = [
     "Patched",
     "Patcher",
     "Profile",
+    "QuickDecoder",
+    "QuickEncoder",
     "Report",
     "Restore",
     "StreamDecoder",
@@ -204,6 +206,26 @@ class StreamEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class QuickDecoder(Protocol):
+    """A ``StreamDecoder`` that knows by sight what most of a stream is."""
+
+    def quick(self, data: bytes) -> TextDelta | None:
+        """What ``feed`` would give for ``data``, if that is more of the first answer's text and nothing else. Where it
+        gives None, ``data`` is still to be fed."""
+        ...
+
+
+@runtime_checkable
+class QuickEncoder(Protocol):
+    """A ``StreamEncoder`` with a short way for what most of a stream is."""
+
+    def quick(self, event: TextDelta) -> bytes | None:
+        """What ``feed`` would give for ``event`` alone, which is the first answer's. Where it gives None, ``event`` is
+        still to be fed."""
+        ...
+
+
 class StreamWatcher(Protocol):
     """Looks at a stream that passes through unchanged: what it used, whether it ended as it should."""
 
@@ -245,6 +267,12 @@ class StreamWatcher(Protocol):
 class StreamFilter(Protocol):
     """Edits a stream that passes through, event by event, leaving every other byte as it is."""
 
+    @property
+    def mark(self) -> bytes | None:
+        """Bytes without which an event stays as it is; None where it must be asked. Where all that came before is whole
+        events, and given back, those without need not be fed."""
+        ...
+
     def feed(self, data: bytes) -> bytes:
         """The edited bytes of the events that are whole by now."""
         ...
@@ -254,8 +282,16 @@ class StreamFilter(Protocol):
         ...
 
 
-class StreamForm(StreamFilter, Protocol):
+class StreamForm(Protocol):
     """Turns a stream of events into another form of it."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The events that are whole by now, in that form."""
+        ...
+
+    def end(self) -> bytes:
+        """What is left."""
+        ...
 
     def break_off(self, data: bytes) -> bytes:
         """In place of ``end``, where ``data`` tells of a failure: what came before it may have stopped midway in an

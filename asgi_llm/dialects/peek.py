@@ -161,9 +161,17 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     """
     models = _seen.models
     models.clear()
-    decoder = _PLAIN.get(dialect)
-    if decoder is not None and (plain := _peek_plain(decoder, body, models)) is not None:
-        return plain
+    if dialect in _PLAIN:
+        try:
+            plain = _PLAIN[dialect].decode(body)
+            (model,) = models
+            if type(model) is str and model.strip():
+                if type(plain) is _Plain:
+                    return Envelope(model, plain.stream is True, plain=True)
+                return Envelope(model, plain.stream is True, said=plain)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            pass  # a field that not every server takes, or one that is wrong, or a second model
+        models.clear()
     try:
         found = _DECODERS[dialect].decode(body)
         turns = found.turns
@@ -175,21 +183,6 @@ def peek(dialect: DialectName, body: bytes) -> Envelope:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     raise _diagnose(dialect, body)
-
-
-def _peek_plain(decoder: "msgspec.json.Decoder[Any]", body: bytes, models: list[Any]) -> Envelope | None:
-    try:
-        found = decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        models.clear()
-        return None
-    model = models[0]
-    if len(models) == 1 and type(model) is str and model.strip():
-        if type(found) is PlainMessages:
-            return Envelope(model, bool(found.stream), said=found)
-        return Envelope(model, bool(found.stream), plain=True)
-    models.clear()
-    return None
 
 
 def peek_contents(body: bytes, model: str, *, stream: bool) -> Envelope:

@@ -13,6 +13,7 @@ class WholeEvents(ABC):
     """A ``StreamFilter`` whose ``_edit`` is given one event or several, each to its end."""
 
     __slots__ = ("_held", "_seam", "_size")
+    mark: ClassVar[bytes | None] = None
     longest: ClassVar[int] = 1024 * 1024
     """Bytes of an unfinished event that are held; of a larger one, what comes later passes as it is."""
 

@@ -31,6 +31,7 @@ class Crew:
         reads: whether choosing among them takes more than their number: facts of the request.
         stations: by key, in the order in which they came.
         workers: all of all stations.
+        plain: whether nothing has to be found out, and no place to be taken, before one is chosen.
         pooled: whether one of several keys has to be chosen.
         policy: how one is chosen; of pairs the prefill worker, whose cache is the one that counts.
         remembers: whether the policy wants to know what each worker has made.
@@ -43,8 +44,8 @@ class Crew:
 
     __slots__ = (
         "_clock", "_decoding", "_even", "_index", "_paired", "_troubled", "_uneven", "discovers", "health", "knows",
-        "looked", "looking", "policy", "pooled", "reads", "remembers", "restraint", "stations", "target", "warmth",
-        "workers",
+        "looked", "looking", "plain", "policy", "pooled", "reads", "remembers", "restraint", "stations", "target",
+        "warmth", "workers",
     )  # fmt: skip
 
     def __init__(self, target: Target, clock: Clock, limits: LimitSettings) -> None:
@@ -132,6 +133,7 @@ class Crew:
         self._paired = any(station.role != "regular" for station in self.stations.values())
         self.reads = len(self.workers) > 1 and self.target.settings.balance not in _BLIND
         self.remembers = self.reads and isinstance(self.policy, Sticky)
+        self.plain = not (self.reads or self.knows) and self.restraint.gate is None
         self._even = (
             bool(self.workers)
             and not (self._uneven or self._paired or self.pooled)

@@ -77,7 +77,7 @@ def authenticate(runtime: Runtime, caller: Caller) -> Identity:
         return named
     blueprint = runtime.blueprint
     if blueprint.keyed:
-        shown = _shown(caller)
+        shown = _shown(caller.fields)
         if (identity := blueprint.keys.recall(shown)) is not None:
             return identity
         if (key := _in_headers(shown)) is not None:
@@ -106,12 +106,11 @@ def _unknown() -> PolicyError:
 
 def _key(caller: Caller) -> bytes | None:
     """The key shown: in a header of its own, else as a bearer token, else in the query, where Google's clients may."""
-    return _in_headers(_shown(caller)) or _in_query(caller)
+    return _in_headers(_shown(caller.fields)) or _in_query(caller)
 
 
-def _shown(caller: Caller) -> Shown:
+def _shown(fields: dict[bytes, bytes]) -> Shown:
     """The headers that keys are shown in, as they are."""
-    fields = caller.fields
     return fields.get(b"x-api-key"), fields.get(b"x-goog-api-key"), fields.get(b"authorization")
 
 

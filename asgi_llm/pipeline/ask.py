@@ -30,7 +30,8 @@ class Reply(Struct, frozen=True):
 
     Of an answer that came whole, ``usage`` is what it used or what reads that, ``whole`` is it decoded where it is to
     be translated, and ``told`` is it translated where that was done by a short cut. ``failure`` is what it tells of
-    itself, where it passes all the same. It ``passes`` piece by piece where it is no JSON.
+    itself, where it passes all the same. It ``passes`` piece by piece where it is no JSON. ``plain`` when all there is
+    to do is to send it: what came, or its translation.
     """
 
     response: UpstreamResponse
@@ -42,6 +43,7 @@ class Reply(Struct, frozen=True):
     told: bytes | None = None
     passes: bool = False
     failure: UpstreamError | None = None
+    plain: bool = False
 
 
 async def ask(
@@ -65,7 +67,9 @@ async def ask(
     response: UpstreamResponse | None = None
     try:
         response = await worker.client.send(outgoing.request)
-        reply = await _first(runtime, exchange, leg, response, outgoing)
+        reply = _at_once(exchange, leg, response, outgoing)
+        if reply is None:
+            reply = await _first(runtime, exchange, leg, response, outgoing)
     except UpstreamError as error:
         exchange.worker = None
         if response is not None:
@@ -80,8 +84,8 @@ async def ask(
         if response is not None:
             response.close()
         raise
-    exchange.first_byte = runtime.loop.time()
-    _note(exchange, worker, "ok", exchange.first_byte - begun, response.status, key, response.resent)
+    exchange.first_byte = now = runtime.loop.time()
+    _note(exchange, worker, "ok", now - begun, response.status, key, response.resent)
     return reply
 
 
@@ -127,6 +131,14 @@ def learn(leg: Leg, worker: Worker, key: int | None, error: UpstreamError, now: 
         leg.crew.restraint.learn(worker, key, error, leg.model, now, alone=len(leg.crew.workers) == 1)
 
 
+def _at_once(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing) -> Reply | None:
+    """What ``_first`` finds, for a good answer of the usual kind that came in one piece; else None."""
+    if leg.forwarded is not None or not 200 <= response.status < 300 or _is_stream(response.headers):
+        return None
+    body = response.whole()
+    return None if body is None else _whole(exchange, leg, response, outgoing, body)
+
+
 async def _first(
     runtime: Runtime, exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing
 ) -> Reply:
@@ -140,7 +152,8 @@ async def _first(
     if _is_stream(response.headers):
         first = await _first_event(response)
         check_first(leg.dialect, first)
-        return Reply(response, outgoing, True, first)
+        plain = leg.forwarded is None and not outgoing.restore.pauses
+        return Reply(response, outgoing, True, first, plain=plain)
     if leg.forwarded is not None and passes(leg, response.headers):
         first = await response.read()
         if not first and outgoing.request.method == b"POST":
@@ -149,25 +162,29 @@ async def _first(
     body = await response.read()
     if not response.ended:
         body = await _read_rest(response, body, runtime.blueprint.settings.limits.answer)
+    return _whole(exchange, leg, response, outgoing, body)
+
+
+def _whole(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing, body: bytes) -> Reply:
     try:
-        return _whole(exchange, leg, response, outgoing, body)
+        return _judged(exchange, leg, response, outgoing, body)
     except UpstreamError as error:
         error.usage = told_usage(leg.dialect, body)
         raise
 
 
-def _whole(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing, body: bytes) -> Reply:
+def _judged(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: Outgoing, body: bytes) -> Reply:
     if leg.forwarded is not None:
         usage, told = read_whole(exchange, leg, body)
         return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
-        checked = check_whole(leg.dialect, response.headers, body)
-        return Reply(response, outgoing, False, body, usage=checked.usage, failure=checked.failure)
+        used, failure = check_whole(leg.dialect, response.headers, body)
+        return Reply(response, outgoing, False, body, None, used, None, False, failure, True)
     if outgoing.direct is not None and not exchange.stream:
         assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
         found = outgoing.direct.answer(body, exchange.envelope.model)
         if found is not None:
-            return Reply(response, outgoing, False, body, told=found[0], usage=found[1])
+            return Reply(response, outgoing, False, body, None, found[1], found[0], plain=True)
     whole = leg.dialect.decode_response(body, outgoing.restore)
     if outgoing.restore.stops:
         whole = cut(whole, outgoing.restore.stops)
@@ -247,6 +264,7 @@ def _note(
     resent: bool = False,
     lost: Lost | None = None,
 ) -> None:
-    exchange.attempts += (Attempt(worker.target, worker.name, result, seconds, status, key, resent, lost),)
+    noted = Attempt(worker.target, worker.name, result, seconds, status, key, resent, lost)
+    exchange.attempts = (*exchange.attempts, noted) if exchange.attempts else (noted,)
     if exchange.trace is not None:
         exchange.trace.attempt_ended(worker.name, result, status)

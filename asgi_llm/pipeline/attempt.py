@@ -22,7 +22,7 @@ from .forward import may_try_again
 from .hedge import ask_two
 from .media import inline_media
 from .plan import Leg
-from .prepare import prepare
+from .prepare import Outgoing, prepare
 from .reserve import reserve_leg
 
 __all__ = ["Reply", "attempt"]
@@ -40,36 +40,49 @@ async def attempt(runtime: Runtime, exchange: Exchange, caller: Caller) -> Reply
     assert plan is not None  # noqa: S101  # make_plan() filled it in
     course = Course(runtime, exchange, runtime.loop.time())
     for leg in plan.legs:
-        if course.failure is not None and not course.leads_to(leg):
-            continue
-        if runtime.attends and not await _fitted(runtime, exchange, leg):
-            continue
-        crew, restraint = leg.crew, leg.crew.restraint
-        outgoing = prepare(exchange, leg, caller) if course.failure is None else course.prepared(leg, caller)
-        if outgoing is None:
-            continue
-        exchange.leg, exchange.warnings = leg, outgoing.warnings
-        exchange.facts = _facts(exchange, leg, caller) if crew.reads else None
-        if crew.knows and not await is_there(runtime, course, leg):
-            continue
-        if restraint.gate is not None and not await course.enter(restraint.gate, caller):
-            continue
+        if leg.crew.plain and course.failure is None and not runtime.attends:
+            outgoing = prepare(exchange, leg, caller)
+            exchange.leg, exchange.warnings = leg, outgoing.warnings
+        else:
+            ready = await _ready(runtime, exchange, course, leg, caller)
+            if ready is None:
+                continue
+            outgoing = ready
         worker = course.first_worker(leg)
         while worker is not None:
             try:
-                if restraint.pace is None or not exchange.stream or outgoing.request.source is not None:
+                if not exchange.stream or leg.crew.restraint.pace is None or outgoing.request.source is not None:
                     left = None if course.failure is None else course.left(leg)
                     return await ask(runtime, exchange, leg, worker, outgoing, left)
-                facts = _facts(exchange, leg, caller) if crew.reads else None
+                facts = _facts(exchange, leg, caller) if leg.crew.reads else None
                 return await ask_two(runtime, course, leg, worker, outgoing, facts)
             except UpstreamError as error:
                 if not may_try_again(exchange, error):
                     raise
                 worker = await course.next_worker(leg, error)
-        if restraint.gate is not None:
-            give_back(exchange, restraint.gate)
+        if (gate := leg.crew.restraint.gate) is not None:
+            give_back(exchange, gate)
     assert course.failure is not None  # noqa: S101  # a plan has a leg, and each ends in an answer or a failure
     raise course.failure
+
+
+async def _ready(runtime: Runtime, exchange: Exchange, course: Course, leg: Leg, caller: Caller) -> Outgoing | None:
+    """What ``leg`` is to be sent, once it may be; None where it is passed over."""
+    if course.failure is not None and not course.leads_to(leg):
+        return None
+    if runtime.attends and not await _fitted(runtime, exchange, leg):
+        return None
+    outgoing = prepare(exchange, leg, caller) if course.failure is None else course.prepared(leg, caller)
+    if outgoing is None:
+        return None
+    crew, gate = leg.crew, leg.crew.restraint.gate
+    exchange.leg, exchange.warnings = leg, outgoing.warnings
+    exchange.facts = _facts(exchange, leg, caller) if crew.reads else None
+    if crew.knows and not await is_there(runtime, course, leg):
+        return None
+    if gate is not None and not await course.enter(gate, caller):
+        return None
+    return outgoing
 
 
 async def _fitted(runtime: Runtime, exchange: Exchange, leg: Leg) -> bool:

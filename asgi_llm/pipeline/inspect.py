@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -26,18 +25,14 @@ class _Outside(Struct, gc=False):
 
 
 _outside = msgspec.json.Decoder(_Outside)
+_ERROR = Raw(b'"error"')
 
 
-class Checked(NamedTuple):
-    """``usage`` reads how much an answer says that it used. ``failure`` is one that an answer tells of itself, which is
-    an answer all the same and passes as it is."""
-
-    usage: Callable[[], Usage | None] | None
-    failure: UpstreamError | None
-
-
-def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Checked:
-    """What a whole answer is; it must be a JSON object that reports no error.
+def check_whole(
+    dialect: Dialect, headers: Headers, body: bytes
+) -> tuple[Callable[[], Usage | None] | None, UpstreamError | None]:
+    """What reads how much an answer says that it used, and the failure that it tells of itself, where that is an answer
+    all the same and passes as it is. It must be a JSON object that reports no error.
 
     Raises:
         UpstreamError: cause ``content`` or ``in_band``.
@@ -47,12 +42,12 @@ def check_whole(dialect: Dialect, headers: Headers, body: bytes) -> Checked:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _listed_error(dialect, body) or _not_an_answer(headers) from None
     failure = None
-    if outside.error or bytes(outside.type) == b'"error"':
+    if outside.error or outside.type == _ERROR:
         _check_error(dialect, outside, body)
         if bytes(outside.error) != b"null":
             failure = _failure(dialect, body)
     usage = outside.usage or outside.usage_metadata
-    return Checked(partial(_used, dialect, usage, body) if usage else None, failure)
+    return partial(_used, dialect, usage, body) if usage else None, failure
 
 
 def _listed_error(dialect: Dialect, body: bytes) -> UpstreamError | None:
@@ -86,7 +81,7 @@ def _failure(dialect: Dialect, body: bytes) -> UpstreamError | None:
 def _check_error(dialect: Dialect, outside: _Outside, body: bytes) -> None:
     # A whole response object of the Responses API has an error member of its own, and that is an answer.
     reported = dialect.name in ("chat", "gemini") and bytes(outside.error) not in (b"", b"null")
-    if reported or bytes(outside.type) == b'"error"':
+    if reported or outside.type == _ERROR:
         dialect.decode_response(body, Restore())
         raise UpstreamError("the upstream reported an error", cause=Cause.IN_BAND)
 

@@ -3,15 +3,16 @@
 Sans-I/O: ``feed`` takes what was read and gives what to send; usage, finish and failure are known in passing.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from asgi_llm.dialects.costs import HideCosts
-from asgi_llm.dialects.interface import Answer, StreamDecoder, StreamFilter, StreamForm
+from asgi_llm.dialects.interface import Answer, QuickDecoder, QuickEncoder, StreamDecoder, StreamFilter, StreamForm
 from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.dialects.sse import event_end
 from asgi_llm.errors import Cause, UpstreamError
 from asgi_llm.exchange import Exchange
-from asgi_llm.neutral.events import Event, Failure, Finished, Start, UsageUpdate
+from asgi_llm.neutral.events import Event, Failure, Finished, Start, TextDelta, UsageUpdate
 from asgi_llm.neutral.stops import Cutter
 from asgi_llm.neutral.usage import Usage, merge
 
@@ -98,7 +99,9 @@ class Verbatim:
     gateway asked for, and the caller's name of a model that has another one upstream. The beginning of an event waits
     for its end: where that never comes, clients would take what tells of the failure for the rest of it."""
 
-    __slots__ = ("_dialect", "_edit", "_filters", "_held", "_loose", "_open", "_watch", "_watcher", "failure", "over")
+    __slots__ = (
+        "_calm", "_dialect", "_filters", "_held", "_mark", "_open", "_skips", "_watch", "_watcher", "failure", "over",
+    )  # fmt: skip
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg) -> None:
         self._dialect = leg.dialect
@@ -113,11 +116,14 @@ class Verbatim:
             self._filters.append(HideCosts())
         if exchange.envelope is not None and leg.model != exchange.envelope.model:
             self._filters.append(RenameModel(exchange.envelope.model, leg.dialect.answer_model))
-        # Nearly all streams have one filter: for it there is no loop.
-        self._edit = self._filters[0].feed if len(self._filters) == 1 else None
+        # Nearly all streams have one filter at most, and nearly all events have nothing for it.
+        self._mark = self._filters[0].mark if self._filters else None
+        self._skips = not self._filters or (len(self._filters) == 1 and self._mark is not None)
+        self._calm = self._skips
+        """Whether all that was read has been sent, up to the end of an event."""
         self._held = b""
-        self._open = self._loose = False
-        """Whether what was sent ends within an event; that, or something is held."""
+        self._open = False
+        """Whether what was sent ends within an event."""
 
     @property
     def usage(self) -> Usage | None:
@@ -133,13 +139,16 @@ class Verbatim:
 
     def feed(self, data: bytes) -> bytes:
         self._watch(data)
-        if self._edit is not None:
-            data = self._edit(data)
-        else:
-            for edit in self._filters:
-                data = edit.feed(data)
-        if self._loose or data[-2:] != b"\n\n":
-            return self._whole(data)
+        if self._calm and data[-2:] == b"\n\n" and (self._mark is None or data.find(self._mark) < 0):
+            return data
+        return self._edited(data)
+
+    def _edited(self, data: bytes) -> bytes:
+        whole = data[-2:] == b"\n\n"
+        for edit in self._filters:
+            data = edit.feed(data)
+        data = self._whole(data)
+        self._calm = self._skips and whole and not (self._open or self._held)
         return data
 
     def _whole(self, data: bytes) -> bytes:
@@ -151,7 +160,6 @@ class Verbatim:
             end = len(data)
         self._open = torn or (self._open and not end)
         self._held = data[end:]
-        self._loose = self._open or bool(self._held)
         return data[:end]
 
     def end(self) -> bytes:
@@ -186,7 +194,7 @@ class Verbatim:
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_usage", "failure", "finish", "over")
+    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_hear", "_say", "_usage", "failure", "finish", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
         self._alone = decoder is None
@@ -198,6 +206,10 @@ class Translation:
         self.failure: UpstreamError | None = None
         self.over = False
         self._cutter = cutter_for(exchange, reply)
+        self._hear: Callable[[bytes], TextDelta | None] | None = None
+        self._say: Callable[[TextDelta], bytes | None] | None = None
+        if self._cutter is None and isinstance(self._decoder, QuickDecoder) and isinstance(self._encoder, QuickEncoder):
+            self._hear, self._say = self._decoder.quick, self._encoder.quick
 
     @property
     def usage(self) -> Usage | None:
@@ -208,7 +220,10 @@ class Translation:
         return self.finish is not None
 
     def feed(self, data: bytes) -> bytes:
-        return self._encode(self._decoder.feed(data))
+        if self._hear is None or self._say is None or (more := self._hear(data)) is None:
+            return self._encode(self._decoder.feed(data))
+        said = self._say(more)
+        return self._encode([more]) if said is None else said
 
     def end(self) -> bytes:
         return self._encode(self._decoder.end())

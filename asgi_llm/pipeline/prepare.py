@@ -114,7 +114,7 @@ def _verbatim(exchange: Exchange, leg: Leg, caller: Caller, body: bytes, warning
     if dialect.clean is not None and not envelope.plain:
         body = dialect.clean(body)
     request = _request(leg, leg.allowed.passing(caller.headers), body, envelope.stream)
-    return Outgoing(request, hide_usage=hide_usage, warnings=warnings)
+    return Outgoing(request, False, hide_usage, warnings)
 
 
 def _translated(exchange: Exchange, leg: Leg, caller: Caller, body: bytes) -> Outgoing:

@@ -61,8 +61,10 @@ async def relay(
     if attended:
         reply = _announce(runtime, exchange, leg, reply)
     try:
-        if heartbeat is not None or attended or reply.stream or reply.whole is not None or leg.forwarded is not None:
+        if not reply.plain or attended or reply.stream is (heartbeat is None):
             await _relay_any(runtime, exchange, caller, reply, heartbeat, leg)
+        elif heartbeat is not None:
+            await _send_stream(runtime, exchange, caller, reply, heartbeat, None)
         else:
             body = _whole_body(exchange, leg, reply, None)
             await caller.answer(exchange.status, whole_head(exchange, reply.response.headers, len(body)), body)

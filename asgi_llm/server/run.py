@@ -11,6 +11,7 @@ from typing import Any
 
 from asgi_llm.types import ASGIApp
 
+from .memory import keep_memory
 from .protocol import Protocol
 
 __all__ = ["bind", "has_fast_loop", "installed", "on_hangup", "run"]
@@ -53,6 +54,7 @@ def on_hangup(action: Callable[[], None]) -> None:
 def run(app: ASGIApp, listener: socket.socket, *, grace: float) -> bool:
     """Serves ``app`` until it is told to stop; requests that run then get ``grace`` seconds. False when its start
     failed, which uvicorn's log tells about."""
+    keep_memory()
     uvicorn: Any = importlib.import_module("uvicorn")
     config = uvicorn.Config(
         app,

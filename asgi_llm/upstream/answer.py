@@ -60,7 +60,20 @@ class Answer(Struct, eq=False):
         except BaseException:
             self.close()
             raise
-        return data or self._last()
+        # More may have come since this was woken, and the connection may be another's by now.
+        if self.connection is None:
+            self.rest = data + self.rest
+            return self._last()
+        if connection.pieces:
+            data += connection.take_body()
+        return data
+
+    def whole(self) -> bytes | None:
+        """See ``UpstreamResponse.whole``."""
+        if self.connection is not None or self.error is not None:
+            return None
+        rest, self.rest, self.ended = self.rest, b"", True
+        return rest
 
     def _last(self) -> bytes:
         rest = self.rest

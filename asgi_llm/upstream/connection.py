@@ -5,6 +5,7 @@ closing, and time.
 """
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Protocol, cast
 
@@ -80,7 +81,7 @@ class Connection(Parsing, asyncio.Protocol):
         self._timeouts: Timeouts | None = None  # those that the alarm was set by
         self._alarm = Alarm(loop, self._look)
         self.time = loop.time
-        self.new_waiter = loop.create_future
+        self.new_waiter: Callable[[], asyncio.Future[bytes]] = loop.create_future
         self.since = self.idle_since = self._mute_since = 0.0
 
     def __repr__(self) -> str:

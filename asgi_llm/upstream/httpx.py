@@ -235,6 +235,9 @@ class _Answer:
         if b"transfer-encoding" in names and b"content-length" in names:
             raise failures.protocol()
 
+    def whole(self) -> None:
+        return None
+
     async def read(self) -> bytes:
         """See ``UpstreamResponse.read``. Cancelling it closes the answer."""
         if self.ended:

@@ -119,6 +119,10 @@ class UpstreamResponse(Protocol):
         """
         ...
 
+    def whole(self) -> bytes | None:
+        """In place of ``read``: the whole body, where all of it is there already; else None, with nothing read."""
+        ...
+
     def close(self) -> None:
         """Give the answer back. Before its end that closes the connection (so that the upstream stops working)."""
         ...

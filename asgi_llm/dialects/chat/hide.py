@@ -5,7 +5,7 @@ are removed; every other byte stays as it is.
 """
 
 import re
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 from msgspec import Raw, Struct
@@ -38,6 +38,7 @@ class UsageFilter:
     """Bytes of a stream in any chunking -> the same bytes without usage. An event is passed on when it is whole."""
 
     __slots__ = ("_held", "_open", "_seam", "_size")
+    mark: ClassVar[bytes] = b'"usage"'
 
     def __init__(self) -> None:
         self._held: list[bytes] = []

@@ -18,12 +18,13 @@ _text = msgspec.json.Decoder(str)
 class Mould:
     """What stands before and behind the text."""
 
-    __slots__ = ("_after", "_before", "_behind")
+    __slots__ = ("_after", "_before", "_behind", "_until")
 
     def __init__(self, before: bytes, behind: bytes) -> None:
         self._before = before
         self._behind = behind
         self._after = len(before)
+        self._until = -len(behind)
 
     @classmethod
     def of(cls, event: bytes, text: str) -> "Mould | None":
@@ -39,7 +40,7 @@ class Mould:
     def text(self, event: bytes) -> str | None:
         """What an event says; None if it is not out of this mould."""
         if event.startswith(self._before) and event.endswith(self._behind):
-            return _decoded(event[self._after : len(event) - len(self._behind)])
+            return _decoded(event[self._after : self._until])
         return None
 
 

@@ -18,6 +18,8 @@ __all__ = ["ChatWatcher"]
 _KEPT, _EVENTS = 2048, 4
 """So many bytes at the end of a stream are looked at, and so many whole events before them: the last one may be large,
 and the reason why the answer ended stands before it."""
+_ROOM = 4 * _KEPT
+"""Bytes that gather before the older ones of them are let go: what that costs is shared by many pieces."""
 _LIMIT = 1024 * 1024
 """Bytes of one event that are kept; a larger one is let go unread."""
 _BLANKS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -37,7 +39,7 @@ class ChatWatcher:
         self._finish: str | None = None
         self._pieces: list[bytes] = []
         self._size = 0
-        self._room = 2 * _KEPT
+        self._room = _ROOM
 
     @property
     def usage(self) -> Usage | None:
@@ -76,12 +78,14 @@ class ChatWatcher:
             self._forget()
 
     def end(self) -> None:
+        self._forget()
         data = b"".join(self._pieces)
         self._hold(b"")
         self._look(data)
 
     def _catch_up(self) -> None:
         if self._pieces:
+            self._forget()
             data = b"".join(self._pieces)
             end = event_end(data)
             self._hold(data[end:])
@@ -95,7 +99,7 @@ class ChatWatcher:
         if not old and len(data) > _LIMIT:
             old = len(data) - _KEPT
         self._hold(data[old:])
-        self._room = max(2 * _KEPT, 2 * self._size)
+        self._room = max(_ROOM, 2 * self._size)
 
     def _hold(self, data: bytes) -> None:
         self._pieces = [data] if data else []

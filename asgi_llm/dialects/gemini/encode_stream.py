@@ -128,19 +128,25 @@ class GeminiEncoder:
     def keepalive(self) -> bytes:
         return b"" if self._over else KEEPALIVE
 
+    def quick(self, event: TextDelta) -> bytes | None:
+        only = self._only
+        if only is None or event.logprobs is not None or self._over:
+            return None
+        if not event.text:
+            return b""
+        only.pieces.append(event.text)
+        return b"data: " + _HEAD + _json(event.text) + self._tail + b"\n\n"
+
     def feed(self, events: Iterable[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:
             if self._over:
                 break
-            if type(event) is TextDelta:
-                only = self._only
-                if only is not None and event.candidate == 0 and event.logprobs is None:
-                    if event.text:
-                        only.pieces.append(event.text)
-                        self._say(_HEAD + _json(event.text) + self._tail, out)
-                    continue
-            self._other(event, out)
+            more = self.quick(event) if type(event) is TextDelta and event.candidate == 0 else None
+            if more is not None:
+                out.append(more)
+            else:
+                self._other(event, out)
         return b"".join(out)
 
     def _say(self, piece: bytes, out: list[bytes]) -> None:

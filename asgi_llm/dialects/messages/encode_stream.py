@@ -68,13 +68,15 @@ _END = b"}}\n\n"
 class _Block:
     """The block being written. ``prefix`` is everything of a delta event before its text."""
 
-    __slots__ = ("arguments", "carriers", "held", "index", "kind", "prefix", "summary", "summary_part")
+    __slots__ = ("arguments", "carriers", "held", "index", "kind", "prefix", "says", "summary", "summary_part")
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.index = -1
         """Its number on the wire; -1 until it is written (a block without content never is)."""
         self.prefix = b""
+        self.says = b""
+        """The same, once it has said a piece of text."""
         self.carriers: tuple[Carrier, ...] = ()
         self.summary: bool | None = None
         """Whether a thought is told by its summary; the first word decides, for the API has one text for it."""
@@ -102,18 +104,22 @@ class MessagesEncoder:
     def keepalive(self) -> bytes:
         return b"" if self._over else KEEPALIVE
 
+    def quick(self, event: TextDelta) -> bytes | None:
+        block = self._block
+        if block is None or not block.says or not event.text:
+            return None
+        return block.says + _json(event.text) + _END
+
     def feed(self, events: Iterable[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:
             if self._over:
                 break
-            if type(event) is TextDelta:
-                block = self._block
-                if block is not None and block.index >= 0 and block.kind == "text" and event.candidate == 0:
-                    if event.text:
-                        out.append(block.prefix + _json(event.text) + _END)
-                    continue
-            self._other(event, out)
+            more = self.quick(event) if type(event) is TextDelta and event.candidate == 0 else None
+            if more is not None:
+                out.append(more)
+            else:
+                self._other(event, out)
         return b"".join(out)
 
     def _other(self, event: Event, out: list[bytes]) -> None:
@@ -255,6 +261,7 @@ class MessagesEncoder:
         if block is None or block.kind not in ("text", "audio") or not text:
             return
         self._begin_block(block, {"type": "text", "text": ""}, b"text_delta", b"text", out)
+        block.says = block.prefix
         out.append(block.prefix + _json(text) + _END)
 
     def _thought(self, event: ReasoningDelta, out: list[bytes]) -> None:

@@ -92,6 +92,12 @@ class Encoder:
         self._refused = False
         self._ended = False
 
+    def quick(self, event: TextDelta) -> bytes | None:
+        if self._unsaid is not None or type(self._block) is not MessageBlock or self._ended:
+            return None
+        self._block.delta(event.text, event.logprobs)
+        return self._ladder.taken()
+
     def feed(self, events: Iterable[Event]) -> bytes:
         for event in events:
             if self._ended:

@@ -46,6 +46,9 @@ class EchoResponse:
     def ended(self) -> bool:
         return False
 
+    def whole(self) -> None:
+        return None
+
     async def read(self) -> bytes:
         return await anext(self._pieces, b"")
 

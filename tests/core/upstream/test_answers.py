@@ -228,6 +228,25 @@ async def test_what_has_arrived_is_handed_out_as_one_piece(http1, serve, ask):
         answer.close()
 
 
+@pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"], ids=["middle", "end"])
+async def test_what_arrives_before_the_reader_runs_is_one_piece(http1, serve, ask, end):
+    async def script(peer):
+        await peer.request()
+        await peer.say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await peer.gone()
+
+    async with serve(script) as server, http1.client(server.url) as client:
+        answer = await client.send(ask())
+        reading = asyncio.create_task(answer.read())
+        await asyncio.sleep(0)
+        connection = answer.connection
+        for record in (b"1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n" + end):  # as TLS hands over several at once
+            connection.data_received(record)
+        assert await reading == b"abc"
+        assert answer.ended is bool(end)
+        answer.close()
+
+
 async def test_pieces_come_through_as_they_come_in(backend, serve, ask):
     read = asyncio.Event()
 
