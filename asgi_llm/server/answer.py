@@ -44,52 +44,42 @@ class Form:
     """What the answers of one status with headers of the same names have in common.
 
     Attributes:
+        names: of the headers, in lower case.
+        given: the server's own headers that it is written with: a list that is never changed, but made anew when they
+            change, every second.
+        text: the whole head, with a place for each value.
         length_at: which header is the content-length; -1 for none.
-        bodiless: answers of this status have no body.
-        framed: further headers say how the body is sent, or whether the connection goes on.
+        bodiless: there is no body.
+        framed: other headers may say more of how the answer ends, or whether the connection does.
     """
 
-    __slots__ = ("_controls", "_given", "_lines", "_names", "_start", "_text", "bodiless", "framed", "length_at")
+    __slots__ = ("_status", "bodiless", "framed", "given", "length_at", "names", "text")
 
     def __init__(self, status: int, names: tuple[bytes, ...]) -> None:
         """
         Raises:
+            KeyError: there is no such status.
             RuntimeError: one of the names cannot be one.
         """
         if not all(map(_TOKEN.fullmatch, names)):
             raise RuntimeError("Invalid HTTP header name.")
-        self._names = tuple([name.lower() for name in names])
-        self._start = _STATUS_LINES[status]
-        self._lines = b"".join([b"%b: %%b\r\n" % name.replace(b"%", b"%%") for name in self._names])
-        self._given: Headers | None = None
-        self._text = b""
-        self._controls = 0
-        self.length_at = self._names.index(b"content-length") if b"content-length" in self._names else -1
+        self._status = _STATUS_LINES[status]
+        self.names = tuple([name.lower() for name in names])
+        self.length_at = self.names.index(b"content-length") if b"content-length" in self.names else -1
         self.bodiless = status in (204, 304)
-        self.framed = b"transfer-encoding" in self._names or b"connection" in self._names
+        self.framed = b"transfer-encoding" in self.names or b"connection" in self.names
+        self.given: Headers | None = None
+        self.text = b""
 
-    def write(self, values: tuple[bytes, ...], given: Headers) -> bytes:
-        """The head, but for its last line. ``given`` are the server's own headers: a list that is never changed, but
-        made anew when they change, every second.
-
-        Raises:
-            RuntimeError: a value has a control character in it, which could end its line.
-        """
-        if self._given is not given:
-            self._stamp(given)
-        head = self._text % values
-        if len(head) - len(head.translate(None, _CONTROLS)) != self._controls:
-            raise RuntimeError("Invalid HTTP header value.")
-        return head
-
-    def _stamp(self, given: Headers) -> None:
-        self._text = b"".join((self._start, _written(given).replace(b"%", b"%%"), self._lines))
-        self._controls = len(self._text) - len(self._text.translate(None, _CONTROLS))
-        self._given = given
+    def stamp(self, given: Headers) -> None:
+        """Writes it with these headers of the server's own."""
+        lines = [b"%b: %%b\r\n" % name.replace(b"%", b"%%") for name in self.names]
+        self.text = b"".join((self._status, _written(given).replace(b"%", b"%%"), *lines, b"\r\n"))
+        self.given = given
 
     def says(self, name: bytes, token: bytes, values: tuple[bytes, ...]) -> bool:
         """Whether ``token`` is in the list that the headers ``name`` are."""
-        said = [value for known, value in zip(self._names, values, strict=True) if known == name]
+        said = [value for known, value in zip(self.names, values, strict=True) if known == name]
         return token in [one.strip() for one in b",".join(said).lower().split(b",")]
 
 
@@ -107,21 +97,29 @@ def begin(
     status: int, headers: Iterable[tuple[bytes, bytes]], given: Headers, scope: Scope, keep_alive: bool
 ) -> tuple[bytes, int, bool]:
     """The head of an answer to the request of ``scope``; how many bytes follow it, or how else they end; and whether
-    the connection goes on then, which it may if ``keep_alive``. ``given``: see ``Form.write``.
+    the connection goes on then, which it may if ``keep_alive``. ``given``: see ``Form``.
 
     Raises:
         KeyError: there is no such status.
         RuntimeError: one of the headers cannot be sent.
     """
-    names, values = tuple(zip(*headers, strict=False)) or ((), ())
+    if type(headers) is not list:
+        headers = list(headers)
+    names = tuple([name for name, _ in headers])
+    values = tuple([value for _, value in headers])
     form = _forms.get((status, names)) or _new_form(status, names)
-    head = form.write(values, given)
-    left, end, at = CLOSED, b"\r\n", form.length_at
-    if at >= 0:
-        length = values[at]
+    if form.given is not given:
+        form.stamp(given)
+    text = b"".join(values)
+    if len(text) != len(text.translate(None, _CONTROLS)):
+        raise RuntimeError("Invalid HTTP header value.")
+    left = CLOSED
+    if form.length_at >= 0:
+        length = values[form.length_at]
         if not length.isdigit():
             raise RuntimeError("The Content-Length is no number.")
         left = int(length)
+    head = form.text % values
     closes = False
     if form.framed:
         closes = form.says(b"connection", b"close", values)
@@ -129,13 +127,16 @@ def begin(
             left = CHUNKED
     if form.bodiless or scope["method"] == "HEAD":
         left = NOTHING
-    elif left == CLOSED and scope["http_version"] == "1.1":
-        left, end = CHUNKED, b"transfer-encoding: chunked\r\n\r\n"
-    if closes or left == CLOSED or not keep_alive:
+    elif left >= 0 and keep_alive and not closes:
+        return head, left, True
+    more = b""
+    if left == CLOSED and scope["http_version"] == "1.1":
+        left, more = CHUNKED, b"transfer-encoding: chunked\r\n"
+    if closes or left == CLOSED:
         keep_alive = False
-        if not closes:
-            end = b"connection: close\r\n" + end
-    return head + end, left, keep_alive
+    if not (keep_alive or closes):
+        more = b"connection: close\r\n" + more
+    return b"%b%b\r\n" % (head[:-2], more), left, keep_alive
 
 
 def plain_answer(status: int, text: str, given: Headers) -> bytes:

@@ -187,7 +187,11 @@ class Cycle:
             protocol.log(self.scope, status)
 
     def _write(self, body: bytes, more: bool) -> None:
-        left = self._left
+        left, transport = self._left, self._protocol.transport
+        if not more and self.stage == STARTED and left == len(body) <= _JOINED:
+            transport.write(self._head + body)
+            self._finish()
+            return
         if left == CHUNKED:
             body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             if not more:
@@ -198,7 +202,6 @@ class Cycle:
                 raise RuntimeError(f"Response content {'longer' if left < 0 else 'shorter'} than Content-Length")
         elif left == NOTHING:
             body = b""
-        transport = self._protocol.transport
         if self.stage == STARTED:
             self.stage = BEGUN
             if len(body) > _JOINED:
@@ -208,10 +211,13 @@ class Cycle:
         if body:
             transport.write(body)
         if not more:
-            self.stage = COMPLETE
-            if self._event is not None:
-                self._event.set()
-            self._protocol.answered(self)
+            self._finish()
+
+    def _finish(self) -> None:
+        self.stage = COMPLETE
+        if self._event is not None:
+            self._event.set()
+        self._protocol.answered(self)
 
 
 _SAID = ("there is no head yet", "its head has been sent", "its head has been sent", "it has ended", "")

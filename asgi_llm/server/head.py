@@ -8,7 +8,7 @@ than one content-length or none. Bytes that differ from it in anything but those
 
 from asgi_llm.types import Headers, Scope
 
-__all__ = ["Head"]
+__all__ = ["Head", "remembered"]
 
 _LONGEST = 8192
 """Bytes of a head that are kept for each connection."""
@@ -21,40 +21,21 @@ _OTHER_WAYS = (b"transfer-encoding", b"upgrade", b"expect")
 
 
 class Head:
-    """A head, and the request that it made."""
+    """A head with one content-length, and the request that it made; ``again`` of its subclass, of one with none."""
 
-    __slots__ = ("_after", "_at", "_before", "_headers", "_scope", "_size", "_tail")
+    __slots__ = ("_after", "_before", "_left", "_reach", "_right", "_scope", "_size", "_tail")
 
-    def __init__(self, head: bytes, digits: slice | None, at: int, scope: Scope) -> None:
-        """``digits`` are those of the content-length, which is the header number ``at``; a head may have none."""
-        self._before = head if digits is None else head[: digits.start]
-        self._after = b"" if digits is None else head[digits.stop :]
-        self._size = len(self._before)
-        self._tail = len(self._after)
-        self._at = at
-        # The application may change what it is given, so a copy is kept, and copies of that are given away.
-        self._headers: Headers = scope["headers"].copy()
+    def __init__(self, before: bytes, after: bytes, at: int, scope: Scope) -> None:
+        """What stands before the digits and behind them, and the number of their header."""
+        self._before = before
+        self._after = after
+        self._size = len(before)
+        self._reach = len(before) + _DIGITS + 1
+        self._tail = len(after)
+        # The application may change what it is given, so each request gets dicts and lists of its own.
         self._scope = dict(scope)
-
-    @classmethod
-    def remembered(cls, head: bytes, url: bytes, scope: Scope) -> "Head | None":
-        """``head`` if it is worth it. httptools has read ``url`` and ``scope`` from it, for a request of HTTP/1.1 after
-        which the connection goes on."""
-        headers: Headers = scope["headers"]
-        names = [name for name, _ in headers]
-        if len(head) > _LONGEST or any(name in _OTHER_WAYS for name in names):
-            return None
-        lines = [b"%b %b HTTP/1.1\r\n" % (scope["method"].encode("ascii"), url), *map(b"%b: %b\r\n".__mod__, headers)]
-        # Written as everybody writes it, so that there is no doubt where the digits stand.
-        if head.lower() != b"".join((*lines, b"\r\n")).lower():
-            return None
-        count = names.count(b"content-length")
-        if not count:
-            return cls(head, None, -1, scope)
-        at = names.index(b"content-length")
-        stop = sum(map(len, lines[: at + 2])) - 2
-        digits = slice(stop - len(headers[at][1]), stop)
-        return cls(head, digits, at, scope) if count == 1 else None
+        self._left: Headers = scope["headers"][:at]
+        self._right: Headers = scope["headers"][at + 1 :]
 
     def again(self, data: bytes) -> tuple[Scope, int, int] | None:
         """If ``data`` begins with this head: the scope of the request, where its body begins, and how long that is.
@@ -63,15 +44,44 @@ class Head:
         """
         if not data.startswith(self._before):
             return None
-        size, digits = self._size, b"0"
-        end = size
-        if self._at >= 0:
-            end = data.find(b"\r", size, size + _DIGITS + 1)
-            digits = data[size:end]
-            if end < 0 or not digits.isdigit() or not data.startswith(self._after, end):
-                return None
+        size = self._size
+        end = data.find(b"\r", size, self._reach)
+        digits = data[size:end]
+        # Where nothing was found, ``end`` is the last byte, and too little for what follows the digits.
+        if not (digits.isdigit() and data.startswith(self._after, end)):
+            return None
         scope = self._scope.copy()
-        headers = scope["headers"] = self._headers.copy()
-        if self._at >= 0:
-            headers[self._at] = (b"content-length", digits)
+        scope["headers"] = [*self._left, (b"content-length", digits), *self._right]
         return scope, end + self._tail, int(digits)
+
+
+class _Bare(Head):
+    """A head without a content-length, which is the whole request."""
+
+    __slots__ = ()
+
+    def again(self, data: bytes) -> tuple[Scope, int, int] | None:
+        if not data.startswith(self._before):
+            return None
+        scope = self._scope.copy()
+        scope["headers"] = self._left.copy()
+        return scope, self._size, 0
+
+
+def remembered(head: bytes, url: bytes, scope: Scope) -> Head | None:
+    """``head`` if it is worth it. httptools has read ``url`` and ``scope`` from it, for a request of HTTP/1.1 after
+    which the connection goes on."""
+    headers: Headers = scope["headers"]
+    names = [name for name, _ in headers]
+    count = names.count(b"content-length")
+    if len(head) > _LONGEST or count > 1 or any(name in _OTHER_WAYS for name in names):
+        return None
+    lines = [b"%b %b HTTP/1.1\r\n" % (scope["method"].encode("ascii"), url), *map(b"%b: %b\r\n".__mod__, headers)]
+    # Written as everybody writes it, so that there is no doubt where the digits stand.
+    if head.lower() != b"".join((*lines, b"\r\n")).lower():
+        return None
+    if not count:
+        return _Bare(head, b"", len(headers), scope)
+    at = names.index(b"content-length")
+    stop = sum(map(len, lines[: at + 2])) - 2
+    return Head(head[: stop - len(headers[at][1])], head[stop:], at, scope)

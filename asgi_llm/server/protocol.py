@@ -20,7 +20,7 @@ from asgi_llm.types import ASGIApp, Receive, Scope, Send
 
 from .answer import plain_answer
 from .cycle import BEGUN, Cycle
-from .head import Head
+from .head import Head, remembered
 from .reader import OversizedError, Reader
 from .scope import connection_scope, logged
 
@@ -109,7 +109,7 @@ class Protocol(asyncio.Protocol):
             self._known = None
             again = known.again(data)
             if again is not None:
-                self._again(data, *again)
+                self._again(data, again)
                 return
             self._worth -= 1
         if self._missing:
@@ -138,12 +138,15 @@ class Protocol(asyncio.Protocol):
 
     # A head like the last one, and the body behind it
 
-    def _again(self, data: bytes, scope: Scope, start: int, length: int) -> None:
+    def _again(self, data: bytes, again: tuple[Scope, int, int]) -> None:
+        scope, start, length = again
         scope["asgi"] = self.asgi.copy()
         scope["state"] = self.app_state.copy()
         self._worth = _OFTEN
         here = len(data) - start
-        if here >= length:
+        if here == length:
+            cycle = Cycle(self, scope, data[start:])
+        elif here > length:
             cycle = Cycle(self, scope, data[start : start + length])
         else:
             cycle = Cycle(self, scope, None)
@@ -193,10 +196,9 @@ class Protocol(asyncio.Protocol):
                 self.pause_reading()
 
     def _remember(self, data: bytes, cycle: Cycle) -> None:
-        """``data`` has brought the head of ``cycle``, and perhaps more, which ``Head`` finds out."""
-        self._head = None
+        """``data`` has brought the head of ``cycle``, and perhaps more, which is found out there."""
         if self._worth > 0 and cycle.keep_alive and not self._reader.in_head:
-            self._head = Head.remembered(data[: len(data) - cycle.size], self._reader.url, cycle.scope)
+            self._head = remembered(data[: len(data) - cycle.size], self._reader.url, cycle.scope)
 
     def _refuse(self, status: int, text: str) -> None:
         """What arrives is no request. What came before it is answered first, unless it is the rest of that."""
@@ -248,7 +250,7 @@ class Protocol(asyncio.Protocol):
             self.transport.write(self._refusal)
             self.transport.close()
         else:
-            if cycle.whole and not self._reader.in_head:
+            if cycle.whole:
                 self._known = self._head
             if self._reading_paused:
                 self.read_on()
@@ -263,8 +265,9 @@ class Protocol(asyncio.Protocol):
             self.transport.resume_reading()
 
     def wait(self) -> None:
-        """Something has begun to arrive, for whose end there is patience."""
+        """A request begins to come to the reader: there is patience for its end, and until then nothing else comes."""
         self._since = self._now()
+        self._head = None
 
     async def drained(self) -> None:
         """Waits until the caller has read most of what was written, or is gone."""
@@ -320,7 +323,7 @@ class Protocol(asyncio.Protocol):
         """One timer goes on from request to request, and looks how long nothing has been to be answered."""
         now = self._now()
         until = soon = now + max(self._patient, _SHORTEST)
-        if self._running is None:
+        if self._running is None and not self._queue:
             arriving = self._reader.in_head or self._reader.latest is None or not self._reader.latest.whole
             until = self._since + (_PATIENCE if arriving else self._patient)
         if until > now:

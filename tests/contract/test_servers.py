@@ -18,6 +18,7 @@ from asgi_llm.testing.patience import within
 
 HERE = Path(__file__).parent
 SERVERS = {
+    "asgi_llm.server": "-m uvicorn --http asgi_llm.server:Protocol --port {port} mounts.served:app",
     "granian": "-m granian --interface asgi --port {port} mounts.served:app",
     "hypercorn": "-m hypercorn --bind 127.0.0.1:{port} mounts.served:app",
     "daphne": "-m daphne -p {port} mounts.served:app",
@@ -30,7 +31,7 @@ PACED = {"model": "echo", "stream": True, "messages": [{"role": "user", "content
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_answers_and_streams(way: Any, server: str, tmp_path: Path, free_port: Any) -> None:
-    """uvicorn serves all the other tests."""
+    """uvicorn as it comes serves all the other tests."""
     if way.wsgi:
         pytest.skip("these serve ASGI")
     if find_spec(server) is None:

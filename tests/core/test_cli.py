@@ -1,5 +1,6 @@
 """The commands as somebody types them; those that serve, in processes of their own."""
 
+import http.client
 import io
 import json
 import os
@@ -289,6 +290,20 @@ def test_serve_is_open_on_loopback_with_a_warning(toml: Any) -> None:
         assert (status, answer["choices"][0]["message"]["content"]) == (200, "Hello")
         assert get(f"{url}/v1/models", {"host": "rebound.example.org"})[0] == 403
         assert get(f"{url}/v1/models", {"origin": "https://example.org"})[0] == 403
+        assert running.stop() == 0
+
+
+@needs_server
+def test_serve_brings_its_own_protocol(toml: Any) -> None:
+    """Which does not lose the body of a request that asks for HTTP/2 as well, as uvicorn's own does."""
+    with server("serve", toml(ECHO), "--port", "0") as running:
+        port = running.wait_for(r"serving echo on http://127\.0\.0\.1:(\d+) ")[1]
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=SECONDS)
+        upgrade = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AA"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(CHAT), upgrade)
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["choices"][0]["message"]["content"]) == (200, "Hello")
+        connection.close()
         assert running.stop() == 0
 
 

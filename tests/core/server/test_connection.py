@@ -413,7 +413,7 @@ async def test_a_unix_socket(kit: Any, tmp_path: Path) -> None:
         await echo(scope, receive, send)
 
     for http in (kit.protocol, kit.theirs):
-        config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, proxy_headers=False)
+        config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, proxy_headers=False, ws="none")
         config.load()
         path = str(tmp_path / "socket")
         made = config.http_protocol_class

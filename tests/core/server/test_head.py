@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgi_llm.server.head import Head
+from asgi_llm.server.head import remembered
 
 HEAD = (
     b"POST /v1/chat?a=b HTTP/1.1\r\nHost: a\r\nX-Said: Content-Length: 5\r\n"
@@ -248,5 +248,5 @@ CANONICAL = b"POST /x HTTP/1.1\r\nHOST: a\r\nContent-Length: 12\r\nX: content-le
 )
 def test_heads_that_are_not_remembered(head: bytes, more: list[tuple[bytes, bytes]]) -> None:
     scope = {**SCOPE, "headers": [*SCOPE["headers"], *more]}
-    assert Head.remembered(CANONICAL, b"/x", SCOPE) is not None
-    assert Head.remembered(head, b"/x", scope) is None
+    assert remembered(CANONICAL, b"/x", SCOPE) is not None
+    assert remembered(head, b"/x", scope) is None

@@ -39,6 +39,7 @@ class Server(NamedTuple):
 
 SERVERS = [
     Server("uvicorn", "-m uvicorn {app} --port {port}", "--root-path"),
+    Server("asgi_llm.server", "-m uvicorn --http asgi_llm.server:Protocol {app} --port {port}", "--root-path"),
     Server("granian", "-m granian --interface asgi --port {port} {app}", "--url-path-prefix"),
     Server("hypercorn", "-m hypercorn --bind 127.0.0.1:{port} --graceful-timeout 10 {app}", "--root-path"),
     Server("daphne", "-m daphne -p {port} {app}", "--root-path", lifespan=False, graceful=False),

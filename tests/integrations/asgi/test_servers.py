@@ -121,7 +121,7 @@ async def test_a_server_that_stops_lets_a_running_stream_end(server: Any, start:
 async def test_behind_a_path_that_the_server_knows_of(server: Any, start: Any) -> None:
     """uvicorn puts the path in front of what the client asked for, as behind a proxy that took it away; the others
     leave the request as it is, whether or not a proxy did so."""
-    reached = ["/llm"] if server.name == "uvicorn" else ["/api/llm", "/llm"]
+    reached = ["/llm"] if "uvicorn" in server.command else ["/api/llm", "/llm"]
     async with start(server, "served:wrapped", None, server.mount, "/api") as running, client(running.url) as http:
         for base in reached:
             answer = await http.post(f"{base}/v1/chat/completions", json=HELLO)
