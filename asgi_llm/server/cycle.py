@@ -166,6 +166,11 @@ class Cycle:
         if self._protocol.writing_paused and self.stage < COMPLETE:
             await self._protocol.drained()
         kind, stage = message["type"], self.stage
+        if stage == BEGUN and self._left == CHUNKED and kind == "http.response.body" and message.get("more_body"):
+            # As in ``_write``: a piece of a stream, of which there are more than of anything else.
+            if body := message.get("body"):
+                self._protocol.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+            return
         if stage == GONE:
             return
         if kind == "http.response.body" and STARTED <= stage <= BEGUN:
