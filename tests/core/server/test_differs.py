@@ -82,6 +82,15 @@ async def test_a_body_behind_an_upgrade_that_is_not_made(kit: Any, cut: bool) ->
     assert seen.scopes[0]["headers"][2] == (b"upgrade", b"h2c")
 
 
+async def test_upgrades_that_are_not_made_behind_each_other(kit: Any) -> None:
+    one = b"POST / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nhi"
+    async with kit.wired(echo) as wire:
+        wire.bring(one * 50)
+        while wire.written.count(b"\r\n\r\nhi") < 50:
+            assert not wire.closed
+            await kit.settled()
+
+
 async def test_a_body_that_is_here_need_not_be_asked_for(kit: Any) -> None:
     asks = b"POST / HTTP/1.1\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi"
     ours, theirs = await both(kit, echo, asks)
