@@ -174,7 +174,7 @@ class Protocol(asyncio.Protocol):
     # Any other
 
     def _parse(self, data: bytes) -> None:
-        if self._broken:
+        if self._broken or self.transport.is_closing():
             return
         reader = self._reader
         try:

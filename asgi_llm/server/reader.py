@@ -63,11 +63,12 @@ class Reader:
             self._size += len(data)
             if self._size > _MAX_HEAD:
                 raise OversizedError
+        rest: bytes | memoryview = data
         while True:
             try:
-                self._parser.feed_data(data)
+                self._parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
-                rest = data[upgrade.args[0] :]
+                rest = memoryview(rest)[upgrade.args[0] :]
                 if self.latest is not None:  # a CONNECT, behind which is no HTTP
                     return None
                 if self._protocol.config.ws_protocol_class is not None and wants_websocket(self._headers):
@@ -75,7 +76,7 @@ class Reader:
                 # It stays with HTTP, as a server may choose (RFC 9110, 7.8), but httptools took the body for the other
                 # protocol's. Java's client asks so for HTTP/2 with each first request.
                 self._shown = self._headers
-                data = self._head([header for header in self._headers if header[0] != b"upgrade"]) + rest
+                self._parser.feed_data(self._head([header for header in self._headers if header[0] != b"upgrade"]))
             else:
                 return None
 

@@ -68,6 +68,10 @@ def test_the_root_has_these_names() -> None:
     assert len(ROOT) <= 20
 
 
+def test_the_server_has_this_name() -> None:
+    assert importlib.import_module("asgi_llm.server").__all__ == ["Protocol"]
+
+
 def test_the_test_kit_has_these_names() -> None:
     assert importlib.import_module("asgi_llm.testing").__all__ == TESTING
 
@@ -83,7 +87,7 @@ def test_the_fastapi_integration_has_these_names() -> None:
     assert ast.literal_eval(names) == ["llm_client", "llm_router"]
 
 
-@pytest.mark.parametrize("module", ["asgi_llm", "asgi_llm.testing"])
+@pytest.mark.parametrize("module", ["asgi_llm", "asgi_llm.server", "asgi_llm.testing"])
 def test_names_are_sorted_and_exist(module: str) -> None:
     loaded = importlib.import_module(module)
     assert loaded.__all__ == sorted(loaded.__all__)

@@ -57,12 +57,11 @@ async def test_a_caller_of_http_1_0_gets_no_chunks(kit: Any) -> None:
 
 async def test_trailers_are_no_headers(kit: Any) -> None:
     """They come from where nobody checked them, when the request is already answered perhaps."""
-    chunks = (
-        b"POST / HTTP/1.1\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-admin: 1\r\n\r\n"
-    )
-    ours, theirs = await both(kit, echo, chunks)
+    chunks = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-admin: 1\r\n\r\n"
+    ours, theirs = await both(kit, echo, chunks, chunks, b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
     assert ours.heard == theirs.heard
-    assert b"x-admin" not in dict(ours.seen.scopes[0]["headers"])
+    names = [dict(scope["headers"]).keys() for scope in ours.seen.scopes]
+    assert names == [{b"transfer-encoding"}, {b"transfer-encoding"}, {b"connection"}]
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -81,6 +80,15 @@ async def test_a_body_behind_an_upgrade_that_is_not_made(kit: Any, cut: bool) ->
         assert wire.closed
     assert [messages[0]["body"] for messages in seen.messages] == [b"hello", b"hi"]
     assert seen.scopes[0]["headers"][2] == (b"upgrade", b"h2c")
+
+
+async def test_upgrades_that_are_not_made_behind_each_other(kit: Any) -> None:
+    one = b"POST / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nhi"
+    async with kit.wired(echo) as wire:
+        wire.bring(one * 50)
+        while wire.written.count(b"\r\n\r\nhi") < 50:
+            assert not wire.closed
+            await kit.settled()
 
 
 async def test_a_body_that_is_here_need_not_be_asked_for(kit: Any) -> None:
