@@ -16,7 +16,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 before = faults()
 for _ in range(50):
-    bodies = [bytes(200_000) for _ in range(8)]
+    bodies = [b"x" * size for size in range(200_000, 200_008)]
     del bodies
 print(faults() - before)
 """
