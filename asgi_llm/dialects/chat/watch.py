@@ -1,5 +1,7 @@
 """Looks at a chat stream that passes through unchanged."""
 
+from collections import deque
+
 import msgspec
 from msgspec import Raw
 
@@ -20,6 +22,10 @@ _KEPT, _EVENTS = 2048, 4
 and the reason why the answer ended stands before it."""
 _ROOM = 4 * _KEPT
 """Bytes that gather before the older ones of them are let go: what that costs is shared by many pieces."""
+_LAST = 8
+"""Pieces of whole events that are kept: the reason why an answer ended, usage and the mark of the end are three."""
+_COMMENT = 100
+"""Pieces of so few bytes may be nothing but comments, of which there may be many at the end."""
 _LIMIT = 1024 * 1024
 """Bytes of one event that are kept; a larger one is let go unread."""
 _BLANKS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -30,14 +36,17 @@ class ChatWatcher:
     """See ``StreamWatcher``. A chat stream tells how it ends, and what it used, in its last events: only those are
     kept, and looked at when somebody wants to know."""
 
-    __slots__ = ("_ended", "_failure", "_finish", "_over", "_pieces", "_room", "_size", "_usage")
+    __slots__ = ("_ended", "_failure", "_finish", "_over", "_pieces", "_room", "_size", "_usage", "_whole")
 
     def __init__(self) -> None:
         self._usage: Usage | None = None
         self._ended = self._over = False
         self._failure: UpstreamError | None = None
         self._finish: str | None = None
+        self._whole: deque[bytes] = deque(maxlen=_LAST)
+        """The last pieces, as long as each is whole events; so little that their memory is soon used again."""
         self._pieces: list[bytes] = []
+        """What came since one was not."""
         self._size = 0
         self._room = _ROOM
 
@@ -68,28 +77,41 @@ class ChatWatcher:
 
     @property
     def at_boundary(self) -> bool:
-        last = b"".join(self._pieces[-4:])
+        last = b"".join((self._pieces or [*self._whole])[-4:])
         return not last or last.endswith(_BLANKS)
 
     def feed(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > self._room:
-            self._forget()
+        if not self._pieces and data[-2:] == b"\n\n" and _COMMENT < len(data) < _ROOM:
+            self._whole.append(data)
+        else:
+            self._gather(data)
 
     def end(self) -> None:
-        self._forget()
-        data = b"".join(self._pieces)
+        data = self._taken()
         self._hold(b"")
         self._look(data)
 
     def _catch_up(self) -> None:
-        if self._pieces:
-            self._forget()
-            data = b"".join(self._pieces)
+        if self._pieces or self._whole:
+            data = self._taken()
             end = event_end(data)
             self._hold(data[end:])
             self._look(data[:end])
+
+    def _gather(self, data: bytes) -> None:
+        self._pieces += (*self._whole, data)
+        self._size += len(data) + sum(map(len, self._whole))
+        self._whole.clear()
+        if self._size > self._room:
+            self._forget()
+
+    def _taken(self) -> bytes:
+        """All that is kept, and may be wanted."""
+        if self._pieces:
+            self._forget()
+        data = b"".join((*self._whole, *self._pieces))
+        self._whole.clear()
+        return data
 
     def _forget(self) -> None:
         data = b"".join(self._pieces)
@@ -98,7 +120,10 @@ class ChatWatcher:
             old = event_end(data[: max(old - 1, 0)])
         if not old and len(data) > _LIMIT:
             old = len(data) - _KEPT
-        self._hold(data[old:])
+        data = data[old:]
+        self._hold(b"" if data[-2:] == b"\n\n" else data)
+        if not self._pieces:
+            self._whole.append(data)
         self._room = max(_ROOM, 2 * self._size)
 
     def _hold(self, data: bytes) -> None:
