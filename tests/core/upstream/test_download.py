@@ -170,11 +170,15 @@ async def test_a_request_is_bounded_in_number_and_in_sum() -> None:
 
 async def test_no_more_than_so_many_are_fetched_at_once() -> None:
     running = most = 0
+    two = asyncio.Event()
 
     async def slowly(_request: Recorded) -> Answer:
         nonlocal running, most
         running += 1
         most = max(most, running)
+        if running == 2:
+            two.set()
+        await asyncio.wait_for(two.wait(), 10)
         for _ in range(5):
             await asyncio.sleep(0)
         running -= 1
