@@ -64,7 +64,7 @@ class ASGICaller:
 
     async def body(self, limit: int) -> bytes:
         declared = self.fields.get(b"content-length")
-        if declared is not None and len(declared) >= self._runtime.long_body:
+        if declared is not None and len(declared) >= self._runtime.long_body:  # one of fewer digits is below it
             _check_declared(declared, limit)
         try:  # as in `_piece`, without its coroutine: nearly all bodies come at once
             message = await self._receive()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import getrandbits
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 from msgspec import Raw, Struct
 
@@ -31,8 +31,6 @@ __all__ = [
     "Patched",
     "Patcher",
     "Profile",
-    "QuickDecoder",
-    "QuickEncoder",
     "Report",
     "Restore",
     "StreamDecoder",
@@ -201,28 +199,13 @@ class StreamEncoder(Protocol):
 
     def feed(self, events: Iterable[Event]) -> bytes: ...
 
+    def quick(self, event: TextDelta) -> bytes | None:
+        """What ``feed`` would give for ``event`` alone, by a shorter way, which most of a stream goes. None where that
+        does not lead there: then ``event`` is still to be fed."""
+        ...
+
     def keepalive(self) -> bytes:
         """Bytes that say "still working" and change nothing; may be sent before any event."""
-        ...
-
-
-@runtime_checkable
-class QuickDecoder(Protocol):
-    """A ``StreamDecoder`` that knows by sight what most of a stream is."""
-
-    def quick(self, data: bytes) -> TextDelta | None:
-        """What ``feed`` would give for ``data``, if that is more of the first answer's text and nothing else. Where it
-        gives None, ``data`` is still to be fed."""
-        ...
-
-
-@runtime_checkable
-class QuickEncoder(Protocol):
-    """A ``StreamEncoder`` with a short way for what most of a stream is."""
-
-    def quick(self, event: TextDelta) -> bytes | None:
-        """What ``feed`` would give for ``event`` alone, which is the first answer's. Where it gives None, ``event`` is
-        still to be fed."""
         ...
 
 

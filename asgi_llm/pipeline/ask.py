@@ -179,12 +179,12 @@ def _judged(exchange: Exchange, leg: Leg, response: UpstreamResponse, outgoing: 
         return Reply(response, outgoing, False, body, usage=usage, told=told)
     if not outgoing.translated:
         used, failure = check_whole(leg.dialect, response.headers, body)
-        return Reply(response, outgoing, False, body, None, used, None, False, failure, True)
+        return Reply(response, outgoing, False, body, usage=used, failure=failure, plain=True)
     if outgoing.direct is not None and not exchange.stream:
         assert exchange.envelope is not None  # noqa: S101  # admit() filled it in
         found = outgoing.direct.answer(body, exchange.envelope.model)
         if found is not None:
-            return Reply(response, outgoing, False, body, None, found[1], found[0], plain=True)
+            return Reply(response, outgoing, False, body, usage=found[1], told=found[0], plain=True)
     whole = leg.dialect.decode_response(body, outgoing.restore)
     if outgoing.restore.stops:
         whole = cut(whole, outgoing.restore.stops)

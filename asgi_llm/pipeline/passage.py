@@ -3,11 +3,10 @@
 Sans-I/O: ``feed`` takes what was read and gives what to send; usage, finish and failure are known in passing.
 """
 
-from collections.abc import Callable
 from typing import Protocol
 
 from asgi_llm.dialects.costs import HideCosts
-from asgi_llm.dialects.interface import Answer, QuickDecoder, QuickEncoder, StreamDecoder, StreamFilter, StreamForm
+from asgi_llm.dialects.interface import Answer, StreamDecoder, StreamFilter, StreamForm
 from asgi_llm.dialects.rename import RenameModel
 from asgi_llm.dialects.sse import event_end
 from asgi_llm.errors import Cause, UpstreamError
@@ -147,7 +146,8 @@ class Verbatim:
         whole = data[-2:] == b"\n\n"
         for edit in self._filters:
             data = edit.feed(data)
-        data = self._whole(data)
+        if self._open or self._held or data[-2:] != b"\n\n":
+            data = self._whole(data)
         self._calm = self._skips and whole and not (self._open or self._held)
         return data
 
@@ -194,7 +194,7 @@ class Verbatim:
 class Translation:
     """The upstream's events in the caller's grammar, cut at stop sequences that only the gateway knows."""
 
-    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_hear", "_say", "_usage", "failure", "finish", "over")
+    __slots__ = ("_alone", "_cutter", "_decoder", "_encoder", "_quick", "_usage", "failure", "finish", "over")
 
     def __init__(self, exchange: Exchange, reply: Reply, leg: Leg, decoder: StreamDecoder | None = None) -> None:
         self._alone = decoder is None
@@ -206,10 +206,7 @@ class Translation:
         self.failure: UpstreamError | None = None
         self.over = False
         self._cutter = cutter_for(exchange, reply)
-        self._hear: Callable[[bytes], TextDelta | None] | None = None
-        self._say: Callable[[TextDelta], bytes | None] | None = None
-        if self._cutter is None and isinstance(self._decoder, QuickDecoder) and isinstance(self._encoder, QuickEncoder):
-            self._hear, self._say = self._decoder.quick, self._encoder.quick
+        self._quick = self._encoder.quick if self._cutter is None else None
 
     @property
     def usage(self) -> Usage | None:
@@ -220,10 +217,12 @@ class Translation:
         return self.finish is not None
 
     def feed(self, data: bytes) -> bytes:
-        if self._hear is None or self._say is None or (more := self._hear(data)) is None:
-            return self._encode(self._decoder.feed(data))
-        said = self._say(more)
-        return self._encode([more]) if said is None else said
+        events = self._decoder.feed(data)
+        if self._quick is not None and len(events) == 1 and type(only := events[0]) is TextDelta:
+            said = self._quick(only)
+            if said is not None:
+                return said
+        return self._encode(events)
 
     def end(self) -> bytes:
         return self._encode(self._decoder.end())

@@ -61,6 +61,7 @@ async def relay(
     if attended:
         reply = _announce(runtime, exchange, leg, reply)
     try:
+        # The last: a stream was asked for and none came, or the other way round.
         if not reply.plain or attended or reply.stream is (heartbeat is None):
             await _relay_any(runtime, exchange, caller, reply, heartbeat, leg)
         elif heartbeat is not None:

@@ -91,12 +91,13 @@ class Candidate:
         """Whether ``event`` was this one's, and its text."""
         return event.candidate == self._index and self._kind == "text" and not self.finished
 
-    def go_on(self, text: str) -> TextDelta | None:
-        """More of the text that is open; None if there is none."""
+    def go_on(self, text: str, out: list[Event]) -> bool:
+        """More of the text that is open; false if there is none."""
         if self._kind != "text":
-            return None
+            return False
         self._chars += len(text)
-        return TextDelta(self._block, text, self._index)
+        out.append(TextDelta(self._block, text, self._index))
+        return True
 
     def hear(self, said: Said, logprobs: Raw | None = None) -> None:
         content = said.content

@@ -69,6 +69,14 @@ class ChatStreamEncoder:
     def keepalive(self) -> bytes:
         return KEEPALIVE
 
+    def quick(self, event: TextDelta) -> bytes | None:
+        choice = self._choices.get(event.candidate)
+        if choice is None or self._done:
+            return None
+        out: list[bytes] = []
+        choice.text(event, out)
+        return b"".join(out)
+
     def feed(self, events: Iterable[Event]) -> bytes:
         out: list[bytes] = []
         for event in events:

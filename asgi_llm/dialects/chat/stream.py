@@ -42,7 +42,6 @@ class ChatStreamDecoder:
         "_candidates",
         "_costs",
         "_done",
-        "_first",
         "_framing",
         "_ids",
         "_lessons",
@@ -65,24 +64,18 @@ class ChatStreamDecoder:
         self._started = self._done = False
         self._framing = False
         """Whether the reader holds the beginning of an event."""
-        self._mould: Mould | None = None
-        """Of what the first answer says."""
-        self._first = Candidate(0, self)
+        self._mould: tuple[Mould, Candidate] | None = None
         self._lessons = _LESSONS
 
-    def quick(self, data: bytes) -> TextDelta | None:
-        mould = self._mould
-        if mould is None or self._framing or not (text := mould.text(data)):
-            return None
-        return self._first.go_on(text)
-
     def feed(self, data: bytes) -> list[Event]:
-        more = self.quick(data)
-        if more is not None:
-            return [more]
         out: list[Event] = []
         self._out = out
         at_start = not (self._done or self._framing)
+        if self._mould is not None and at_start:
+            mould, candidate = self._mould
+            text = mould.text(data)
+            if text and candidate.go_on(text, out):
+                return out
         if at_start and data[:6] == b"data: " and data.find(_LF) == len(data) - 2 and data[-1] == _LF:
             # One whole event of one line, as most reads bring: there is nothing to frame.
             self._event(b"", data[6:-2])
@@ -128,10 +121,10 @@ class ChatStreamDecoder:
         if len(self._out) != 1 or type(event := self._out[0]) is not TextDelta or event.logprobs is not None:
             return
         self._lessons -= 1
-        first = self._candidates.get(0)
         mould = Mould.of(data, event.text)
-        if mould is not None and first is not None and first.says(event):
-            self._mould, self._first = mould, first
+        candidates = [each for each in self._candidates.values() if each.says(event)]
+        if mould is not None and candidates:
+            self._mould = (mould, candidates[0])
 
     def _no_chunk(self, name: bytes, data: bytes) -> None:
         if data[:6] == b"[DONE]":
@@ -200,13 +193,13 @@ class ChatStreamDecoder:
         if (usage := self._used()) is not None:
             self._out.append(UsageUpdate(usage))
         self._out += [candidate.finish() for candidate in candidates]
-        self._done, self._mould = True, None
+        self._done = True
 
     def _fail(self, error: UpstreamError) -> None:
         if self._started and (usage := self._used()) is not None:
             self._out.append(UsageUpdate(usage))
         self._out.append(Failure(error))
-        self._done, self._mould = True, None
+        self._done = True
 
     @property
     def told(self) -> Usage | None:

@@ -130,7 +130,7 @@ class GeminiEncoder:
 
     def quick(self, event: TextDelta) -> bytes | None:
         only = self._only
-        if only is None or event.logprobs is not None or self._over:
+        if only is None or event.logprobs is not None or event.candidate or self._over:
             return None
         if not event.text:
             return b""
@@ -142,7 +142,7 @@ class GeminiEncoder:
         for event in events:
             if self._over:
                 break
-            more = self.quick(event) if type(event) is TextDelta and event.candidate == 0 else None
+            more = self.quick(event) if type(event) is TextDelta else None
             if more is not None:
                 out.append(more)
             else:

@@ -106,7 +106,7 @@ class MessagesEncoder:
 
     def quick(self, event: TextDelta) -> bytes | None:
         block = self._block
-        if block is None or not block.says or not event.text:
+        if block is None or not block.says or not event.text or event.candidate or self._over:
             return None
         return block.says + _json(event.text) + _END
 
@@ -115,7 +115,7 @@ class MessagesEncoder:
         for event in events:
             if self._over:
                 break
-            more = self.quick(event) if type(event) is TextDelta and event.candidate == 0 else None
+            more = self.quick(event) if type(event) is TextDelta else None
             if more is not None:
                 out.append(more)
             else:

@@ -93,7 +93,7 @@ class Encoder:
         self._ended = False
 
     def quick(self, event: TextDelta) -> bytes | None:
-        if self._unsaid is not None or type(self._block) is not MessageBlock or self._ended:
+        if event.candidate or self._unsaid is not None or type(self._block) is not MessageBlock or self._ended:
             return None
         self._block.delta(event.text, event.logprobs)
         return self._ladder.taken()

@@ -230,6 +230,19 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers with the body it gets."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message["body"]
+        more = message["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
 class Kit:
     """The names above, for the tests of this folder."""
 
@@ -237,6 +250,7 @@ class Kit:
     call = staticmethod(call)
     play = staticmethod(play)
     same = staticmethod(same)
+    echo = staticmethod(echo)
     wired = staticmethod(wired)
     settled = staticmethod(settled)
     Seen = Seen

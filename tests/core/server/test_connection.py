@@ -14,19 +14,6 @@ REQUEST = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
 SMALL = REQUEST % 2 + b"hi"
 
 
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    body, more = [], True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        body.append(message["body"])
-        more = message["more_body"]
-    length = b"%d" % sum(map(len, body))
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
-    await send({"type": "http.response.body", "body": b"".join(body)})
-
-
 # Time
 
 
@@ -53,7 +40,7 @@ def in_time(story: Any) -> None:
 
 def test_an_idle_connection_is_closed_in_time(kit: Any) -> None:
     async def story() -> None:
-        async with kit.wired(echo, timeout_keep_alive=5) as wire:
+        async with kit.wired(kit.echo, timeout_keep_alive=5) as wire:
             for _ in range(3):
                 wire.bring(SMALL)
                 await after(kit, 4)
@@ -85,7 +72,7 @@ def test_a_first_request_has_a_minute(kit: Any, begun: bytes) -> None:
 
 def test_a_head_has_a_minute_from_its_first_byte_on(kit: Any) -> None:
     async def story() -> None:
-        async with kit.wired(echo, timeout_keep_alive=75) as wire:
+        async with kit.wired(kit.echo, timeout_keep_alive=75) as wire:
             wire.bring(SMALL)
             await after(kit, 74)
             wire.bring(b"GET / HTTP/1.1\r\n")
@@ -103,7 +90,7 @@ def test_an_answer_takes_as_long_as_it_takes(kit: Any) -> None:
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             await go_on.wait()
-            await echo(scope, receive, send)
+            await kit.echo(scope, receive, send)
 
         async with kit.wired(app, timeout_keep_alive=5) as wire:
             wire.bring(SMALL)
@@ -121,7 +108,7 @@ def test_an_answer_takes_as_long_as_it_takes(kit: Any) -> None:
 
 def test_no_keeping_alive(kit: Any) -> None:
     async def story() -> None:
-        async with kit.wired(echo, timeout_keep_alive=0) as wire:
+        async with kit.wired(kit.echo, timeout_keep_alive=0) as wire:
             wire.bring(SMALL + SMALL)
             await kit.settled()
             assert wire.written.count(b"hi") == 2
@@ -141,7 +128,7 @@ async def test_a_body_that_nobody_reads_waits(kit: Any, first: bytes) -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await read.wait()
-        await echo(scope, receive, send)
+        await kit.echo(scope, receive, send)
 
     async with kit.wired(app) as wire:
         if first:
@@ -168,7 +155,7 @@ async def test_requests_that_wait_for_their_turn_do_not_pile_up(kit: Any) -> Non
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await go_on.wait()
-        await echo(scope, receive, send)
+        await kit.echo(scope, receive, send)
 
     async with kit.wired(app) as wire:
         for _ in range(10):
@@ -295,7 +282,7 @@ async def test_shutting_down_lets_an_answer_end(kit: Any, first: bool) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         runs.set()
         await go_on.wait()
-        await echo(scope, receive, send)
+        await kit.echo(scope, receive, send)
 
     async with kit.serve(app) as server, kit.call(server.port) as idle, kit.call(server.port) as caller:
         if first:
@@ -334,7 +321,7 @@ async def test_shutting_down_does_not_wait_for_ever(kit: Any, caplog: Any) -> No
 
 async def test_requests_are_counted(kit: Any) -> None:
     """By which uvicorn ends after so many of them."""
-    async with kit.serve(echo, limit_max_requests=4) as server, kit.call(server.port) as caller:
+    async with kit.serve(kit.echo, limit_max_requests=4) as server, kit.call(server.port) as caller:
         for _ in range(3):
             caller.say(SMALL)
             await caller.answer()
@@ -350,7 +337,7 @@ async def test_too_many_at_once(kit: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         runs.set()
         await go_on.wait()
-        await echo(scope, receive, send)
+        await kit.echo(scope, receive, send)
 
     refused = []
     for http in (kit.protocol, kit.theirs):
@@ -378,7 +365,7 @@ async def test_a_websocket_is_handed_over(kit: Any) -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
-            await echo(scope, receive, send)
+            await kit.echo(scope, receive, send)
             return
         assert (await receive())["type"] == "websocket.connect"
         await send({"type": "websocket.accept"})
@@ -407,7 +394,7 @@ WEBSOCKETS = "websockets-sansio" if "websockets-sansio" in uvicorn.config.WS_PRO
 
 async def test_a_websocket_does_not_overtake(kit: Any) -> None:
     """It has no place behind a request that is not answered yet."""
-    async with kit.serve(echo, ws=WEBSOCKETS) as server, kit.call(server.port) as caller:
+    async with kit.serve(kit.echo, ws=WEBSOCKETS) as server, kit.call(server.port) as caller:
         caller.say(SMALL + UPGRADE)
         heard = await caller.rest()
     assert heard.index(b"\r\n\r\nhi") < heard.index(b"HTTP/1.1 400 Bad Request")
@@ -418,7 +405,7 @@ async def test_tls(kit: Any, authority: Any, tmp_path: Path) -> None:
     chain = authority.chain(tmp_path, "127.0.0.1")
     context = ssl.create_default_context(cadata=authority.pem)
     options = {"ssl_certfile": str(chain), "ssl_keyfile": str(chain)}
-    async with kit.serve(seen.watch(echo), **options) as server, kit.call(server.port, ssl=context) as caller:
+    async with kit.serve(seen.watch(kit.echo), **options) as server, kit.call(server.port, ssl=context) as caller:
         for size in (2, 300_000, 2):
             caller.say(REQUEST % size + b"x" * size)
             assert (await caller.answer()).endswith(b"\r\n\r\n" + b"x" * size)
@@ -430,7 +417,7 @@ async def test_a_unix_socket(kit: Any, tmp_path: Path) -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         scopes.append(scope)
-        await echo(scope, receive, send)
+        await kit.echo(scope, receive, send)
 
     for http in (kit.protocol, kit.theirs):
         config = uvicorn.Config(app, http=http, lifespan="off", log_config=None, proxy_headers=False, ws="none")
@@ -458,7 +445,7 @@ async def test_the_loop_may_make_tasks_of_its_own_kind(kit: Any) -> None:
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         kinds.append(type(asyncio.current_task()))
-        await echo(scope, receive, send)
+        await kit.echo(scope, receive, send)
 
     loop = asyncio.get_running_loop()
     loop.set_task_factory(lambda loop, work, **options: Watched(work, loop=loop, **options))
@@ -480,7 +467,7 @@ async def test_requests_have_contexts_of_their_own(kit: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         found.append(KEPT.get())
         KEPT.set(scope["path"])
-        await echo(scope, receive, send)
+        await kit.echo(scope, receive, send)
 
     async with kit.wired(app) as wire:
         for _ in range(3):
@@ -494,7 +481,7 @@ def test_uvloop(kit: Any) -> None:
     uvloop = pytest.importorskip("uvloop")
 
     async def story() -> None:
-        async with kit.serve(echo) as server, kit.call(server.port) as caller:
+        async with kit.serve(kit.echo) as server, kit.call(server.port) as caller:
             for size in (2, 70_000, 1_000_000, 2, 0):
                 caller.say(REQUEST % size + b"x" * size)
                 assert (await caller.answer()).endswith(b"\r\n\r\n" + b"x" * size)
@@ -507,7 +494,7 @@ def test_uvloop(kit: Any) -> None:
 
 
 async def test_failures_are_told_in_the_log_of_the_server(kit: Any, caplog: Any) -> None:
-    async with kit.wired(echo) as wire:
+    async with kit.wired(kit.echo) as wire:
         with caplog.at_level(logging.WARNING, "uvicorn.error"):
             wire.bring(b"what?\r\n\r\n")
     assert "Invalid HTTP request received." in caplog.messages

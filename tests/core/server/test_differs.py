@@ -8,18 +8,6 @@ import pytest
 STREAM = {"type": "http.response.start", "status": 200, "headers": [(b"x", b"y")]}
 
 
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        body += message["body"]
-        more = message["more_body"]
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
-    await send({"type": "http.response.body", "body": body})
-
-
 async def both(kit: Any, app: Any, *pieces: bytes) -> tuple[Any, Any]:
     """What comes of bytes after which the connection is closed."""
 
@@ -58,7 +46,7 @@ async def test_a_caller_of_http_1_0_gets_no_chunks(kit: Any) -> None:
 async def test_trailers_are_no_headers(kit: Any) -> None:
     """They come from where nobody checked them, when the request is already answered perhaps."""
     chunks = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-admin: 1\r\n\r\n"
-    ours, theirs = await both(kit, echo, chunks, chunks, b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
+    ours, theirs = await both(kit, kit.echo, chunks, chunks, b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
     assert ours.heard == theirs.heard
     names = [dict(scope["headers"]).keys() for scope in ours.seen.scopes]
     assert names == [{b"transfer-encoding"}, {b"transfer-encoding"}, {b"connection"}]
@@ -72,7 +60,7 @@ async def test_a_body_behind_an_upgrade_that_is_not_made(kit: Any, cut: bool) ->
         b"Content-Length: 5\r\n\r\n"
     )
     last = b"POST /b HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi"
-    async with kit.wired((seen := kit.Seen()).watch(echo)) as wire:
+    async with kit.wired((seen := kit.Seen()).watch(kit.echo)) as wire:
         for piece in [head, b"hello" + last] if cut else [head + b"hello" + last]:
             wire.bring(piece)
             await kit.settled()
@@ -84,7 +72,7 @@ async def test_a_body_behind_an_upgrade_that_is_not_made(kit: Any, cut: bool) ->
 
 async def test_upgrades_that_are_not_made_behind_each_other(kit: Any) -> None:
     one = b"POST / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\nhi"
-    async with kit.wired(echo) as wire:
+    async with kit.wired(kit.echo) as wire:
         wire.bring(one * 50)
         while wire.written.count(b"\r\n\r\nhi") < 50:
             assert not wire.closed
@@ -93,7 +81,7 @@ async def test_upgrades_that_are_not_made_behind_each_other(kit: Any) -> None:
 
 async def test_a_body_that_is_here_need_not_be_asked_for(kit: Any) -> None:
     asks = b"POST / HTTP/1.1\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi"
-    ours, theirs = await both(kit, echo, asks)
+    ours, theirs = await both(kit, kit.echo, asks)
     assert theirs.heard == b"HTTP/1.1 100 Continue\r\n\r\n" + ours.heard
 
 
@@ -113,7 +101,7 @@ async def test_a_body_that_nobody_asked_for_ends_the_connection(kit: Any) -> Non
 
 async def test_good_requests_in_front_of_a_bad_one_are_answered(kit: Any) -> None:
     good = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi"
-    ours, theirs = await both(kit, echo, good + good + b"what?\r\n\r\n")
+    ours, theirs = await both(kit, kit.echo, good + good + b"what?\r\n\r\n")
     assert ours.heard == b"HTTP/1.1 200 OK\r\nserver: uvicorn\r\ncontent-length: 2\r\n\r\nhi" * 2 + theirs.heard
     assert theirs.heard.startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
@@ -121,7 +109,7 @@ async def test_good_requests_in_front_of_a_bad_one_are_answered(kit: Any) -> Non
 async def test_an_invalid_body_that_nobody_has_asked_for_yet(kit: Any) -> None:
     """The application is not troubled with it; the caller is told the same."""
     chunks = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\nxyz\r\n"
-    ours, theirs = await both(kit, echo, chunks)
+    ours, theirs = await both(kit, kit.echo, chunks)
     assert ours.heard == theirs.heard
     assert (len(ours.seen.scopes), len(theirs.seen.scopes)) == (0, 1)
 
@@ -193,7 +181,7 @@ async def test_a_failure_after_the_answer_leaves_the_connection_alone(kit: Any) 
     answered, failed = asyncio.Event(), []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await echo(scope, receive, send)
+        await kit.echo(scope, receive, send)
         await answered.wait()
         failed.append(scope)
         raise ValueError("on purpose")
@@ -208,7 +196,7 @@ async def test_a_failure_after_the_answer_leaves_the_connection_alone(kit: Any) 
 
 
 async def test_heads_are_bounded(kit: Any) -> None:
-    async with kit.wired(echo) as wire:
+    async with kit.wired(kit.echo) as wire:
         wire.bring(b"GET / HTTP/1.1\r\n")
         for number in range(100):
             wire.bring(b"x-%d: %b\r\n" % (number, b"y" * 1000))
@@ -218,5 +206,5 @@ async def test_heads_are_bounded(kit: Any) -> None:
 
 
 async def test_a_target_without_a_path(kit: Any) -> None:
-    ours, _ = await both(kit, echo, b"GET http://example.org HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    ours, _ = await both(kit, kit.echo, b"GET http://example.org HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
     assert ours.seen.scopes[0]["path"] == "/"

@@ -21,19 +21,6 @@ def request(body: bytes) -> bytes:
     return HEAD % len(body) + body
 
 
-async def echo(scope: Any, receive: Any, send: Any) -> None:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        body += message["body"]
-        more = message["more_body"]
-    length = str(len(body)).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
-    await send({"type": "http.response.body", "body": body})
-
-
 class Deaf:
     """Stands where httptools stood, and must not be asked."""
 
@@ -44,7 +31,7 @@ class Deaf:
 async def told(kit: Any, pieces: list[bytes], *, deaf: bool = False, http: Any = None) -> tuple[Any, bytes]:
     """What comes of pieces that come one after the other, each when there is nothing left to do for those before it."""
     seen = kit.Seen()
-    async with kit.wired(seen.watch(echo), http or kit.protocol) as wire:
+    async with kit.wired(seen.watch(kit.echo), http or kit.protocol) as wire:
         for number, piece in enumerate(pieces):
             if deaf and number == 1:
                 wire.protocol._reader._parser = Deaf()
@@ -218,7 +205,7 @@ async def test_what_an_application_changes_in_its_scope_stays_with_it(kit: Any) 
 
 
 async def test_a_connection_whose_heads_differ_is_not_remembered_for_ever(kit: Any) -> None:
-    async with kit.wired(echo) as wire:
+    async with kit.wired(kit.echo) as wire:
         for number in range(10):
             assert (wire.protocol._head is not None) == (0 < number <= 3)
             wire.bring(b"GET /%d HTTP/1.1\r\nhost: a\r\n\r\n" % number)
